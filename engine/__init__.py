@@ -1,0 +1,46 @@
+"""bge-engine: text embeddings on CPUs, from a BERT you can read.
+
+    import engine
+
+    embedder = engine.load("bge-base-en-v1.5")
+    vectors = embedder.encode(["a cat", "a kitten"])  # (2, 768) float32, unit length
+
+Importing this package loads nothing heavy; `load` does.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from engine._version import __version__
+from engine.errors import (
+    CheckpointError,
+    EngineError,
+    InputError,
+    ModelNotFound,
+    Overloaded,
+    TooLong,
+    TruncationWarning,
+)
+
+if TYPE_CHECKING:
+    from engine.embedder import Embedder, load
+
+__all__ = [
+    "CheckpointError",
+    "Embedder",
+    "EngineError",
+    "InputError",
+    "ModelNotFound",
+    "Overloaded",
+    "TooLong",
+    "TruncationWarning",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Embedder", "load"):
+        from engine import embedder
+
+        return getattr(embedder, name)
+    raise AttributeError(f"module 'engine' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Corpora: files in, vectors out, on one machine or on a Ray cluster."""
