@@ -22,7 +22,8 @@ from engine.errors import (
 )
 
 if TYPE_CHECKING:
-    from engine.embedder import Embedder, load
+    from engine.embedder import Embedder
+    from engine.loading import load
 
 __all__ = [
     "CheckpointError",
@@ -39,8 +40,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Embedder", "load"):
-        from engine import embedder
+    if name == "load":
+        from engine.loading import load
 
-        return getattr(embedder, name)
+        return load
+    if name == "Embedder":
+        from engine.embedder import Embedder
+
+        return Embedder
     raise AttributeError(f"module 'engine' has no attribute {name!r}")

@@ -1,1 +1,1 @@
-"""The model again, fast: compiled kernels over packed weights; `engine.model` says what is right."""
+"""The model again, fast: compiled kernels over packed weights. `engine.model` is the truth."""

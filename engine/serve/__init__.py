@@ -1,1 +1,1 @@
-"""The HTTP service: Cloudflare Workers AI, OpenAI and text-embeddings-inference, one engine behind."""
+"""The HTTP service: Cloudflare Workers AI, OpenAI and text-embeddings-inference dialects."""

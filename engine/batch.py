@@ -1,0 +1,45 @@
+"""Texts packed end to end, and the plan that cuts many texts into batches.
+
+Letters as in `engine.model`: S sequences, T tokens of the batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """The tokens of S texts, end to end; text s is the slice cu_seqlens[s]:cu_seqlens[s + 1]."""
+
+    ids_T: NDArray[np.int32]
+    positions_T: NDArray[np.int32]
+    cu_seqlens: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, sequences: Sequence[NDArray[np.int32]]) -> "PackedBatch":
+        lengths = [len(ids) for ids in sequences]
+        cu_seqlens = np.zeros(len(sequences) + 1, np.int32)
+        np.cumsum(lengths, out=cu_seqlens[1:])
+        positions = [np.arange(length, dtype=np.int32) for length in lengths]
+        return cls(np.concatenate(sequences), np.concatenate(positions), cu_seqlens)
+
+
+def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices of the texts of each batch: at most `budget` tokens, or a single longer text.
+
+    Longest first, so that whoever computes the batches side by side ends together; within the batch
+    neighbours are of like length.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    batches: list[list[int]] = []
+    room = 0
+    for i in order:
+        if not batches or lengths[i] > room:
+            batches.append([])
+            room = budget
+        batches[-1].append(i)
+        room -= lengths[i]
+    return batches
