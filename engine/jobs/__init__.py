@@ -1,1 +1,22 @@
-"""Corpora: files in, vectors out, on one machine or on a Ray cluster."""
+"""Corpora: files in, vectors out, on one machine or on a Ray cluster.
+
+    bge job reviews.parquet --text "{title}\\n{body}" --id review_id -o vectors/
+
+Read in this order: `options` and `arguments` (what may be asked); `inputs`, `readers`, `columnar`
+and `rows` (files to rows); `shards` (rows to units of work); `vectors` (a shard's texts to its
+vectors); `parts`, `store` and `manifest` (what is on disk, and what a second run finds there);
+`pipeline` and `corpus` (one machine); `ray` (many).
+"""
+
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `bge job` with these arguments and return its exit status.
+
+    0: every row is embedded; 1: an error of ours; 2: wrong usage (raised as SystemExit by
+    argparse); 3: finished, but some rows were rejected; 130: stopped by Ctrl-C or SIGTERM.
+    """
+    from engine.jobs.command import main as run
+
+    return run(argv)

@@ -1,0 +1,159 @@
+"""A job on one machine: reading, tokenizing, computing and writing at the same time."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from engine.errors import EngineError, InputError
+from engine.jobs import inputs, manifest, vectors
+from engine.jobs.inputs import Source
+from engine.jobs.options import Options
+from engine.jobs.parts import Record, write_part
+from engine.jobs.pipeline import Stages
+from engine.jobs.progress import Progress, Summary
+from engine.jobs.shards import Key, Shard, shards
+from engine.jobs.store import Store
+from engine.jobs.vectors import Advance, Embedded, How
+
+if TYPE_CHECKING:
+    from engine.embedder import Embedder
+
+HOPELESS_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is known before the first row is read."""
+
+    options: Options
+    how: How
+    splits: list[list[Source]]
+    schema: pa.Schema
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(source.size for split in self.splits for source in split)
+
+    def shards(self, split: int, done: dict[int, str]) -> Iterator[Shard]:
+        """Cut a split, and leave out the parts in `done` (part -> digest), which must agree.
+
+        InputError: the rows are not those that a part was made of, or none of them is usable.
+        """
+        options = self.options
+        cut = shards(split, self.splits[split], options.fields, self.schema, options.shard_rows)
+        for shard in cut:
+            if shard.key == Key(0, 0) and options.max_rejects is None:
+                _check_hope(shard)
+            was = done.get(shard.key.part)
+            if was is None:
+                yield shard
+            elif was != shard.digest:
+                names = ", ".join(source.name for source in self.splits[split])
+                raise InputError(
+                    f"shard {shard.key} was made of other rows than {names} has there now; give "
+                    "the input that the job was begun with, or name another output."
+                )
+
+
+def _check_hope(first: Shard) -> None:
+    """Tell a wrong --text from a few bad rows before hours are spent on rejecting them all."""
+    if len(first.rejects) >= HOPELESS_ROWS and not first.texts:
+        reject = first.rejects[0]
+        raise InputError(
+            f"none of the first {len(first.rejects):,} rows is usable; row {reject.row} of "
+            f"{reject.file!r}: {reject.reason}. Look at --text, --id and --input-format (or allow "
+            "it by --max-rejects)."
+        )
+
+
+def plan(options: Options, embedder: "Embedder") -> tuple[Job, Store]:
+    """Find the inputs and describe the job; nothing is written yet."""
+    sources = inputs.find(options.inputs, options.input_format, options.output)
+    schema = manifest.schema_of(sources, options.fields)
+    how = manifest.how(options, embedder)
+    description = manifest.describe(options, how, embedder, sources, schema)
+    job = Job(options, how, inputs.splits(sources), schema)
+    return job, Store(Path(options.output), description, len(job.splits))
+
+
+def run(options: Options, embedder: "Embedder") -> Summary:
+    """Do a job, or what is left of it.
+
+    Raises InputError, and EngineError when the disk is full, another job holds the output, or
+    rows beyond --max-rejects are bad; what was in place stays, and the next run goes on from it.
+    """
+    job, store = plan(options, embedder)
+    with store:
+        before = store.totals["rows"]
+        progress = Progress(job.total_bytes, store.totals["size"], quiet=options.quiet)
+        with closing(progress), closing(_records(job, store, embedder, progress)) as records:
+            _check_rejects(options, store)
+            for record in records:
+                store.add(record)
+                _check_rejects(options, store)
+        store.finish()
+        return _summary(store, before, progress.seconds())
+
+
+def _summary(store: Store, rows_before: int, seconds: float) -> Summary:
+    totals = store.totals
+    return Summary(
+        output=str(store.folder),
+        rows=totals["rows"],
+        tokens=totals["tokens"],
+        cut=totals["cut"],
+        rejects=totals["rejects"],
+        shards=len(store.records),
+        here=totals["rows"] - rows_before,
+        seconds=seconds,
+    )
+
+
+def _records(
+    job: Job, store: Store, embedder: "Embedder", progress: Progress
+) -> Generator[Record, None, None]:
+    if job.options.ray is None:
+        return embed_here(job, store, embedder, progress.advance)
+    from engine.jobs.ray import embed_there
+
+    return embed_there(job, store, progress.advance)
+
+
+def embed_here(
+    job: Job, store: Store, embedder: "Embedder", advance: Advance
+) -> Generator[Record, None, None]:
+    """Embed the shards that are missing, in order, and put them in place."""
+    with Stages() as stages:
+
+        def report(rows: int, tokens: int, read: int) -> None:
+            stages.check()
+            advance(rows, tokens, read)
+
+        read = stages.ahead(_missing(job, store))
+        tokenized = stages.ahead(vectors.tokenize(embedder, job.how, shard) for shard in read)
+        embedded: Iterator[Embedded] = stages.ahead(
+            vectors.embed(embedder, job.how, work, report) for work in tokenized
+        )
+        for work in embedded:
+            yield write_part(store.folder, work, job.options.format, job.options.dtype)
+
+
+def _missing(job: Job, store: Store) -> Iterator[Shard]:
+    for split in range(len(job.splits)):
+        if not store.done(split):
+            yield from job.shards(split, store.digests(split))
+
+
+def _check_rejects(options: Options, store: Store) -> None:
+    limit, rejects = options.max_rejects, store.totals["rejects"]
+    if limit is not None and rejects > limit:
+        first = store.first_reject()
+        raise EngineError(
+            f"{rejects:,} rows are bad, more than --max-rejects {limit}; the first is row "
+            f"{first['row']} of {first['file']!r}: {first['reason']}. What is done is kept: mend "
+            "the limit and run the command again to go on, or mend the input and begin anew."
+        )

@@ -1,0 +1,110 @@
+"""What a job may be asked to do."""
+
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.errors import InputError
+
+EMBEDDING, SCALE, FILE, ROW = "embedding", "scale", "file", "row"
+INPUT_FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
+OUTPUT_FORMATS = ("parquet", "npy")
+DTYPES = ("float32", "float16", "int8")
+ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text made of columns: literal, column, literal, column, ..., literal."""
+
+    literals: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def render(self, values: Sequence[str]) -> str:
+        if len(values) == 1 and self.literals == ("", ""):
+            return values[0]
+        pairs = zip(values, self.literals[1:], strict=True)
+        return self.literals[0] + "".join(value + literal for value, literal in pairs)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which columns of the input make the text, name the row, or are carried along."""
+
+    text: Template
+    id: str | None
+    keep: tuple[str, ...]
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        return ((self.id,) if self.id else ()) + self.keep
+
+
+@dataclass(frozen=True)
+class Options:
+    inputs: tuple[str, ...]
+    output: str
+    model: str
+    precision: str
+    revision: str | None
+    offline: bool
+    threads: int | None
+    pooling: str | None
+    prompt: str | None
+    query: bool
+    normalize: bool
+    truncate_dim: int | None
+    fields: Fields
+    input_format: str | None
+    format: str
+    dtype: str
+    shard_rows: int
+    max_rejects: int | None
+    ray: str | None
+    quiet: bool
+
+
+def parse_template(text: str) -> Template:
+    """Read `--text`: a column's name, or a template such as "{title}\\n{body}".
+
+    In a template \\n, \\t and \\\\ mean newline, tab and backslash, {{ and }} mean braces.
+    """
+    if "{" not in text and "}" not in text:
+        return Template(("", ""), (text,))
+    literals, columns, literal = [], [], ""
+    for before, name, spec, conversion in _pieces(text):
+        literal += _unescape(before)
+        if name is None:
+            continue
+        if not name or spec or conversion:
+            raise InputError(
+                f"--text {text!r}: a field is a column's name in braces, like {{title}}"
+            )
+        literals.append(literal)
+        columns.append(name)
+        literal = ""
+    if not columns:
+        raise InputError(f"--text {text!r} names no column; write one in braces, like {{title}}")
+    return Template((*literals, literal), tuple(columns))
+
+
+def _pieces(text: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    try:
+        return list(string.Formatter().parse(text))
+    except ValueError as error:
+        raise InputError(f"--text {text!r} is not a template: {error}") from None
+
+
+def _unescape(literal: str) -> str:
+    return re.sub(r"\\(.)", lambda match: ESCAPES.get(match[1], match[0]), literal)
+
+
+def check_names(fields: Fields) -> None:
+    names = fields.carried
+    reserved = {EMBEDDING, SCALE} | ({FILE, ROW} if fields.id is None else set())
+    for name in names:
+        if name in reserved:
+            raise InputError(f"column {name!r} would collide with the output's own {name!r} column")
+        if names.count(name) > 1:
+            raise InputError(f"column {name!r} is asked for twice by --id and --keep")

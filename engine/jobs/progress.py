@@ -1,0 +1,98 @@
+"""How far a job is, on standard error: one line, redrawn on a terminal; else one every 30 s."""
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import IO
+
+TERMINAL_SECONDS = 0.25
+LOG_SECONDS = 30.0
+DOLLARS_PER_MILLION = 0.067  # what Cloudflare asks for bge-base-en-v1.5 on Workers AI
+
+
+class Progress:
+    """Counts what this run computes; `advance` is safe to call from several threads.
+
+    total: bytes of all inputs, 0 when unknown; began_at: bytes of the shards that were in place.
+    """
+
+    def __init__(
+        self, total: int, began_at: int, *, quiet: bool = False, stream: IO[str] | None = None
+    ) -> None:
+        self._total, self._read = total, began_at
+        self._began_at = began_at
+        self._rows = self._tokens = 0
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._every = TERMINAL_SECONDS if self._terminal else LOG_SECONDS
+        self._quiet = quiet
+        self._lock = threading.Lock()
+        self._start = self._told = time.monotonic()
+
+    def advance(self, rows: int, tokens: int, read: int) -> None:
+        with self._lock:
+            self._rows += rows
+            self._tokens += tokens
+            self._read += read
+            now = time.monotonic()
+            if not self._quiet and now - self._told >= self._every:
+                self._told = now
+                self._tell(self.line(now - self._start))
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def line(self, seconds: float) -> str:
+        """Say rows, tokens a second, share and remaining time after so many seconds."""
+        parts = [f"{self._rows:,} rows", f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s"]
+        fresh = self._read - self._began_at
+        if self._total and fresh > 0:
+            share = min(self._read / self._total, 1.0)
+            left = seconds / fresh * max(self._total - self._read, 0)
+            parts += [f"{share:.1%}", f"{clock(left)} left"]
+        return ", ".join(parts)
+
+    def close(self) -> None:
+        """Wipe the line from the terminal."""
+        if self._terminal and not self._quiet:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def _tell(self, line: str) -> None:
+        self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"bge job: {line}\n")
+        self._stream.flush()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job has made in all its runs, and how long this run took.
+
+    `here` is how many of the rows this run computed; the others were in place before it began.
+    """
+
+    output: str
+    rows: int
+    tokens: int
+    cut: int
+    rejects: int
+    shards: int
+    here: int
+    seconds: float
+
+    def __str__(self) -> str:
+        dollars = self.tokens / 1e6 * DOLLARS_PER_MILLION
+        before = self.rows - self.here
+        resumed = f" ({before:,} of the rows were in place)" if before else ""
+        return (
+            f"{self.output}: {self.rows:,} rows in {self.shards:,} shards, {self.tokens:,} tokens\n"
+            f"cut to the model's limit: {self.cut:,} texts; rejected: {self.rejects:,} rows\n"
+            f"this run: {clock(self.seconds)}{resumed}\n"
+            f"at ${DOLLARS_PER_MILLION} per million tokens an API would have asked ${dollars:,.4f}"
+        )
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes, seconds: 3725 -> "1:02:05"."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,0 +1,194 @@
+"""Files to rows: each format as a stream of blocks, memory bounded, bad rows marked and kept."""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from engine.errors import EngineError, InputError
+from engine.jobs.inputs import STDIN, Source
+from engine.jobs.options import Fields
+from engine.jobs.rows import Bad, Values, take
+
+BLOCK_ROWS = 1024
+MAX_ROW_BYTES = 16 << 20
+BUFFER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some neighbouring rows of one file: numbers, texts (or Bad), and the columns carried along.
+
+    `rows` counts from 0 in the file; `columns` has one row a text; `position` is how many bytes of
+    the file have been read.
+    """
+
+    source: Source
+    rows: Sequence[int]
+    texts: Sequence[str | Bad]
+    columns: pa.RecordBatch
+    position: int
+
+
+def blocks(source: Source, fields: Fields) -> Iterator[Block]:
+    """Read one source from start to end.
+
+    InputError: the file as a whole has no such columns; EngineError: it is damaged or unreadable.
+    """
+    with _named(source):
+        if source.format == "parquet":
+            from engine.jobs.columnar import parquet_blocks
+
+            yield from parquet_blocks(source, fields)
+        else:
+            yield from _line_blocks(source, fields)
+
+
+@contextmanager
+def _named(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        raise EngineError(f"input {source.name!r} cannot be read to its end: {error}") from error
+
+
+@dataclass
+class _Gathered:
+    """Rows on their way into a block."""
+
+    rows: list[int] = field(default_factory=list)
+    texts: list[str | Bad] = field(default_factory=list)
+    carried: list[list[str | None]] = field(default_factory=list)
+
+    def block(self, source: Source, fields: Fields, position: int) -> Block:
+        columns = [
+            pa.array(list(column), pa.string()) for column in zip(*self.carried, strict=True)
+        ]
+        batch = pa.RecordBatch.from_arrays(columns, names=list(fields.carried))
+        return Block(source, self.rows, self.texts, batch, position)
+
+
+def _line_blocks(source: Source, fields: Fields) -> Iterator[Block]:
+    stream, position = open_stream(source.name)
+    with stream:
+        rows = ROWS[source.format](stream, source, fields)
+        gathered = _Gathered()
+        for row, values in rows:
+            text, carried = take(values, fields)
+            gathered.rows.append(row)
+            gathered.texts.append(text)
+            gathered.carried.append(carried)
+            if len(gathered.rows) == BLOCK_ROWS:
+                yield gathered.block(source, fields, position())
+                gathered = _Gathered()
+        if gathered.rows:
+            yield gathered.block(source, fields, position())
+
+
+def open_stream(name: str) -> tuple[BinaryIO, Callable[[], int]]:
+    """Open a file (or standard input), decompressed, and a function that tells how far we are."""
+    # Not sys.stdin: its lock, held by a thread that waits, would abort the interpreter's exit.
+    raw: Any = open(  # noqa: SIM115  (closed with the stream around it)
+        0 if name == STDIN else name, "rb", BUFFER_BYTES, closefd=name != STDIN
+    )
+    magic = raw.peek(4)[:4]
+    stream: Any = raw
+    if magic[:2] == b"\x1f\x8b":
+        stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), BUFFER_BYTES)
+    elif magic == b"\x28\xb5\x2f\xfd":
+        native = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+        stream = io.BufferedReader(native, BUFFER_BYTES)
+    return stream, (lambda: 0) if name == STDIN else raw.tell
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | Bad]]:
+    """Number and decode lines; they end at a newline only, and a carriage return before it goes."""
+    number = 0
+    while raw := stream.readline(MAX_ROW_BYTES):
+        if len(raw) == MAX_ROW_BYTES and not raw.endswith(b"\n"):
+            while raw and not raw.endswith(b"\n"):
+                raw = stream.readline(MAX_ROW_BYTES)
+            yield number, Bad(f"the line is longer than {MAX_ROW_BYTES >> 20} MiB")
+        else:
+            yield number, _decode(raw.removesuffix(b"\n").removesuffix(b"\r"), first=not number)
+        number += 1
+
+
+def _decode(raw: bytes, first: bool = False) -> str | Bad:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        return Bad(f"not UTF-8: byte 0x{raw[error.start]:02x} at {error.start}")
+    return text.removeprefix("\ufeff") if first else text
+
+
+Rows = Iterator[tuple[int, Values]]
+
+
+def _text_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
+    if unknown := set(fields.text.columns + fields.carried) - {"text"}:
+        raise InputError(
+            f"input {source.name!r} is text lines, whose only column is 'text'; there is no "
+            f"{sorted(unknown)[0]!r}. For other formats say --input-format"
+        )
+    for number, line in _lines(stream):
+        yield number, line if isinstance(line, Bad) else {"text": line}
+
+
+def _jsonl_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
+    for number, line in _lines(stream):
+        if isinstance(line, Bad):
+            yield number, line
+        elif line and not line.isspace():
+            yield number, _parse_json(line)
+
+
+def _parse_json(line: str) -> Values:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        return Bad(f"malformed JSON: {error.msg} at character {error.pos}")
+    except (ValueError, RecursionError) as error:
+        return Bad(f"malformed JSON: {error}")
+    if not isinstance(value, dict):
+        return Bad(f"the line is a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def _csv_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
+    csv.field_size_limit(MAX_ROW_BYTES)
+    lines = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",")
+    header = next(reader, [])
+    for name in fields.text.columns + fields.carried:
+        if name not in header:
+            raise InputError(f"input {source.name!r} has no column {name!r}; it has {header}")
+    number = 0
+    while (record := _next_record(reader)) is not None:
+        if record == []:
+            continue
+        yield number, record if isinstance(record, Bad) else _named_fields(header, record)
+        number += 1
+
+
+def _next_record(reader: Iterator[list[str]]) -> list[str] | Bad | None:
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        return Bad(f"malformed CSV: {error}")
+
+
+def _named_fields(header: list[str], record: list[str]) -> Values:
+    if len(record) != len(header):
+        return Bad(f"the row has {len(record)} fields, the header {len(header)}")
+    return dict(zip(header, record, strict=True))
+
+
+ROWS = {"text": _text_rows, "jsonl": _jsonl_rows, "csv": _csv_rows, "tsv": _csv_rows}

@@ -1,0 +1,74 @@
+"""One row's values to its text, or to the reason why it has none."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.jobs.options import Fields
+
+MISSING = object()
+
+
+@dataclass(frozen=True)
+class Bad:
+    """Stands where a text should be, and says why there is none."""
+
+    reason: str
+
+
+Values = dict[str, Any] | Bad
+
+
+def take(values: Values, fields: Fields) -> tuple[str | Bad, list[str | None]]:
+    """Pick the text and the carried columns of one row; if any cannot be had, the row is bad."""
+    if isinstance(values, Bad):
+        return values, [None] * len(fields.carried)
+    text = compose([values.get(name, MISSING) for name in fields.text.columns], fields)
+    carried = [_as_string(values.get(name)) for name in fields.carried]
+    if isinstance(text, str):
+        text = _check_carried(carried, fields) or text
+    return (text, carried) if isinstance(text, str) else (text, [None] * len(carried))
+
+
+def compose(values: Sequence[object], fields: Fields) -> str | Bad:
+    """Make a row's text of its columns' values, or say which of them is no string."""
+    for name, value in zip(fields.text.columns, values, strict=True):
+        if not isinstance(value, str):
+            return Bad(_not_a_string(name, value))
+        if not _is_unicode(value):
+            return Bad(f"{name!r} is not valid Unicode: it holds bytes or half a surrogate pair")
+    return fields.text.render(values)  # type: ignore[arg-type]
+
+
+def _not_a_string(name: str, value: object) -> str:
+    if value is MISSING:
+        return f"there is no {name!r}"
+    if value is None:
+        return f"{name!r} is null"
+    return f"{name!r} is of type {type(value).__name__}, not a string"
+
+
+def _check_carried(carried: Sequence[str | None], fields: Fields) -> Bad | None:
+    if fields.id and carried[0] is None:
+        return Bad(f"{fields.id!r}, the id, is null or missing")
+    for name, value in zip(fields.carried, carried, strict=True):
+        if value is not None and not _is_unicode(value):
+            return Bad(f"{name!r} is not valid Unicode: it holds bytes or half a surrogate pair")
+    return None
+
+
+def _as_string(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

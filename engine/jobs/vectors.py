@@ -1,0 +1,92 @@
+"""A shard's texts to its vectors, in steps small enough to show progress and bound memory."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.jobs.shards import Shard
+
+if TYPE_CHECKING:
+    from engine.embedder import Embedder
+    from engine.tokens import Tokens
+
+CHUNK_TOKENS = 16384
+TOKENIZE_BYTES = 1 << 20
+
+Advance = Callable[[int, int, int], None]  # rows, tokens, bytes of input
+
+
+@dataclass(frozen=True)
+class How:
+    """How a text becomes a vector; all of it is in the manifest, for it decides the bits."""
+
+    prompt: str | None
+    pooling: str
+    normalize: bool
+    truncate_dim: int | None
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    shard: Shard
+    tokens: list["Tokens"]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A shard with its vectors (n, D) float32, its count of tokens, and of texts that were cut."""
+
+    shard: Shard
+    vectors: NDArray[np.float32]
+    tokens: int
+    cut: int
+
+
+def tokenize(embedder: "Embedder", how: How, shard: Shard) -> Tokenized:
+    """Tokenize some texts at a time: what a tokenizer holds for a text is many times the text."""
+    tokens: list[Tokens] = []
+    for texts in _pieces(shard.texts):
+        tokens += embedder.tokenize(texts, prompt=how.prompt)
+    return Tokenized(shard, tokens)
+
+
+def _pieces(texts: list[str]) -> Iterator[list[str]]:
+    piece: list[str] = []
+    size = 0
+    for text in texts:
+        piece.append(text)
+        size += len(text)
+        if size >= TOKENIZE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def embed(embedder: "Embedder", how: How, work: Tokenized, advance: Advance) -> Embedded:
+    """Compute a shard, longest texts first, so that texts of one length are computed together."""
+    lengths = np.array([len(tokens) for tokens in work.tokens], np.int64)
+    total = int(lengths.sum())
+    vectors = np.empty((len(lengths), how.truncate_dim or embedder.dim), np.float32)
+    for rows in chunks(lengths):
+        vectors[rows] = embedder.encode_tokens(
+            [work.tokens[row] for row in rows],
+            pooling=how.pooling,
+            normalize=how.normalize,
+            truncate_dim=how.truncate_dim,
+        )
+        done = int(lengths[rows].sum())
+        advance(len(rows), done, work.shard.size * done // total)
+    return Embedded(work.shard, vectors, total, sum(tokens.cut > 0 for tokens in work.tokens))
+
+
+def chunks(lengths: NDArray[np.int64]) -> Iterable[NDArray[np.int64]]:
+    """Row numbers by falling length, in groups of about CHUNK_TOKENS tokens; none for no rows."""
+    if not len(lengths):
+        return []
+    order = np.argsort(-lengths, kind="stable")
+    group = np.cumsum(lengths[order]) // CHUNK_TOKENS
+    return np.split(order, np.flatnonzero(np.diff(group)) + 1)
