@@ -1,0 +1,152 @@
+"""`bge models`, `pull`, `verify`, `info`, `prepare`: what is known, what is here, is it right."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import engine
+from engine import cli_output, registry
+from engine.errors import InputError, ModelNotFound
+
+if TYPE_CHECKING:
+    from engine import Embedder
+    from engine.registry import Entry, PublishedCosine, PublishedVector
+
+
+def models(options: Namespace) -> int:
+    """One line a model, with the folder where its files are here, if they are."""
+    rows = [_model_row(entry) for entry in registry.entries()]
+    if options.format == "json":
+        cli_output.write_out([json.dumps(rows, indent=1) + "\n"])
+        return 0
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    cli_output.write_out([cli_output.table(list(rows[0]), cells, right=(1, 3, 4))])
+    return 0
+
+
+def _model_row(entry: Entry) -> dict[str, str | int | None]:
+    folder = _here(entry.name)
+    return {
+        "name": entry.name,
+        "dim": entry.dim,
+        "pooling": entry.pooling,
+        "tokens": entry.max_tokens,
+        "MB": round(sum(fact.size or 0 for fact in entry.files.values()) / 1e6) or None,
+        "licence": entry.licence,
+        "here": str(folder) if folder else None,
+    }
+
+
+def _cell(value: str | int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _here(name: str) -> Path | None:
+    try:
+        return registry.locate(name, offline=True, pull=False)
+    except ModelNotFound:
+        return None
+
+
+def pull(options: Namespace) -> int:
+    """Prints the folder of the verified files."""
+    from engine import pull as puller
+
+    folder = puller.pull(
+        options.model,
+        revision=options.revision,
+        to=options.to,
+        source=options.source,
+        progress=puller.Meter() if sys.stderr.isatty() else None,
+    )
+    cli_output.write_out([f"{folder}\n"])
+    return 0
+
+
+def verify(options: Namespace) -> int:
+    """Computes what others published for this model; exit status 1 if a number is off."""
+    entry = registry.entry(options.model)
+    if not entry.published + entry.cosines:
+        raise InputError(f"Nothing is published for {entry.name} that could be compared.")
+    embedder = _load(options)
+    checks = [_vector_check(embedder, one) for one in entry.published]
+    checks += [_cosine_check(embedder, one) for one in entry.cosines]
+    rows = [[what, f"{off:.1e}", f"{bar:.1e}", _verdict(off, bar)] for what, off, bar in checks]
+    header = ["what", "max|difference|", "allowed", ""]
+    holding = sum(off <= bar for _, off, bar in checks)
+    summary = f"{holding} of {len(checks)} published values hold.\n"
+    cli_output.write_out([cli_output.table(header, rows, right=(1, 2)), summary])
+    return 0 if holding == len(checks) else 1
+
+
+def _verdict(off: float, bar: float) -> str:
+    return "ok" if off <= bar else "OFF"
+
+
+def _vector_check(embedder: Embedder, published: PublishedVector) -> tuple[str, float, float]:
+    vector = embedder.encode(
+        published.text, pooling=published.pooling, prompt=published.prompt, on_truncate="ignore"
+    )
+    start, count = published.start_index, len(published.values)
+    off = abs(vector[start : start + count] - published.values).max()
+    what = f"{count} numbers, {published.pooling}: {cli_output.one_line(published.text, 40)}"
+    return what, float(off), published.tolerance
+
+
+def _cosine_check(embedder: Embedder, published: PublishedCosine) -> tuple[str, float, float]:
+    a = embedder.encode(published.a, pooling=published.pooling, prompt=published.prompt_a)
+    b = embedder.encode(published.b, pooling=published.pooling, prompt="")
+    off = abs(float(embedder.similarity(a, b)[0, 0]) - published.cosine)
+    texts = " | ".join(cli_output.one_line(text, 28) for text in (published.a, published.b))
+    return f"cosine, {published.pooling}: {texts}", off, published.tolerance
+
+
+def info(options: Namespace) -> int:
+    """What the checkpoint says of itself, where it is, and what it runs on here."""
+    began = time.perf_counter()
+    embedder = _load(options)
+    lines = [*_facts(embedder), ("loaded in", f"{time.perf_counter() - began:.2f} s")]
+    width = max(len(name) for name, _ in lines)
+    cli_output.write_out(f"{name:{width}}  {value}\n" for name, value in lines)
+    return 0
+
+
+def _facts(embedder: Embedder) -> Iterator[tuple[str, str]]:
+    config = embedder.config
+    yield "name", embedder.name
+    yield "hub", f"{embedder.hub_id} at {embedder.revision}" if embedder.hub_id else "unknown"
+    yield "folder", str(embedder.folder)
+    yield "weights", f"sha-256 {embedder.model_hash}"
+    yield "vector", f"{embedder.dim} numbers, {embedder.pooling} pooling"
+    yield "limit", f"{embedder.max_tokens} tokens"
+    yield "sizes", f"{config.layers} layers, {config.heads} heads, F {config.feed_forward}"
+    for kind, prompt in embedder.prompts.items():
+        yield f"{kind} prompt", repr(prompt)
+    yield "precision", embedder.precision
+    yield "threads", str(embedder.threads)
+    yield "machine", f"{platform.machine()} {platform.system()}, Python {platform.python_version()}"
+
+
+def prepare(options: Namespace) -> int:
+    """Loads the model and embeds one text, so that whatever is made at first use is made."""
+    began = time.perf_counter()
+    _load(options).encode("prepared")
+    took = time.perf_counter() - began
+    cli_output.write_out([f"{options.model} is ready in {options.precision} ({took:.1f} s).\n"])
+    return 0
+
+
+def _load(options: Namespace) -> Embedder:
+    return engine.load(
+        options.model,
+        precision=options.precision,
+        threads=options.threads,
+        offline=options.offline,
+    )
