@@ -1,0 +1,202 @@
+"""Requests -> batches: the texts of concurrent requests are tokenised and computed together.
+
+    event loop ──texts──> tokenising threads ──tokens──> computing thread ──rows──> event loop
+
+The computing thread takes whatever is waiting the moment it is free: nothing waits for a timer or
+for company, and a batch is made as late as can be. That takes microseconds, so the engine stands
+idle only when there is nothing to do. Both stages take texts in turns (`engine.serve.turns`).
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from engine import Embedder, TooLong
+from engine.serve.problems import Kind, Problem, problem_of
+from engine.serve.turns import Turns
+from engine.serve.work import Entry, Job, Vectors, Wish
+
+log = logging.getLogger("bge.serve")
+
+BULKY = 50_000  # characters; a longer text takes tens of milliseconds or more to tokenise
+CHARACTERS = 32_768  # of texts tokenised in one go, and a request's share of them a turn
+CHARACTERS_A_TURN = 4_096
+SHARE = 8  # a request counts for at most an eighth of a limit
+
+
+class Batcher:
+    """One for each model. `embed` is for the event loop; the rest of the work is in threads."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        *,
+        batch_tokens: int,
+        waiting_texts: int,
+        waiting_tokens: int,
+        observe_batch: Callable[[int, int], None] = lambda texts, tokens: None,
+    ) -> None:
+        self.embedder, self.batch_tokens = embedder, batch_tokens
+        self.waiting_texts, self.waiting_tokens = waiting_texts, waiting_tokens
+        self.waiting = 0  # texts accepted and not yet answered, each request's capped
+        self._observe_batch = observe_batch
+        self._short: Turns[Entry] = Turns(CHARACTERS_A_TURN, CHARACTERS)
+        self._bulky: Turns[Entry] = Turns(1, BULKY)
+        self._ready: Turns[Entry] = Turns(embedder.max_tokens, waiting_tokens // SHARE)
+        self._rate = 1000.0  # tokens a second, a moving average
+        self._threads = [
+            threading.Thread(target=work, args=work_args, name=f"bge-{name}", daemon=True)
+            for name, work, work_args in (
+                ("tokenise", self._tokenising, (self._short,)),
+                ("tokenise-bulky", self._tokenising, (self._bulky,)),
+                ("compute", self._computing, ()),
+            )
+        ]
+
+    def start(self) -> None:
+        """Call from the event loop that will call `embed`."""
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    async def stop(self) -> None:
+        """Finishes what was accepted, then ends the threads."""
+        for turns, threads in (
+            ((self._short, self._bulky), self._threads[:2]),
+            ((self._ready,), self._threads[2:]),
+        ):
+            for one in turns:
+                one.close()
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
+
+    async def embed(self, texts: Sequence[str], wish: Wish) -> Job:
+        """Computes `texts` (one at least); the job returned is done.
+
+        Raises Problem OVERLOADED at once when there is no room, Problem BACKEND, or TooLong. When
+        the caller is cancelled, what was still waiting of the texts is dropped.
+        """
+        weight = 0 if wish.background else min(len(texts), self._share_of_texts)
+        if not wish.background:
+            self._admit(wish)
+        job = Job(texts, wish, self._loop.create_future())
+        self.waiting += weight
+        try:
+            self._enqueue(job)
+            await job.done
+        except BaseException:
+            for turns in (self._short, self._bulky, self._ready):
+                turns.discard(job)
+            raise
+        finally:
+            self.waiting -= weight
+        return job
+
+    @property
+    def _share_of_texts(self) -> int:
+        return max(1, self.waiting_texts // SHARE)
+
+    def _admit(self, wish: Wish) -> None:
+        """Looks at what waits already, not at the newcomer: a giant is let in like anyone else."""
+        full = self.waiting >= self.waiting_texts or self._ready.load >= self.waiting_tokens
+        if full or (wish.only_if_idle and self.waiting):
+            raise Problem(
+                Kind.OVERLOADED,
+                f"{self.waiting} texts are waiting, of at most {self.waiting_texts}; try again.",
+                retry_after=self.retry_after(),
+            )
+
+    def retry_after(self) -> int:
+        """Seconds until about half of what waits is done."""
+        return min(60, max(1, math.ceil(self._ready.load / self._rate / 2)))
+
+    def _enqueue(self, job: Job) -> None:
+        bulky = [entry for entry in job.entries if entry.cost > BULKY]
+        if bulky:
+            self._bulky.add(bulky)
+        if len(bulky) < len(job.entries):
+            self._short.add([entry for entry in job.entries if entry.cost <= BULKY])
+
+    def _tokenising(self, turns: Turns[Entry]) -> None:
+        while batch := turns.take(CHARACTERS):
+            for side in {entry.job.wish.side for entry in batch}:
+                entries = [entry for entry in batch if entry.job.wish.side == side]
+                with self._failing(entries):
+                    self._tokenise(entries, side)
+
+    def _tokenise(self, entries: list[Entry], side: str) -> None:
+        texts = [entry.text for entry in entries]
+        found = self.embedder.tokenize(texts, truncation_side=side)
+        now = time.perf_counter()
+        for entry, tokens in zip(entries, found, strict=True):
+            entry.tokens, entry.cost, entry.text = tokens, len(tokens), ""
+            entry.job.tokenised = now
+            if tokens.cut and not entry.job.wish.cut:
+                self._call(entry.job.fail, self._too_long(entry))
+        self._ready.add([entry for entry in entries if not entry.job.done.done()])
+
+    def _too_long(self, entry: Entry) -> TooLong:
+        given = len(entry.tokens) + entry.tokens.cut
+        limit = self.embedder.max_tokens
+        return TooLong(
+            f"`inputs` must have less than {limit} tokens. Given: {given}"
+        )  # as TEI says
+
+    def _computing(self) -> None:
+        while batch := self._ready.take(self.batch_tokens):
+            with self._failing(batch):
+                began = time.perf_counter()
+                rows = self._compute(batch)
+                self._call(self._deliver, batch, rows, began, time.perf_counter())
+
+    def _compute(self, batch: list[Entry]) -> Iterable[Vectors]:
+        if not any(entry.job.wish.per_token for entry in batch):
+            return self._pooled(batch)
+        rows: dict[Entry, Vectors] = {}
+        for per_token, compute in ((False, self._pooled), (True, self._hidden)):
+            entries = [entry for entry in batch if entry.job.wish.per_token == per_token]
+            if entries:
+                rows.update(zip(entries, compute(entries), strict=True))
+        return [rows[entry] for entry in batch]
+
+    def _pooled(self, entries: list[Entry]) -> Iterable[Vectors]:
+        tokens = [entry.tokens for entry in entries]
+        pooling = [entry.job.wish.pooling for entry in entries]
+        return self.embedder.encode_tokens(tokens, pooling=pooling, normalize=False)
+
+    def _hidden(self, entries: list[Entry]) -> Iterable[Vectors]:
+        return self.embedder.token_embeddings([entry.tokens for entry in entries])
+
+    def _deliver(
+        self, batch: list[Entry], rows: Iterable[Vectors], began: float, ended: float
+    ) -> None:
+        tokens = sum(entry.cost for entry in batch)
+        self._rate += 0.2 * (tokens / max(ended - began, 1e-6) - self._rate)
+        self._observe_batch(len(batch), tokens)
+        for entry, row in zip(batch, rows, strict=True):
+            entry.job.put(entry, row, began, ended)
+
+    @contextlib.contextmanager
+    def _failing(self, entries: list[Entry]) -> Iterator[None]:
+        """An error in a thread becomes the answer of the requests concerned; the thread goes on."""
+        try:
+            yield
+        except Exception as error:
+            log.exception("a batch of %d texts failed", len(entries))
+            for job in {entry.job for entry in entries}:
+                self._call(job.fail, _backend_problem(error))
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _backend_problem(error: Exception) -> Problem:
+    problem = problem_of(error)
+    if problem.kind is not Kind.INTERNAL:
+        return problem
+    return Problem(Kind.BACKEND, "The model failed on a batch; the server's log says why.")

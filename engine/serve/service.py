@@ -1,0 +1,49 @@
+"""What every dialect needs: the models, the limits, the counts, and one way to get vectors."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.serve.metrics import Metrics
+from engine.serve.models import Models, Served
+from engine.serve.queue import BatchQueue
+from engine.serve.settings import Settings
+from engine.serve.wire import Call, Header, parse_json
+from engine.serve.work import Job, Wish
+
+
+@dataclass
+class Service:
+    """Made once at start; `queue` is None where it is switched off."""
+
+    settings: Settings
+    models: Models
+    metrics: Metrics
+    queue: BatchQueue | None = None
+
+    async def json(self, call: Call) -> Any:
+        """The body of a request as a JSON value; from then on its client is watched."""
+        body = await call.body(self.settings.max_body_bytes, self.settings.read_timeout)
+        value = parse_json(body)
+        call.watch()
+        return value
+
+    async def embed(self, call: Call, served: Served, texts: Sequence[str], wish: Wish) -> Job:
+        """Computes the texts of a request, counted and noted for the log."""
+        call.model = served.names[0]
+        call.texts += len(texts)
+        self.metrics.asked(len(texts))
+        job = await served.batcher.embed(texts, wish)
+        call.tokens += job.tokens
+        call.cut += job.cut
+        self.metrics.done(job, time.perf_counter() - call.started)
+        return job
+
+
+def notes(call: Call, wish: Wish) -> list[Header]:
+    """Said of every answer with vectors: how they were pooled, and how many texts were cut."""
+    headers = [(b"x-pooling", wish.pooling.encode())]
+    if call.cut:
+        headers.append((b"x-truncated-texts", b"%d" % call.cut))
+    return headers

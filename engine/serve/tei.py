@@ -1,0 +1,202 @@
+"""The API of text-embeddings-inference: routes without a model's name, for the first model."""
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Any
+
+import engine
+from engine.serve import fields
+from engine.serve.models import Served
+from engine.serve.problems import Kind, Problem
+from engine.serve.service import Service, notes
+from engine.serve.wire import Answer, Call, Header, array_to_json, to_json
+from engine.serve.work import Job, Wish
+
+SIDES = {"Left": "left", "left": "left", "Right": "right", "right": "right"}
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+EMPTY = "`inputs` cannot be empty"
+
+ERRORS = {
+    Kind.NO_ROUTE: (404, "Validation"),
+    Kind.NO_METHOD: (405, "Validation"),
+    Kind.NO_BODY: (400, "Validation"),
+    Kind.NOT_JSON: (400, "Validation"),
+    Kind.BODY_TOO_LARGE: (413, "Validation"),
+    Kind.EMPTY: (400, "Empty"),
+    Kind.TIMEOUT: (408, "Backend"),
+    Kind.OVERLOADED: (429, "Overloaded"),
+    Kind.BACKEND: (424, "Backend"),
+    Kind.INTERNAL: (500, "Backend"),
+}
+WORDS = {
+    Kind.NOT_JSON: "Failed to parse the request body as JSON: {}",
+    Kind.NO_BODY: "Failed to parse the request body as JSON: {}",
+    Kind.BODY_TOO_LARGE: "Failed to buffer the request body: length limit exceeded. {}",
+    Kind.OVERLOADED: "Model is overloaded",
+    Kind.TOO_LONG: "Input validation error: {}",
+}
+
+
+class TEI:
+    """The routes at the root."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._details = asyncio.Semaphore(2)  # of /tokenize at once
+
+    @property
+    def _served(self) -> Served:
+        return self.service.models.first
+
+    async def embed(self, call: Call) -> Answer:
+        """POST /embed: [[0.1, ...], ...]."""
+        body = fields.object_of(await self.service.json(call))
+        texts, wish = self._inputs(body), self._wish(body)
+        normalize, dimensions = fields.flag(body, "normalize", True), self._dimensions(body)
+        job = await self._run(call, texts, wish)
+        vectors = job.vectors(normalize=normalize, truncate_dim=dimensions)
+        return _timed(call, job, await array_to_json(vectors))
+
+    async def embed_all(self, call: Call) -> Answer:
+        """POST /embed_all: a vector for each token, neither pooled nor normalised."""
+        body = fields.object_of(await self.service.json(call))
+        texts, wish = self._inputs(body), replace(self._wish(body), per_token=True)
+        job = await self._run(call, texts, wish)
+        return _timed(call, job, await array_to_json(job.rows, step=1))
+
+    async def similarity(self, call: Call) -> Answer:
+        """POST /similarity: the cosine of one sentence with each of the others."""
+        body = fields.object_of(await self.service.json(call))
+        inputs = body.get("inputs")
+        parameters = body.get("parameters") or {}
+        if not isinstance(inputs, dict) or not isinstance(parameters, dict):
+            raise Problem(Kind.INVALID, "`inputs`, and `parameters` if given, must be objects.")
+        source = fields.text(inputs, "source_sentence")
+        if source is None:
+            raise Problem(Kind.INVALID, "`inputs.source_sentence` is missing; give a string.")
+        sentences = fields.strings(inputs.get("sentences"), "inputs.sentences")
+        if not sentences:
+            raise Problem(Kind.EMPTY, "`inputs.sentences` cannot be empty")
+        texts = self._checked([source, *sentences], parameters)
+        job = await self._run(call, texts, self._wish(parameters))
+        vectors = job.vectors()
+        cosines = self._served.embedder.similarity(vectors[0], vectors[1:])[0]
+        return _timed(call, job, to_json(cosines))
+
+    async def tokenize(self, call: Call) -> Answer:
+        """POST /tokenize: the tokens of each text and their places in it; nothing is cut."""
+        body = fields.object_of(await self.service.json(call))
+        texts = self._inputs(body)
+        special = fields.flag(body, "add_special_tokens", True)
+        async with self._details:
+            found = await asyncio.to_thread(
+                self._served.embedder.token_details, texts, add_special_tokens=special
+            )
+        rows = [[_token(token) for token in text] for text in found]
+        return Answer(200, await array_to_json(rows, step=1))
+
+    async def info(self, call: Call) -> Answer:
+        """GET /info: the model and the limits."""
+        embedder, settings = self._served.embedder, self.service.settings
+        told = {
+            "model_id": self._served.hub_name,
+            "model_sha": embedder.revision,
+            "model_dtype": embedder.precision,
+            "served_model_name": self._served.names[0],
+            "model_type": {"embedding": {"pooling": embedder.pooling}},
+            "max_concurrent_requests": settings.max_waiting_texts,
+            "max_input_length": embedder.max_tokens,
+            "max_batch_tokens": settings.max_batch_tokens,
+            "max_batch_requests": None,
+            "max_client_batch_size": settings.max_client_batch_size,
+            "auto_truncate": True,
+            "tokenization_workers": 2,
+            "version": engine.__version__,
+            "sha": None,
+            "docker_label": None,
+        }
+        return Answer(200, to_json(told))
+
+    async def health(self, call: Call) -> Answer:
+        """GET /health: empty and 200, as the server listens only when its models are warm."""
+        return Answer(200, b"", content_type=TEXT)
+
+    async def metrics(self, call: Call) -> Answer:
+        """GET /metrics."""
+        return Answer(200, self.service.metrics.text(), content_type=TEXT)
+
+    async def _run(self, call: Call, texts: list[str], wish: Wish) -> Job:
+        return await self.service.embed(call, self._served, texts, wish)
+
+    def _inputs(self, body: dict[str, Any]) -> list[str]:
+        return self._checked(_texts(body.get("inputs")), body)
+
+    def _checked(self, texts: list[str], body: dict[str, Any]) -> list[str]:
+        """Within the limits, and with the prompt that the request names."""
+        if not texts:
+            raise Problem(Kind.EMPTY, EMPTY)
+        limit = self.service.settings.max_client_batch_size
+        if len(texts) > limit:
+            told = f"batch size {len(texts)} > maximum allowed batch size {limit}"
+            raise Problem(Kind.INVALID, told)
+        if "" in texts:
+            raise Problem(Kind.EMPTY, f"Input validation error: {EMPTY}")
+        prompt = self._prompt(body)
+        return [prompt + text for text in texts] if prompt else texts
+
+    def _prompt(self, body: dict[str, Any]) -> str:
+        name = fields.text(body, "prompt_name")
+        prompts = self._served.embedder.prompts
+        if name is not None and name not in prompts:
+            told = f"`prompt_name` is {fields.shown(name)}, which is not among the prompts: "
+            raise Problem(Kind.INVALID, told + (", ".join(prompts) or "this model has none"))
+        return prompts[name] if name is not None else ""
+
+    def _wish(self, body: dict[str, Any]) -> Wish:
+        side = SIDES[fields.choice(body, "truncation_direction", tuple(SIDES), "Right")]
+        cut = fields.flag(body, "truncate", True)
+        return Wish(pooling=self._served.embedder.pooling, side=side, cut=cut)
+
+    def _dimensions(self, body: dict[str, Any]) -> int | None:
+        value = fields.whole_number(body, "dimensions")
+        if value is not None and value < 1:
+            raise Problem(Kind.INVALID, "`dimensions` should be positive")
+        if value is not None and value > self._served.embedder.dim:
+            told = "`dimensions` should be smaller than the maximum embedding dimension."
+            raise Problem(Kind.INVALID, told)
+        return value
+
+
+def _texts(inputs: Any) -> list[str]:
+    if isinstance(inputs, list) and inputs and all(isinstance(each, int | list) for each in inputs):
+        raise Problem(Kind.INVALID, "`inputs` holds token ids; this server takes text.")
+    return fields.strings(inputs, "inputs")
+
+
+def _token(token: Any) -> dict[str, Any]:
+    return {name: getattr(token, name) for name in ("id", "text", "special", "start", "stop")}
+
+
+def _timed(call: Call, job: Job, body: bytes) -> Answer:
+    """With TEI's timings, in milliseconds."""
+    spans = {
+        b"x-total-time": time.perf_counter() - call.started,
+        b"x-tokenization-time": job.tokenised - job.accepted,
+        b"x-queue-time": max(0.0, job.began - job.tokenised),
+        b"x-inference-time": job.ended - job.began,
+    }
+    headers: list[Header] = [(name, b"%d" % round(1000 * span)) for name, span in spans.items()]
+    headers.append((b"x-compute-time", headers[0][1]))
+    headers.append((b"x-compute-type", b"cpu"))
+    headers.append((b"x-compute-tokens", b"%d" % job.tokens))
+    return Answer(200, body, headers + notes(call, job.wish))
+
+
+def refusal(problem: Problem, call: Call) -> Answer:
+    """{"error", "error_type"}; a missing or wrong token gets a bare 401."""
+    if problem.kind in (Kind.NO_TOKEN, Kind.MALFORMED_TOKEN, Kind.WRONG_TOKEN):
+        return Answer(401, b"", content_type=TEXT)
+    status, type_ = ERRORS.get(problem.kind, (422, "Validation"))
+    message = WORDS.get(problem.kind, "{}").format(problem.message)
+    return Answer(status, to_json({"error": message, "error_type": type_}))

@@ -1,0 +1,128 @@
+"""An Embedder without a model: a text becomes the lengths of its words. It counts what it is
+asked, and can be told to be slow or to fail."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine import Embedder
+
+DIM = 16
+
+
+@dataclass(frozen=True)
+class FakeTokens:
+    ids: np.ndarray
+    cut: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class FakeToken:
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
+
+
+class FakeEmbedder:
+    """Each word is one token, its id the word's length; 1 and 2 stand at the ends."""
+
+    hub_id = revision = None
+    dim, max_tokens, pooling, precision, threads = DIM, 64, "cls", "fake", 1
+    model_hash = "f" * 64
+    finish = staticmethod(Embedder.finish)
+    similarity = Embedder.similarity
+
+    def __init__(
+        self, name: str = "fake", *, seconds_a_batch: float = 0.0, seconds_a_token: float = 0.0
+    ) -> None:
+        self.name = name
+        self.prompts = {"query": "question: "}
+        self.seconds_a_batch, self.seconds_a_token = seconds_a_batch, seconds_a_token
+        self.batches: list[list[int]] = []  # the lengths of the texts of each
+        self.tokenised: list[list[str]] = []
+        self.free = threading.Event()  # cleared, every batch waits
+        self.free.set()
+        self.closed = False
+
+    def tokenize(
+        self, texts: Sequence[str], *, truncation_side: str = "right", **_: object
+    ) -> list[FakeTokens]:
+        self.tokenised.append(list(texts))
+        return [self._tokens(text, truncation_side) for text in texts]
+
+    def _tokens(self, text: str, side: str = "right") -> FakeTokens:
+        words = [len(word) for word in text.split()]
+        room = self.max_tokens - 2
+        kept = words[:room] if side == "right" else words[-room:]
+        return FakeTokens(np.array([1, *kept, 2], np.int32), len(words) - len(kept))
+
+    def token_details(
+        self, texts: Sequence[str], *, add_special_tokens: bool = True, **_: object
+    ) -> list[list[FakeToken]]:
+        return [self._details(text, add_special_tokens) for text in texts]
+
+    def _details(self, text: str, special: bool) -> list[FakeToken]:
+        found, at = [], 0
+        for word in text.split():
+            at = text.index(word, at)
+            found.append(FakeToken(len(word), word, False, at, at + len(word)))
+        ends = [FakeToken(1, "[CLS]", True, None, None), FakeToken(2, "[SEP]", True, None, None)]
+        return [ends[0], *found, ends[1]] if special else found
+
+    def encode_tokens(
+        self,
+        tokens: Sequence[FakeTokens],
+        *,
+        pooling: str | Sequence[str] | None = None,
+        normalize: bool = True,
+        truncate_dim: int | None = None,
+    ) -> np.ndarray:
+        self._work(tokens)
+        pooling = pooling or self.pooling
+        poolings = [pooling] * len(tokens) if isinstance(pooling, str) else pooling
+        rows = [self._pooled(one, how) for one, how in zip(tokens, poolings, strict=True)]
+        return self.finish(np.stack(rows), normalize=normalize, truncate_dim=truncate_dim)
+
+    def _pooled(self, tokens: FakeTokens, pooling: str) -> np.ndarray:
+        row = np.zeros(DIM, np.float32)
+        np.add.at(row, np.arange(len(tokens)) % (DIM - 1), tokens.ids)
+        row[-1] = {"cls": 3.0, "mean": 5.0}[pooling]
+        return row
+
+    def token_embeddings(self, tokens: Sequence[FakeTokens]) -> list[np.ndarray]:
+        self._work(tokens)
+        return [np.repeat(one.ids.astype(np.float32)[:, None], DIM, axis=1) for one in tokens]
+
+    def _work(self, tokens: Sequence[FakeTokens]) -> None:
+        self.batches.append([len(one) for one in tokens])
+        if any(666 in one.ids for one in tokens):  # a word of 666 letters
+            raise RuntimeError("the fake model was told to fail")
+        self.free.wait()
+        time.sleep(self.seconds_a_batch + self.seconds_a_token * sum(map(len, tokens)))
+
+    def encode(
+        self,
+        texts: str | Sequence[str],
+        *,
+        pooling: str | None = None,
+        normalize: bool = True,
+        truncate_dim: int | None = None,
+        on_truncate: str = "warn",
+    ) -> np.ndarray:
+        one = isinstance(texts, str)
+        tokens = [self._tokens(text) for text in ([texts] if one else texts)]
+        vectors = self.encode_tokens(
+            tokens, pooling=pooling, normalize=normalize, truncate_dim=truncate_dim
+        )
+        return vectors[0] if one else vectors
+
+    def close(self) -> None:
+        self.closed = True
