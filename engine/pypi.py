@@ -43,7 +43,9 @@ def _wheel(package: Package, folder: Path, seconds: float | None) -> Path:
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_environ(folder)
     ) as process:
         try:
-            failed = process.wait() if _answered(process, seconds) else 1
+            if not _answered(process, seconds):
+                raise Unreachable(f"could not be reached (no answer within {seconds:.0f} s)")
+            failed = process.wait()
         finally:
             process.kill()  # does nothing to a process that has ended
     wheel = next(folder.glob("*.whl"), None)

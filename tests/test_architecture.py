@@ -9,7 +9,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 from pathlib import Path
 
@@ -23,9 +23,12 @@ ROOT = HOUSE.parent
 # Arrows point down: a module imports only what stands in a line above its own.
 FLOORS = (
     {"_version", "errors"},
-    {"model", "batch", "config", "cores", "progress", "registry"},
-    {"checkpoint", "tokens", "pull"},
-    {"options", "reference", "fast"},
+    {"model", "batch", "config", "cores", "progress", "facts"},
+    {"checkpoint", "tokens", "hub", "verify"},
+    {"options", "reference", "staging", "pypi"},
+    {"pull"},
+    {"registry"},
+    {"fast"},
     {"embedder"},
     {"loading"},
     {"__init__"},
@@ -34,24 +37,29 @@ FLOORS = (
     {"cli"},
     {"__main__"},
 )
-PURE = {"model", "batch", "fast.gemm", "fast.kernels"}  # nothing of ours
-DOOR = {"__init__", "errors"}  # all that the outer rooms see of the inner ones
+PURE = {"model", "batch"}  # nothing of ours
+KERNELS = {"fast.gemm", "fast.kernels"}  # arrays in, arrays out: nothing of ours from outside fast/
+DOOR = {"__init__", "errors"}  # all that the outer rooms see of the inner ones, and the types of
+HANDED_OUT = {"engine.embedder.Embedder", "engine.tokens.Tokens"}  # what the door hands out
 
 # Who may import what is neither ours, nor numpy, nor the standard library's.
 ROOM_OF = {
-    "tokenizers": "tokens",
-    "safetensors": "checkpoint",
-    "huggingface_hub": "pull",
-    "numba": "fast",
-    "llvmlite": "fast",
-    "starlette": "serve",
-    "uvicorn": "serve",
-    "orjson": "serve",
-    "prometheus_client": "serve",
-    "dbos": "serve.queue",
-    "pyarrow": "jobs",
-    "zstandard": "jobs",
-    "ray": "jobs.ray",
+    "tokenizers": {"tokens"},
+    "safetensors": {"checkpoint"},
+    "huggingface_hub": {"hub"},
+    "filelock": {"pull"},
+    "numba": {"fast"},
+    "llvmlite": {"fast"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve"},
+    "uvloop": {"serve"},
+    "orjson": {"serve"},
+    "prometheus_client": {"serve"},
+    "dbos": {"serve.queue", "serve.queue_answers", "serve.queue_keeper", "serve.queue_runner"},
+    "sqlalchemy": {"serve.queue_store", "serve.queue_keeper"},
+    "pyarrow": {"jobs"},
+    "zstandard": {"jobs"},
+    "ray": {"jobs.ray"},
 }
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "jsonpickle", "marshal", "shelve"}
 TOP_LEVEL = {
@@ -79,10 +87,10 @@ def imported(module: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def ours(module: str) -> set[str]:
+def ours(module: str, but: Set[str] = frozenset()) -> set[str]:
     """The modules of ours that the file imports: "errors", "fast.gemm"; "__init__" is the door."""
     found = set()
-    for name in imported(module):
+    for name in imported(module) - but:
         room, _, rest = name.partition(".")
         if room == "engine":
             words = rest.split(".") if rest else []
@@ -120,9 +128,10 @@ def test_arrows_point_down(module: str) -> None:
             assert floor(target) < floor(module), f"engine/{module} imports engine/{target}"
 
 
-@pytest.mark.parametrize("module", sorted(PURE & set(FILES)))
-def test_the_pure_files_import_nothing_of_ours(module: str) -> None:
-    assert not ours(module)
+def test_the_pure_files_import_nothing_of_ours() -> None:
+    assert {module: ours(module) for module in PURE} == {module: set() for module in PURE}
+    for module in KERNELS:
+        assert {room(name) for name in ours(module)} <= {"fast"}
 
 
 def test_the_model_is_numpy_and_math() -> None:
@@ -138,7 +147,7 @@ def test_the_fast_path_does_not_lean_on_its_twin(module: str) -> None:
 @each_module
 def test_the_outer_rooms_see_only_the_door(module: str) -> None:
     allowed = {
-        "serve": DOOR,
+        "serve": DOOR | {"registry"},  # models by the names that Cloudflare and the hub give them
         "jobs": DOOR,
         "cli_input": DOOR,
         "cli_output": DOOR,
@@ -147,7 +156,7 @@ def test_the_outer_rooms_see_only_the_door(module: str) -> None:
         "cli": DOOR | {"cli_embed", "cli_models", "serve", "jobs"},
     }
     if room(module) in allowed:
-        strangers = {name for name in ours(module) if room(name) != room(module)}
+        strangers = {name for name in ours(module, HANDED_OUT) if room(name) != room(module)}
         assert strangers <= allowed[room(module)]
 
 
@@ -155,15 +164,14 @@ def test_the_outer_rooms_see_only_the_door(module: str) -> None:
 def test_each_library_has_one_room(module: str) -> None:
     for library in others(module):
         assert library in ROOM_OF, f"engine/{module} imports {library}, which has no room"
-        home = ROOM_OF[library]
-        assert module == home or module.startswith(f"{home}."), f"{library} belongs in {home}"
+        homes = ROOM_OF[library]
+        assert {module, room(module)} & homes, f"{library} belongs in {homes}, not in {module}"
 
 
 @each_module
 def test_no_import_hides_from_this_test(module: str) -> None:
     source = FILES[module].read_text("utf-8")
-    assert "importlib" not in {name.partition(".")[0] for name in imported(module)}
-    assert "__import__" not in source
+    assert "import_module" not in source and "__import__" not in source
 
 
 @each_module
