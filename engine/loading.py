@@ -41,6 +41,6 @@ def load(
 def _encoder(folder: Path, config: Config, precision: str, threads: int) -> Encoder:
     if precision == "reference":
         return ReferenceEncoder(load_weights(folder, config), config)
-    from engine.fast.encoder import FastEncoder
+    from engine.fast.runner import FastEncoder
 
     return FastEncoder(folder, config, precision, threads)

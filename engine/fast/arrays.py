@@ -1,0 +1,52 @@
+"""A file of named arrays, written once and memory-mapped by everyone.
+
+Layout: MAGIC; the arrays, each at a multiple of 64 bytes; a JSON table of them; its length in 8
+bytes; MAGIC again. What is written last is looked for first, so a file cut short is never taken for
+whole. The table holds a checksum of the beginning of each array, checked on opening.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = b"bge-arrays-1\n\0\0\0"
+ALIGNMENT = 64
+CHECKED = 512  # bytes of each array that the checksum covers
+
+
+def write(path: Path, arrays: Iterable[tuple[str, NDArray]]) -> None:
+    """Writes the arrays in turn; only one of them is in memory at a time."""
+    table = {}
+    with path.open("wb") as file:
+        file.write(MAGIC)
+        for name, array in arrays:
+            file.write(b"\0" * (-file.tell() % ALIGNMENT))
+            raw = memoryview(array).cast("B")
+            check = zlib.crc32(raw[:CHECKED])
+            table[name] = [file.tell(), array.dtype.str, list(array.shape), check]
+            file.write(raw)
+        text = json.dumps(table).encode()
+        file.write(text + len(text).to_bytes(8, "little") + MAGIC)
+        file.flush()
+
+
+def read(path: Path) -> dict[str, NDArray]:
+    """The arrays, mapped from the file, read-only. ValueError if it is not whole."""
+    content = np.memmap(path, np.uint8, "r")
+    end = len(content) - len(MAGIC)
+    if end < len(MAGIC) + 8 or content[end:].tobytes() != MAGIC:
+        raise ValueError(f"{path} is cut short, or no file of arrays")
+    length = int.from_bytes(content[end - 8 : end].tobytes(), "little")
+    table = json.loads(content[end - 8 - length : end - 8].tobytes())
+    arrays = {}
+    for name, (start, kind, shape, check) in table.items():
+        size = int(np.prod(shape)) * np.dtype(kind).itemsize
+        raw = content[start : start + size]
+        if zlib.crc32(raw[:CHECKED].tobytes()) != check:
+            raise ValueError(f"{path}: array {name} is damaged")
+        arrays[name] = raw.view(kind).reshape(shape)
+    return arrays

@@ -1,0 +1,251 @@
+"""What happens between matrix products: one row, one tile or one head at a time.
+
+The same functions as in `engine.model`, for numba: addresses and sizes in, results written to an
+address. Nothing here allocates, raises or sees a Python object, so that the machine code can be kept
+on disk. A row begins at its address and is `width` numbers long, a multiple of LANES: where a size
+is not, zeros follow, and stay zeros.
+
+Letters as in `engine.model`.
+"""
+
+from numba import float32, njit
+
+from engine.fast.build import LANES, TARGET
+from engine.fast.gemm import tile
+from engine.fast.simd import (
+    absolute,
+    bits,
+    fma,
+    from_bits,
+    hadamard_lanes,
+    lane,
+    largest,
+    load_f,
+    load_float,
+    select,
+    smallest,
+    splat,
+    sqrt,
+    store,
+    store_byte,
+    store_short,
+    total,
+)
+
+# error_model: a division by zero gives infinity, where Python would raise
+jit = njit(nogil=True, error_model="numpy")
+
+ROWS, VECTORS = TARGET.tiles["attention"]
+PANEL = VECTORS * LANES
+multiply = tile("attention")
+
+LOG2_E = 1.4426950408889634
+LN2_HIGH, LN2_LOW = 0.693359375, -2.1219444005469057e-4  # ln 2, the first exact in 10 bits
+MAGIC = 12582912.0  # 1.5 * 2^23: adding it rounds a float32 to an integer, in its low bits
+MAGIC_BITS = 0x4B400000
+
+
+@jit
+def exp(x):
+    """e^x, for x <= 88; relative error below 2e-7. Below -87 it is 0: no denormal numbers.
+
+    x = n ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial (least maximum, 3e-9); 2^n by adding n to the
+    exponent's bits.
+    """
+    shifted = fma(x, splat(LOG2_E), splat(MAGIC))
+    n = shifted - splat(MAGIC)
+    r = fma(n, splat(-LN2_HIGH), x)
+    r = fma(n, splat(-LN2_LOW), r)
+    p = splat(0.0013814469218067608)
+    p = fma(p, r, splat(0.00836878076210591))
+    p = fma(p, r, splat(0.04166839419471974))
+    p = fma(p, r, splat(0.16666520104677857))
+    p = fma(p, r, splat(0.49999993412493693))
+    p = fma(p, r, splat(1.0))
+    p = fma(p, r, splat(1.0))
+    scaled = from_bits(bits(p) + (bits(shifted) << splat(23)))
+    return select(x > splat(-87.0), scaled, splat(0.0))
+
+
+@jit
+def gelu(x):
+    """x Φ(x) = max(x, 0) - |x| erfc(|x| / √2) / 2, absolute error below 1e-7 max(1, |x|).
+
+    erfc(z) = e^(-z²) (a₁ t + ... + a₆ t⁶), t = 1 / (1 + 0.57 z): the form of Abramowitz & Stegun
+    7.1.26 with a term more, fitted here for the least error of x Φ(x), 2e-8.
+    """
+    size = absolute(x)
+    t = splat(1.0) / fma(size, splat(0.57 * 0.7071067811865476), splat(1.0))
+    p = splat(0.11597368326153983)
+    p = fma(p, t, splat(-0.513032498294399))
+    p = fma(p, t, splat(0.6669005120144216))
+    p = fma(p, t, splat(0.037315186329838435))
+    p = fma(p, t, splat(0.37659415897002285))
+    p = fma(p, t, splat(0.3162498965567065))
+    erfc = p * t * exp(size * size * splat(-0.5))
+    positive = select(x > splat(0.0), x, splat(0.0))
+    return fma(size * splat(-0.5), erfc, positive)
+
+
+@jit
+def layer_norm(row, out, width, real_width, scale, shift, eps):
+    """`real_width` numbers to mean 0 and variance 1, scaled and shifted; the zeros behind stay."""
+    mean = splat(0.0)
+    for i in range(0, width, LANES):
+        mean = mean + load_f(row, i)
+    mean = splat(total(mean) / real_width)
+    squares = splat(0.0)
+    for i in range(0, width, LANES):
+        centred = load_f(row, i) - mean
+        centred = select(lane() < splat(real_width - i), centred, splat(0.0))
+        squares = fma(centred, centred, squares)
+    variance = splat(total(squares) / real_width)
+    factor = splat(1.0) / sqrt(variance + splat(eps))
+    for i in range(0, width, LANES):
+        normal = (load_f(row, i) - mean) * factor
+        store(out, i, fma(normal, load_f(scale, i), load_f(shift, i)))
+
+
+@jit
+def softmax(row, length, width, factor):
+    """Numbers 0..length of `factor` times the row to shares that sum to 1; the rest to 0."""
+    peak = splat(-3.0e38)
+    for i in range(0, width, LANES):
+        scores = load_f(row, i) * splat(factor)
+        scores = select(lane() < splat(length - i), scores, splat(-3.0e38))
+        store(row, i, scores)
+        peak = select(scores > peak, scores, peak)
+    peak = splat(largest(peak))
+    sum_ = splat(0.0)
+    for i in range(0, width, LANES):
+        weights = exp(load_f(row, i) - peak)
+        store(row, i, weights)
+        sum_ = sum_ + weights
+    share = splat(1.0) / splat(total(sum_))
+    for i in range(0, width, LANES):
+        store(row, i, load_f(row, i) * share)
+
+
+@jit
+def padded(size, multiple):
+    """The least multiple that is not less than size."""
+    return (size + multiple - 1) // multiple * multiple
+
+
+@jit
+def pack_keys(keys, stride, length, K, out):
+    """Rows of K numbers -> panels of PANEL tokens, [number][token], zeros behind the last token."""
+    for token in range(padded(length, PANEL)):
+        panel = out + (token // PANEL) * PANEL * K * 4
+        for k in range(K):
+            number = load_float(keys, token * stride + k) if token < length else float32(0)
+            store(panel, k * PANEL + token % PANEL, number)
+
+
+@jit
+def pack_values(values, stride, length, K, out):
+    """Rows of K numbers -> panels of PANEL numbers, [token][number]; what follows K is not used."""
+    for first in range(0, K, PANEL):
+        for token in range(length):
+            for i in range(0, PANEL, LANES):
+                store(out, token * PANEL + i, load_f(values, token * stride + first + i))
+        out += length * PANEL * 4
+
+
+@jit
+def attention_head(query, key, value, stride, length, K, out, ldo, scratch):
+    """softmax(Q Kᵀ / √K) V for one head of one text.
+
+    Rows of the head lie `stride` numbers apart; results go to rows `ldo` apart. ROWS queries at a
+    time see all keys, so that their scores stay in the first cache: no L x L array exists.
+    """
+    keys_width, values_width = padded(length, PANEL), padded(K, PANEL)
+    keys = scratch
+    values = keys + keys_width * K * 4
+    scores = values + values_width * length * 4
+    spare = scores + ROWS * keys_width * 4
+    pack_keys(key, stride, length, K, keys)
+    pack_values(value, stride, length, K, values)
+    factor = float32(1.0) / sqrt(float32(K))
+    for top in range(0, length, ROWS):
+        m = min(ROWS, length - top)
+        rows = query + top * stride * 4
+        for j in range(0, keys_width, PANEL):
+            multiply(m, rows, stride, keys + j * K * 4, K, scores + j * 4, keys_width)
+        for r in range(m):
+            softmax(scores + r * keys_width * 4, length, keys_width, factor)
+        for j in range(0, K, PANEL):
+            target, panel = out + (top * ldo + j) * 4, values + j * length * 4
+            if j + PANEL <= K:
+                multiply(m, scores, keys_width, panel, length, target, ldo)
+            else:
+                multiply(m, scores, keys_width, panel, length, spare, PANEL)
+                copy_columns(spare, m, K - j, target, ldo)
+
+
+@jit
+def copy_columns(tile_, rows, columns, out, ldo):
+    """The first columns of a tile, number by number."""
+    for r in range(rows):
+        for c in range(columns):
+            store(out, r * ldo + c, load_float(tile_, r * PANEL + c))
+
+
+@jit
+def rotate(row, out, width, block):
+    """Each `block` numbers times the Hadamard matrix of that order, which has only 1 and -1.
+
+    It spreads an outlier over the block, and 8 bits then serve all numbers alike. Blocks smaller
+    than a vector are left as they are. Fast Walsh-Hadamard transform: first within each vector, then
+    between vectors 1, 2, 4, ... apart.
+    """
+    for i in range(0, width, LANES):
+        x = load_f(row, i)
+        store(out, i, hadamard_lanes(x) if block >= LANES else x)
+    step = LANES
+    while step < block:
+        for first in range(0, width, 2 * step):
+            for i in range(first, first + step, LANES):
+                x, y = load_f(out, i), load_f(out, i + step)
+                store(out, i, x + y)
+                store(out, i + step, x - y)
+        step *= 2
+
+
+@jit
+def quantize_int16(row, out, width, norm_limit):
+    """x ≈ scale * integer, with the integers' norm below `norm_limit`; gives the scale.
+
+    Together with the norms of the weights' columns this bounds every sum of products
+    (Cauchy-Schwarz), see `engine.fast.quantize`.
+    """
+    squares, peak = splat(0.0), splat(1e-30)
+    for i in range(0, width, LANES):
+        x = load_f(row, i)
+        squares = fma(x, x, squares)
+        size = absolute(x)
+        peak = select(size > peak, size, peak)
+    norm = sqrt(total(squares)) + 1e-30
+    inverse = float32(min(norm_limit / norm, 32767.0 / largest(peak)))
+    for i in range(0, width, LANES):
+        shifted = fma(load_f(row, i), splat(inverse), splat(MAGIC))
+        store_short(out, i, bits(shifted) - splat(MAGIC_BITS))
+    return float32(1.0) / inverse
+
+
+@jit
+def quantize_int8(row, out, width, levels, parameters):
+    """x ≈ low + scale * integer, 0 <= integer <= levels; `parameters` gets scale and low."""
+    low, high = load_f(row, 0), load_f(row, 0)
+    for i in range(LANES, width, LANES):
+        x = load_f(row, i)
+        low = select(x > low, low, x)
+        high = select(x > high, x, high)
+    least = smallest(low)
+    scale = (largest(high) - least) / levels + float32(1e-30)
+    inverse = float32(1.0) / scale
+    for i in range(0, width, LANES):
+        shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))
+        store_byte(out, i, bits(shifted) - splat(MAGIC_BITS))
+    store(parameters, 0, scale)
+    store(parameters, 1, least)

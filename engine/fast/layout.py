@@ -1,0 +1,37 @@
+"""Places in the tables of int64 through which Python and compiled code speak: see `encoder`.
+
+Sizes count numbers, not bytes; the rows of a matrix begin `..._STRIDE` numbers apart. Widths are
+padded to whole vectors, with zeros.
+"""
+
+from itertools import count
+
+_job = count()
+
+# what the batch is
+TOKENS, TEXTS, IDS, POSITIONS, CU_SEQLENS, POOLINGS, OUT = (next(_job) for _ in range(7))
+# how large the model is
+D, D_WIDTH, HEADS, F_WIDTH, LAYER_COUNT, EPS = (next(_job) for _ in range(6))
+# where its weights are
+WORD, POSITION, TOKEN_TYPE, EMBED_SCALE, EMBED_SHIFT, LAYERS = (next(_job) for _ in range(6))
+# memory for the batch
+X, SUMS, X_STRIDE, QKV, QKV_STRIDE, WIDE, WIDE_STRIDE = (next(_job) for _ in range(7))
+# of quantised products: rows of integers, their stride in words, scale and low of each row, the
+# blocks of the rotations over D and F, the limits of a row's norm
+INTEGERS, INTEGERS_STRIDE, ROW_SCALES, BLOCK_D, BLOCK_F, NORM_D, NORM_F = (
+    next(_job) for _ in range(7)
+)
+# two counters for each step, of tasks taken and tasks done; the C function to call while waiting
+TICKETS, YIELD = (next(_job) for _ in range(2))
+JOB_SIZE = next(_job)
+
+# a layer: four linear maps, each with these four addresses, and two layer norms
+PANELS, BIAS, SCALES, OFFSETS = range(4)
+TO_QKV, FROM_HEADS, UP, DOWN = (4 * n for n in range(4))
+
+
+NORM1_SCALE, NORM1_SHIFT, NORM2_SCALE, NORM2_SHIFT = range(16, 20)
+LAYER_SIZE = 20
+
+TICKET_BYTES = 64  # a step's counters have a cache line of their own
+STEPS_BEFORE, STEPS_A_LAYER, STEPS_AFTER = 1, 9, 1

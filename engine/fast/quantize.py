@@ -1,0 +1,83 @@
+"""Weights -> integers: slow, done once, when weights are prepared.
+
+Every output channel (a row of W) has a scale of its own, and no sum of products can overflow,
+whatever the activations are. There is nothing to calibrate.
+
+int16. A sum over K is at most |a| |w|, the lengths of the two integer vectors (Cauchy-Schwarz). Rows
+of W are scaled to a length of at most LENGTH and the kernel scales each token to at most the same:
+LENGTH² < 2³¹. Long scales go to short vectors, so outliers keep all 16 bits.
+
+int8. W and the activations are first multiplied by the same orthogonal matrix along K, block by
+block; the product stays the same, but outliers are spread over their block, and 8 bits serve all
+numbers alike. Sums are exact in int32: 255 * 127 * K < 2³¹ up to K = 66,000. Where the CPU sums pairs
+in 16 bits first ("pairs" of `engine.fast.gemm`), activations have 7 bits, and scales are chosen so
+that neither the positive nor the negative weights that meet in a sum exceed 2¹⁵ / 127.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+LENGTH = 46340  # ⌊√(2³¹)⌋
+LARGEST_BLOCK = 512
+PAIRS_LIMIT = 258  # ⌊(2¹⁵ - 1) / 127⌋
+
+
+def length_limit(K: int) -> float:
+    """The length before rounding to integers, which may add half a unit in each of K places."""
+    return LENGTH - math.sqrt(K) / 2 - 1
+
+
+def int16(w_OI: Array) -> tuple[NDArray[np.int16], Array]:
+    """Integers and the scale of each row: w ≈ scale * integer."""
+    lengths = np.sqrt(np.square(w_OI, dtype=np.float64).sum(axis=1))
+    largest = np.abs(w_OI).max(axis=1)
+    scales = np.maximum(lengths / length_limit(w_OI.shape[1]), largest / 32767)
+    scales[scales == 0] = 1
+    return np.rint(w_OI / scales[:, None]).astype(np.int16), scales.astype(np.float32)
+
+
+def block_size(K: int, lanes: int) -> int:
+    """The order of the rotation: the largest power of two that divides K, or 1 if below `lanes`."""
+    block = min(K & -K, LARGEST_BLOCK)
+    return block if block >= lanes else 1
+
+
+def rotate(w_OI: Array, block: int) -> Array:
+    """Each `block` columns times the Hadamard matrix of that order, divided by its square, `block`.
+
+    The kernel multiplies activations by the matrix itself, so that products stay the same.
+    """
+    x = w_OI.reshape(-1, block).astype(np.float32)
+    step = 1
+    while step < block:
+        pairs = x.reshape(len(x), -1, 2, step)
+        even, odd = pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]
+        x = np.stack([even, odd], axis=2).reshape(len(x), block)
+        step *= 2
+    return x.reshape(w_OI.shape) / np.float32(block)
+
+
+def int8(w_OI: Array, pairs: bool) -> tuple[NDArray[np.int8], Array]:
+    """Integers and the scale of each row: w ≈ scale * integer."""
+    scales = np.abs(w_OI).max(axis=1) / 127
+    scales[scales == 0] = 1
+    integers = np.rint(w_OI / scales[:, None])
+    while pairs and (over := _fullest_sum(integers) / PAIRS_LIMIT).max() > 1:
+        scales *= np.where(over > 1, over * 1.001, 1)  # a coarser scale where a sum could overflow
+        integers = np.rint(w_OI / scales[:, None])
+    return integers.astype(np.int8), scales.astype(np.float32)
+
+
+def _fullest_sum(integers: NDArray[np.floating]) -> NDArray[np.floating]:
+    """For each row the largest sum of one sign among the weights that meet in one 16-bit sum.
+
+    Two steps of four weights are 8 neighbours; 0, 1, 4, 5 meet, and 2, 3, 6, 7.
+    """
+    groups = integers.reshape(len(integers), -1, 2, 2, 2)  # [8 neighbours][step][pair][member]
+    positive = np.maximum(groups, 0).sum(axis=(2, 4))
+    negative = np.maximum(-groups, 0).sum(axis=(2, 4))
+    return np.maximum(positive, negative).reshape(len(integers), -1).max(axis=1)

@@ -1,0 +1,82 @@
+"""`FastEncoder`: texts as batches for the compiled `encode`, dealt to a team of threads."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.batch import PackedBatch, plan
+from engine.config import Config
+from engine.fast import prepared
+from engine.fast.memory import POOLINGS, Memory, Model
+from engine.fast.pack import Shape
+from engine.fast.target import host_target
+from engine.fast.team import Job, Team
+
+Array = NDArray[np.float32]
+Ids = NDArray[np.int32]
+Keep = Callable[[list[int], PackedBatch, Memory], None]
+class FastEncoder:
+    """The encoder behind "float32", "int16" and "int8". A text's bits depend on the text alone."""
+
+    def __init__(self, folder: Path, config: Config, precision: str, threads: int) -> None:
+        self.config = config
+        shape = Shape(host_target(), precision)
+        self._encode, self._code = prepared.kernels(shape)
+        self._model = Model(prepared.weights(folder, config, shape), config, shape)
+        self._team = Team(threads)
+        self._free: list[Memory] = []
+        self._scratch = [np.empty(self._model.scratch_size, np.float32) for _ in range(threads)]
+
+    def pooled(self, ids: Sequence[Ids], poolings: Sequence[str]) -> Array:
+        """One vector for each text, not normalised: (n, D)."""
+        out = np.empty((len(ids), self.config.hidden), np.float32)
+
+        def keep(texts: list[int], batch: PackedBatch, memory: Memory) -> None:
+            out[texts] = memory.out[: len(texts), : self.config.hidden]
+
+        self._run(ids, poolings, keep)
+        return out
+
+    def hidden(self, ids: Sequence[Ids]) -> list[Array]:
+        """The last hidden state (L, D) of each text."""
+        out: dict[int, Array] = {}
+
+        def keep(texts: list[int], batch: PackedBatch, memory: Memory) -> None:
+            x_TD = memory.x[: len(batch.ids_T), : self.config.hidden].copy()
+            out.update(zip(texts, np.split(x_TD, batch.cu_seqlens[1:-1]), strict=True))
+
+        self._run(ids, ["mean"] * len(ids), keep)
+        return [out[i] for i in range(len(ids))]
+
+    def close(self) -> None:
+        """Ends the threads and lets go of the weights."""
+        self._team.close()
+        self._free.clear()
+        del self._model
+
+    def _run(self, ids: Sequence[Ids], poolings: Sequence[str], keep: Keep) -> None:
+        names = np.array([POOLINGS[name] for name in poolings], np.int32)
+        batches = plan([len(one) for one in ids], self._model.budget)
+        self._team.run([self._job(texts, ids, names, keep) for texts in batches])
+
+    def _job(self, texts: list[int], ids: Sequence[Ids], poolings: Ids, keep: Keep) -> Job:
+        """A batch. It has memory only while it is under way."""
+        batch: PackedBatch
+        memory: Memory
+
+        def begin() -> None:
+            nonlocal batch, memory
+            batch = PackedBatch.of([ids[i] for i in texts])
+            memory = self._free.pop() if self._free else Memory(self._model)
+            memory.take(batch, poolings[texts])
+
+        def run(seat: int) -> None:
+            self._encode(memory.job.ctypes.data, self._scratch[seat].ctypes.data)
+
+        def end() -> None:
+            keep(texts, batch, memory)
+            self._free.append(memory)
+
+        return Job(begin, run, end)

@@ -1,0 +1,75 @@
+"""The kinds of CPU that kernels are compiled for, and the shape of a tile on each.
+
+A tile is what the inner loop of a matrix product keeps in registers: `rows` tokens by `vectors`
+vectors of output columns. All vector registers but a few hold sums, so a tile's shape follows from
+the number of registers, 16 or 32; bench/ladder.py measures candidates.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Tiles = Mapping[str, tuple[int, int]]  # kind of product -> (rows, vectors)
+
+
+@dataclass(frozen=True)
+class Target:
+    """`lanes` float32 numbers fit a vector. A CPU must have what LLVM calls `needs`.
+
+    `cpu` and `features` are what LLVM generates code for: never more than `needs`, so that the same
+    code serves every CPU of the kind. `int8` is the inner step of 8-bit products: "vnni" and "sdot"
+    are one instruction, "pairs" is AVX2's way with 16-bit sums, "plain" is arithmetic that every
+    CPU has.
+    """
+
+    name: str
+    cpu: str
+    features: str
+    needs: tuple[str, ...]
+    lanes: int
+    int8: str
+    tiles: Tiles
+    fuses: bool = True  # has a fused multiply-add
+
+
+# 32 registers
+WIDE = {"float32": (9, 3), "attention": (8, 2), "int16": (9, 3), "int8": (9, 3)}
+ARM = {"float32": (8, 3), "attention": (8, 2), "int16": (8, 2), "int8": (8, 3)}
+# 16 registers
+NARROW = {"float32": (6, 2), "attention": (6, 2), "int16": (4, 3), "int8": (6, 1)}
+
+V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
+V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+
+X86 = (  # best first
+    Target(
+        "avx512vnni", "x86-64-v4", "+avx512vnni", (*V4, "avx512vnni"), 16, "vnni", WIDE
+    ),
+    Target("avx512", "x86-64-v4", "", V4, 16, "plain", WIDE),
+    Target(
+        "avxvnni", "x86-64-v3", "+avxvnni", (*V3, "avxvnni"), 8, "vnni", {**NARROW, "int8": (6, 2)}
+    ),
+    Target("avx2", "x86-64-v3", "", V3, 8, "pairs", NARROW),
+    Target("sse2", "x86-64", "", ("sse2",), 4, "plain", {**NARROW, "int8": (4, 1)}, fuses=False),
+)
+ARM64 = (
+    Target("dotprod", "generic", "+dotprod", ("dotprod",), 4, "sdot", ARM),
+    Target("neon", "generic", "", (), 4, "plain", ARM),
+)
+TARGETS = {target.name: target for target in (*X86, *ARM64)}
+
+
+def host_target() -> Target:
+    """The best target that this CPU can run; $BGE_TARGET asks for a lesser one."""
+    import llvmlite.binding as llvm
+
+    arm = llvm.get_process_triple().split("-")[0] in ("aarch64", "arm64")
+    features = llvm.get_host_cpu_features()
+    wanted = os.environ.get("BGE_TARGET")
+    able = [t for t in (ARM64 if arm else X86) if all(features.get(n) for n in t.needs)]
+    for target in able:
+        if wanted in (None, "", target.name):
+            return target
+    raise ValueError(
+        f"BGE_TARGET is {wanted!r}; this CPU runs {', '.join(t.name for t in able) or 'none'}."
+    )
