@@ -9,6 +9,7 @@ Random weights are a harder test than they look, if they are drawn so that nothi
 - a few channels are outliers, as in every trained BERT: each layer norm shifts them far from 0.
 - every bias, scale and shift differs from 0 and 1, and the two token types differ, so none can be
   left out.
+- what real checkpoints carry and an embedding does not use is there too: position ids, a pooler.
 """
 
 import json
@@ -26,7 +27,7 @@ from safetensors.numpy import save_file
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 Array = NDArray[np.float32]
-Named = tuple[str, Array]
+Named = tuple[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,13 @@ class Drawing:
         self.sizes, self.sharpness = sizes, sharpness
         self.bits = np.random.PCG64(seed)
 
-    def tensors(self) -> dict[str, Array]:
+    def tensors(self) -> dict[str, NDArray[Any]]:
         tensors = dict(self.embeddings())
         for n in range(self.sizes.layers):
             sharpness = self.sharpness * (1 + 0.3 * n)
             for name, tensor in self.encoder_layer(sharpness):
                 tensors[f"encoder.layer.{n}.{name}"] = tensor
-        return tensors
+        return tensors | dict(self.unused())
 
     def embeddings(self) -> Iterator[Named]:
         rows = {"word": self.sizes.vocab, "position": self.sizes.positions, "token_type": 2}
@@ -150,6 +151,10 @@ class Drawing:
         yield from self.linear("intermediate.dense", 1.0, self.sizes.ffn, self.sizes.hidden)
         yield from self.linear("output.dense", 1.5, self.sizes.hidden, self.sizes.ffn)
         yield from self.norm("output.LayerNorm")
+
+    def unused(self) -> Iterator[Named]:
+        yield "embeddings.position_ids", np.arange(self.sizes.positions).reshape(1, -1)
+        yield from self.linear("pooler.dense", 1.0, self.sizes.hidden, self.sizes.hidden)
 
     def linear(self, name: str, gain: float, outputs: int, inputs: int) -> Iterator[Named]:
         yield f"{name}.weight", self.normal(gain / math.sqrt(inputs), outputs, inputs)

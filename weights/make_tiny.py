@@ -71,21 +71,21 @@ def tokenizer_json(ids: dict[str, int]) -> dict[str, object]:
     return dict(json.loads(tokenizer.to_str()))
 
 
-def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
+def write(folder: Path) -> Path:
+    """The whole checkpoint, in `folder`."""
+    folder.mkdir(exist_ok=True)
     vocab = vocabulary()
-    write_tokenizer(FOLDER, vocab)
-    write_checkpoint(
-        FOLDER,
+    write_tokenizer(folder, vocab)
+    return write_checkpoint(
+        folder,
         seed=SEED,
-        tokenizer=FOLDER,
+        tokenizer=folder,
         max_tokens=MAX_TOKENS,
         prompts=PROMPTS,
         vocab=len(vocab),
         **SHAPE,
     )
-    print(f"{FOLDER}: {len(vocab)} tokens, {SHAPE}")
 
 
 if __name__ == "__main__":
-    main()
+    print(write(FOLDER))

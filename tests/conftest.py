@@ -1,0 +1,58 @@
+"""Checkpoints and loaded models for all tests; each is made once."""
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import engine
+from tests import checkpoints
+
+Load = Callable[[str, str], engine.Embedder]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    return checkpoints.tiny()
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    return checkpoints.minilm()
+
+
+@pytest.fixture(scope="session")
+def bge_shape() -> Path:
+    return checkpoints.bge_shape()
+
+
+@pytest.fixture(scope="session")
+def load() -> Iterator[Load]:
+    """(checkpoint, precision) -> the embedder, two threads, loaded once."""
+    loaded: list[engine.Embedder] = []
+
+    @cache
+    def load_once(checkpoint: str, precision: str) -> engine.Embedder:
+        folder = checkpoints.FOLDERS[checkpoint]()
+        loaded.append(engine.load(folder, precision=precision, threads=2))
+        return loaded[-1]
+
+    yield load_once
+    for embedder in loaded:
+        embedder.close()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "reference: computes with transformers, in this process")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without transformers the live comparisons are left out, and counted; in CI they then fail."""
+    if os.environ.get("CI") or importlib.util.find_spec("sentence_transformers"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("reference")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
