@@ -1,0 +1,70 @@
+"""The checkpoints that every engine is measured on, and what they say of themselves."""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A sentence-transformers folder, as a peer has to see it: BERT's sizes, pooling, limit."""
+
+    folder: Path
+
+    @cached_property
+    def bert(self) -> dict[str, int]:
+        return dict(json.loads((self.folder / "config.json").read_text("utf-8")))
+
+    @cached_property
+    def max_tokens(self) -> int:
+        file = self.folder / "sentence_bert_config.json"
+        return int(json.loads(file.read_text("utf-8"))["max_seq_length"])
+
+    @cached_property
+    def pooling(self) -> str:
+        modes = json.loads((self.folder / "1_Pooling" / "config.json").read_text("utf-8"))
+        return "cls" if modes["pooling_mode_cls_token"] else "mean"
+
+    @cached_property
+    def products_per_token(self) -> int:
+        """Multiply-adds of the encoder's linear layers for one token; attention comes on top."""
+        hidden, ffn = self.bert["hidden_size"], self.bert["intermediate_size"]
+        return self.bert["num_hidden_layers"] * hidden * (4 * hidden + 2 * ffn)
+
+    @cached_property
+    def weights_hash(self) -> str:
+        with (self.folder / "model.safetensors").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_checkpoint(model: str) -> Checkpoint:
+    """ "minilm" (the real all-MiniLM-L6-v2), "bge-shape" (seeded weights), a name, or a folder."""
+    if model == "bge-shape":
+        from tests.checkpoints import bge_shape
+
+        return Checkpoint(bge_shape().resolve())
+    from engine import registry
+
+    name = "all-MiniLM-L6-v2" if model == "minilm" else model
+    return Checkpoint(registry.locate(name).resolve())
+
+
+def cache_folder() -> Path:
+    from engine.verify import user_cache
+
+    folder = user_cache() / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time makes what will be at this path; the others wait for it."""
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

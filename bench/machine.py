@@ -1,0 +1,99 @@
+"""Where it was measured: the machine, its CPU's features, versions, and who else computes."""
+
+import datetime
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+# The features that decide which kernels an engine takes.
+TELLING = (
+    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
+    *("avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
+    *("asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),
+)
+
+PACKAGES = (
+    *("numpy", "numba", "llvmlite", "tokenizers", "safetensors"),
+    *("onnxruntime", "openvino", "fastembed", "torch", "transformers", "sentence-transformers"),
+)
+
+
+def describe() -> dict[str, Any]:
+    """Everything that a record must say for its figures to mean something."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": git("describe", "--always", "--dirty", "--abbrev=12"),
+        "machine": {
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "features": cpu_features(),
+            "memory_gb": memory_gb(),
+            "system": platform.platform(terse=True),
+        },
+        "versions": {"python": platform.python_version(), **installed()},
+    }
+
+
+def cpu_name() -> str:
+    """As the kernel tells it, with family and model: virtual machines often hide the rest."""
+    facts = cpu_facts()
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    family = f"family {facts.get('cpu family', '?')} model {facts.get('model', '?')}"
+    return f"{facts['model name']} ({family})"
+
+
+def cpu_features() -> list[str]:
+    flags = cpu_facts().get("flags") or cpu_facts().get("Features") or ""
+    return [feature for feature in TELLING if feature in flags.split()]
+
+
+def cpu_facts() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo; empty where there is no such file."""
+    try:
+        first = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def memory_gb() -> float:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+
+
+def version(package: str) -> str:
+    """ "none" where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def installed() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES if version(name) != "none"}
+
+
+def git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def busy_seconds() -> float:
+    """CPU seconds that all processes of the machine have used together; NaN where unknown."""
+    try:
+        fields = Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:]
+    except OSError:
+        return float("nan")
+    user, nice, system, _, _, irq, softirq, steal, *_ = (int(field) for field in fields)
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

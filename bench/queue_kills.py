@@ -1,0 +1,96 @@
+"""Kill the batch queue again and again, and count what is lost and what is answered twice.
+
+    python -m bench.queue_kills --database sqlite --kills 20
+
+200 requests are queued, and submission goes on, while the process is killed with SIGKILL at random
+moments and started anew. At the end every accepted request is read, twice, and each item of it
+must be there once, in order, with its own vectors. The record goes to standard output.
+"""
+
+import argparse
+import contextlib
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests import postgres
+from tests.queue_process import QueueProcess, assert_right, batch
+
+REQUESTS, ITEMS, PAUSE_S = 200, 40, 0.02
+
+
+@contextlib.contextmanager
+def database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of that kind."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/queue.sqlite"
+        return
+    with postgres.cluster() as server:
+        yield server.database("queue")
+
+
+def live_and_die(
+    url: str, journal: Path, accepted: dict[str, int], until: int, life: float
+) -> None:
+    """Start the process, submit up to `until` requests and one more now and then, kill it."""
+    with QueueProcess(url, pause=PAUSE_S, journal=journal) as queue:
+        death = time.monotonic() + life
+        while time.monotonic() < death:
+            seed = len(accepted)
+            accepted[queue.submit(batch(seed, ITEMS))] = seed
+            if len(accepted) >= until:
+                time.sleep(min(0.1, max(0.0, death - time.monotonic())))
+        queue.kill()
+
+
+def wrong(queue: QueueProcess, request_id: str, seed: int) -> bool:
+    """Whether that request is not answered, or not rightly, or not twice the same."""
+    try:
+        first, second = (queue.finished(request_id, patience=300) for _ in range(2))
+        assert_right(batch(seed, ITEMS), first)
+        return first != second
+    except AssertionError as error:
+        print(f"request {seed} ({request_id}): {error}")
+        return True
+
+
+def run(kind: str, kills: int, seed: int) -> dict[str, Any]:
+    """The record of one database."""
+    chance = random.Random(seed)
+    accepted: dict[str, int] = {}
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as name, database(kind, Path(name)) as url:
+        journal = Path(name) / "journal"
+        for _ in range(kills):
+            live_and_die(url, journal, accepted, REQUESTS, chance.uniform(0.05, 4.0))
+        with QueueProcess(url, pause=PAUSE_S, journal=journal) as queue:
+            failures = sum(wrong(queue, request_id, n) for request_id, n in accepted.items())
+        computed = len(journal.read_text().splitlines())
+    return {
+        "database": kind,
+        "kills": kills,
+        "requests": len(accepted),
+        "items": ITEMS * len(accepted),
+        "lost, wrong or answered twice": failures,
+        "items computed": computed,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    record = run(options.database, options.kills, options.seed)
+    print(json.dumps(record, indent=2))
+    return int(record["lost, wrong or answered twice"] > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

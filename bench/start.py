@@ -1,0 +1,144 @@
+"""Process to first vector: a whole process, from its start to its end, that embeds "hello".
+
+    python bench/start.py [--model minilm] [--rounds 9]
+
+Ours is the command that README shows. Each peer is the shortest script that a user of it would
+write: nothing is imported that is not needed. Everything is prepared beforehand (exported graphs,
+compiled kernels, packed weights), and one untimed start of each puts its files into the page cache.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.checkpoints import Checkpoint, find_checkpoint
+from bench.export import exported
+from bench.peers import ENGINES, find_engine, is_installed
+from bench.workers import ROOT, EngineFailed, environment
+
+PATIENCE = 120.0
+
+ONNXRUNTIME = """
+import json
+import numpy as np, onnxruntime
+from tokenizers import Tokenizer
+
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads, options.inter_op_num_threads = {threads}, 1
+session = onnxruntime.InferenceSession("{folder}/{variant}.onnx", options)
+ids = np.array([Tokenizer.from_file("{folder}/tokenizer.json").encode("hello").ids])
+mask, types = np.ones_like(ids), np.zeros_like(ids)
+inputs = dict(input_ids=ids, attention_mask=mask, token_type_ids=types)
+hidden = session.run(None, inputs)[0][0]
+vector = {pool}
+print(json.dumps((vector / np.linalg.norm(vector)).tolist()))
+"""
+
+OPENVINO = """
+import json
+import numpy as np, openvino
+from tokenizers import Tokenizer
+
+settings = dict(INFERENCE_NUM_THREADS={threads}, PERFORMANCE_HINT="LATENCY",
+                INFERENCE_PRECISION_HINT="f32", CACHE_DIR="{folder}/openvino")
+model = openvino.Core().compile_model("{folder}/plain.onnx", "CPU", settings)
+ids = np.array([Tokenizer.from_file("{folder}/tokenizer.json").encode("hello").ids])
+mask, types = np.ones_like(ids), np.zeros_like(ids)
+hidden = model(dict(input_ids=ids, attention_mask=mask, token_type_ids=types))[0][0]
+vector = {pool}
+print(json.dumps((vector / np.linalg.norm(vector)).tolist()))
+"""
+
+FASTEMBED = """
+import json
+from fastembed import TextEmbedding
+from fastembed.common.model_description import ModelSource, PoolingType
+
+TextEmbedding.add_custom_model("a/b", pooling=PoolingType("{pooling}"), normalization=True,
+                               sources=ModelSource(hf="a/b"), dim={dim}, model_file="fused.onnx")
+model = TextEmbedding("a/b", threads={threads}, specific_model_path="{folder}")
+print(json.dumps(next(iter(model.embed("hello"))).tolist()))
+"""
+
+SENTENCE_TRANSFORMERS = """
+import json
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{checkpoint}", device="cpu")
+print(json.dumps(model.encode("hello", normalize_embeddings=True).tolist()))
+"""
+
+SCRIPTS = {
+    "onnxruntime": ONNXRUNTIME,
+    "openvino": OPENVINO,
+    "fastembed": FASTEMBED,
+    "sentence_transformers": SENTENCE_TRANSFORMERS,
+}
+POOL = {"cls": "hidden[0]", "mean": "hidden.mean(axis=0)"}
+
+
+def command(engine: str, checkpoint: Checkpoint, threads: int) -> list[str]:
+    """The process that embeds "hello" with this engine and prints its vector."""
+    entry = find_engine(engine)
+    folder = checkpoint.folder
+    if entry.package == "engine":
+        options = ["--model", str(folder), "--precision", entry.variant, "--threads", str(threads)]
+        return [sys.executable, "-m", "engine", "embed", *options, "hello"]
+    script = SCRIPTS[entry.package].format(
+        checkpoint=folder,
+        folder=exported(checkpoint),
+        threads=threads,
+        variant=entry.variant,
+        pool=POOL[checkpoint.pooling],
+        pooling=checkpoint.pooling,
+        dim=checkpoint.bert["hidden_size"],
+    )
+    return [sys.executable, "-c", script]
+
+
+def start(engine: str, checkpoint: Checkpoint, threads: int) -> float:
+    """Seconds of the whole process. Raises EngineFailed with its last line if it fails."""
+    process = command(engine, checkpoint, threads)
+    began = time.perf_counter()
+    try:
+        done = subprocess.run(
+            process, cwd=ROOT, env=environment(threads), capture_output=True, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineFailed(f"no vector within {PATIENCE:.0f} s") from None
+    seconds = time.perf_counter() - began
+    if done.returncode or not done.stdout.strip():
+        words = done.stderr.decode(errors="replace").strip().splitlines() or ["printed nothing"]
+        raise EngineFailed(words[-1])
+    return seconds
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Process to first vector, interleaved.")
+    parser.add_argument("--model", default="minilm", help="minilm, bge-shape, a name or a folder")
+    parser.add_argument("--engines", default="ours-float32,onnxruntime")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    checkpoint = find_checkpoint(options.model)
+    engines = list(ENGINES) if options.engines == "all" else options.engines.split(",")
+    engines = [name for name in engines if is_installed(find_engine(name))]
+    for name in engines:
+        start(name, checkpoint, options.threads)
+    rounds = [
+        {name: start(name, checkpoint, options.threads) for name in engines}
+        for _ in range(options.rounds)
+    ]
+    for name in engines:
+        seconds = [each[name] for each in rounds]
+        print(f"{name:22s} {statistics.median(seconds):6.3f} s, least {min(seconds):6.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Cases and their texts: cases.toml made into lists of strings."""
+
+import ast
+import hashlib
+import re
+import sysconfig
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+CASES = Path(__file__).with_name("cases.toml")
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Case:
+    """Texts with a purpose. measure: "throughput" (the whole list) or "latency" (one by one)."""
+
+    name: str
+    about: str
+    measure: str
+    texts: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.texts)
+
+
+def load_cases(names: Sequence[str] = (), path: Path = CASES) -> list[Case]:
+    """The named cases of the file, in the file's order; all of them without names."""
+    description = tomllib.loads(path.read_text("utf-8"))
+    known = description["case"]
+    if strangers := [name for name in names if name not in known]:
+        raise SystemExit(f"unknown case {strangers[0]!r}; {path.name} has: {', '.join(known)}")
+    paragraphs = corpus(tuple(description["corpus"]["modules"]))
+    return [
+        Case(name, case["about"], case["measure"], texts_of(case, known, paragraphs))
+        for name, case in known.items()
+        if not names or name in names
+    ]
+
+
+def texts_of(
+    case: dict[str, Any], known: dict[str, dict[str, Any]], paragraphs: Sequence[str]
+) -> tuple[str, ...]:
+    if parts := case.get("parts"):
+        picked = [texts_of(known[name], known, paragraphs)[:n] for name, n in parts.items()]
+        return tuple(text for part in picked for text in part)
+    shortest, longest = case["characters"]
+    fitting = (text for text in paragraphs if shortest <= len(text) <= longest)
+    texts = joined(fitting, case["joined"]) if "joined" in case else fitting
+    chosen = tuple(text for text, _ in zip(texts, range(case["count"]), strict=False))
+    if len(chosen) < case["count"]:
+        raise SystemExit(f"the corpus has only {len(chosen)} such texts, not {case['count']}")
+    return chosen
+
+
+def joined(paragraphs: Iterator[str], characters: int) -> Iterator[str]:
+    text = ""
+    for paragraph in paragraphs:
+        text = f"{text} {paragraph}".strip()
+        if len(text) >= characters:
+            yield text
+            text = ""
+
+
+@cache
+def corpus(modules: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """All distinct docstring paragraphs of the modules (those of cases.toml), by SHA-256."""
+    modules = modules or tuple(tomllib.loads(CASES.read_text("utf-8"))["corpus"]["modules"])
+    found = {text for module in modules for file in sources(module) for text in paragraphs_of(file)}
+    return tuple(sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest()))
+
+
+def sources(module: str) -> list[Path]:
+    library = Path(sysconfig.get_path("stdlib"))
+    if (library / module).is_dir():
+        files = sorted((library / module).rglob("*.py"))
+        return [file for file in files if not {"test", "tests"} & set(file.parts)]
+    return [file for file in (library / f"{module}.py",) if file.exists()]
+
+
+def paragraphs_of(source: Path) -> Iterator[str]:
+    """Each paragraph of each docstring, its white space collapsed. The code is read, never run."""
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, DOCUMENTED):
+            for paragraph in re.split(r"\n\s*\n", ast.get_docstring(node) or ""):
+                if text := " ".join(paragraph.split()):
+                    yield text
+
+
+def fingerprint(texts: Sequence[str]) -> str:
+    """SHA-256 of the texts in order."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
