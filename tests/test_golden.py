@@ -108,9 +108,7 @@ PUBLISHED_COSINES = {(0, 1): 0.6660, (0, 2): 0.1046, (1, 2): 0.1411}
 @pytest.mark.parametrize("precision", bars.FLOATS)
 def test_published_vectors_of_minilm(pooling: str, precision: str, load: Load) -> None:
     vector = load("minilm", precision).encode("hello world", pooling=pooling)
-    assert vector[:5] == pytest.approx(
-        PUBLISHED_VECTORS[pooling], rel=0, abs=bars.PUBLISHED[pooling]
-    )
+    bars.PUBLISHED[pooling].hold(vector[:5], np.array(PUBLISHED_VECTORS[pooling]))
 
 
 @pytest.mark.parametrize("precision", bars.FLOATS)
