@@ -55,7 +55,7 @@ def preview(blocks: Iterable[Block], dim: int, note: str) -> Iterator[str]:
         for text, row in zip(texts, vectors_SD[:, :PREVIEW_NUMBERS].tolist(), strict=True):
             numbers = " ".join(f"{value:7.4f}" for value in row) + dots
             yield f"{numbers}  {one_line(text, terminal_width() - len(numbers) - 3)}\n"
-    yield f"({count}, {dim}) float32, {note}. All the numbers: in a pipe, or with -o FILE.\n"
+    yield f"({count}, {dim}) float32, {note}\nAll the numbers: in a pipe, or with -o FILE.\n"
 
 
 def write_npy(file: IO[bytes], blocks: Iterable[Block], dim: int) -> None:

@@ -562,7 +562,10 @@ def test_a_terminal_shows_a_preview(embedder: engine.Embedder) -> None:
     first = " ".join(f"{x:7.4f}" for x in embedder.encode(texts[0])[:5])
     assert lines[0] == f"{first} …  a cat"
     assert "a very·[31m long text" in lines[1] and lines[1].endswith("…") and len(lines[1]) < 80
-    assert lines[2].startswith("(2, 40) float32, tiny, mean pooling, unit length.")
+    assert lines[2:] == [
+        "(2, 40) float32, tiny, mean pooling, unit length",
+        "All the numbers: in a pipe, or with -o FILE.",
+    ]
 
 
 def test_a_terminal_shows_progress_only_for_long_work(tmp_path: Path) -> None:

@@ -1,0 +1,189 @@
+"""README is true: what it shows is run, and what it prints is compared.
+
+Its blocks say what they are. `console`: commands with their output, run here on a terminal, as a
+person would see them. `python`: run here, in order; a `text` block after it is what it prints. `sh`:
+commands to copy; those of ours must parse.
+"""
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import engine
+from engine import cli, registry
+
+ROOT = Path(engine.__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+FIRST_SCREEN = README.partition("\n## ")[0]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the word after the fence, and what is inside."""
+
+    kind: str
+    content: str
+
+
+BLOCKS = [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.S | re.M)]
+CONSOLE = [
+    tuple(part.split("\n", 1))
+    for block in BLOCKS
+    if block.kind == "console"
+    for part in ("\n" + block.content).split("\n$ ")[1:]
+]
+
+
+def sh_commands() -> list[list[str]]:
+    """Words of each command of ours that a `sh` or `console` block shows."""
+    lines = [line for b in BLOCKS if b.kind == "sh" for line in b.content.splitlines()]
+    parts = [
+        shlex.split(part, comments=True)
+        for line in [*lines, *(command for command, _ in CONSOLE)]
+        for part in re.split(r" \| | && | > ", line)
+    ]
+    return [words[1:] for words in parts if words and words[0] == "bge"]
+
+
+def on_a_terminal(command: str) -> str:
+    """Both streams of a shell command, run in the checkout on a terminal of 110 columns."""
+    person, terminal = pty.openpty()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environ = {**os.environ, "PATH": path, "COLUMNS": "110"}
+    process = subprocess.Popen(
+        ["bash", "-c", command], cwd=ROOT, env=environ,
+        stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    seen = b""
+    while piece := read_terminal(person):
+        seen += piece
+    os.close(person)
+    assert process.wait(60) == 0, seen.decode()
+    return seen.decode().replace("\r\n", "\n")
+
+
+def read_terminal(person: int) -> bytes:
+    try:
+        return os.read(person, 4096)
+    except OSError:  # Linux says EIO when the other side has been closed
+        return b""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ready(minilm: Path) -> None:
+    """What is said once, at the first use on a machine, is no part of the outputs."""
+    on_a_terminal("bge prepare all-MiniLM-L6-v2")
+
+
+@pytest.mark.parametrize(("command", "printed"), CONSOLE)
+def test_console_output(command: str, printed: str) -> None:
+    assert on_a_terminal(command) == printed.rstrip("\n") + "\n"
+
+
+def test_python_output() -> None:
+    blocks = [b for b in BLOCKS if b.kind in ("python", "text")]
+    code, printed = blocks[0], blocks[1]
+    assert (code.kind, printed.kind) == ("python", "text")
+    command = [sys.executable, "-c", code.content]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (printed.content, "")
+
+
+def test_every_python_block_runs() -> None:
+    names = {"texts": ["one", "two"]}
+    blocks = [block.content for block in BLOCKS if block.kind == "python"]
+    assert len(blocks) > 1
+    for content in blocks:
+        exec(compile(content, "README.md", "exec"), names)
+
+
+@pytest.mark.parametrize("words", sh_commands(), ids=" ".join)
+def test_commands_parse(words: list[str]) -> None:
+    if words[0] == "serve":
+        from engine.serve.settings import parse_settings
+
+        parse_settings(words[1:])
+    elif words[0] == "job":
+        from engine.jobs import arguments
+
+        arguments.parse(words[1:])
+    else:
+        cli._parser().parse_args(words)
+
+
+@pytest.mark.parametrize("command", [*cli.COMMANDS, *cli.ROOMS])
+def test_every_command_is_told(command: str) -> None:
+    assert f"`bge {command}" in README
+
+
+def test_every_option_that_is_told_exists() -> None:
+    told = set(re.findall(r"`[^`\n]*`", README)) | {" ".join(words) for words in sh_commands()}
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(told)))
+    assert "--field" in options
+    assert options - all_options() == set()
+
+
+def all_options() -> set[str]:
+    helps = [
+        subprocess.run(
+            [sys.executable, "-m", "engine", name, "--help"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout
+        for name in [*cli.COMMANDS, *cli.ROOMS]
+    ]  # fmt: skip
+    return set(re.findall(r"--[a-z][a-z-]+", " ".join(helps)))
+
+
+def test_the_two_commands_stand_first() -> None:
+    first = next(block for block in BLOCKS if block.kind == "sh")
+    assert first.content in FIRST_SCREEN
+    install, test = first.content.splitlines()
+    assert install.startswith("pip install . && bge embed ")
+    assert install.partition(" && ")[2] == CONSOLE[0][0]
+    assert f"\n({test}) | tee " in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_the_file_map_names_every_module() -> None:
+    (tree,) = re.findall(r"^## The files\n\n```text\n(.*?)^```$", README, re.S | re.M)
+    there = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "engine").rglob("*")
+        if path.suffix in (".py", ".toml", ".json") and path.name != "__init__.py"
+    } | {"engine/__init__.py"}
+    assert set(map_entries(tree)) == there
+
+
+def map_entries(tree: str) -> list[str]:
+    """Paths of the files in the map; a folder's line ends its name in a slash."""
+    folders, paths = [""], []
+    for line in tree.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name, _, about = line.strip().partition(" ")
+        assert about.strip(), f"nothing is said of {name}"
+        if name.endswith("/"):
+            folders[depth + 1 :] = [folders[depth] + name]
+        else:
+            paths.append(folders[depth] + name)
+    return [path for path in paths if path.startswith("engine/")]
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_licences_are_the_registrys() -> None:
+    (table,) = re.findall(r"^\| models \| licence \|\n\|---\|---\|\n((?:\|.*\n)+)", README, re.M)
+    rows = [row.strip("|").split("|") for row in table.splitlines()]
+    told = {name.strip(): licence.strip() for names, licence in rows for name in names.split(",")}
+    known = {entry.name: entry.licence or "not stated" for entry in registry.entries()}
+    assert told == known
