@@ -43,9 +43,14 @@ def facts_of(folder: Path, entry: Entry) -> Mapping[str, FileFact]:
     """What to expect: as pinned, else as recorded when fetched, else files of unknown content."""
     if entry.files:
         return entry.files
-    recorded = read_record(folder).get("files")
-    if recorded:
-        return {path: FileFact(**fact) for path, fact in recorded.items()}
+    if recorded := read_record(folder).get("files"):
+        try:
+            return {path: FileFact(**fact) for path, fact in recorded.items()}
+        except (AttributeError, TypeError) as error:
+            raise CheckpointError(
+                f"{folder / RECORD} is not what `bge pull` wrote ({error}). Delete the folder and "
+                f"fetch it again, or give its path instead of the name {entry.name}."
+            ) from error
     index = f"{WEIGHTS}.index.json"
     sharded = (folder / index).is_file()
     return {index if path == WEIGHTS and sharded else path: FileFact() for path in NEEDED}
@@ -106,8 +111,9 @@ class Stamps:
     def sha256(self, path: str) -> str:
         """The hash of a file, its path relative to the folder."""
         before = _mark(self.folder / path)
-        if (stamp := self._known.get(path)) and stamp[0] == before:
-            return str(stamp[1])
+        match self._known.get(path):
+            case [mark, str(known)] if mark == before:
+                return known
         digest = sha256(self.folder / path)
         if _mark(self.folder / path) == before:  # not written to meanwhile
             self._known[path] = [before, digest]

@@ -1,6 +1,6 @@
 """A server on this machine that speaks the Hugging Face hub's protocol, and fails when asked to.
 
-Small files come from the hub itself, weights (LFS) by a redirect to another host: another port here.
+Small files come from the hub itself, weights (LFS) by a redirect to another host: another port.
 """
 
 import hashlib

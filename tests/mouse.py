@@ -1,0 +1,99 @@
+"""A checkpoint of a few bytes, a user who has nothing yet, and a hub that has the checkpoint."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from engine.facts import Entry, FileFact, Package
+from engine.verify import RECORD, WEIGHTS
+from tests.hub_server import Files, Hub
+
+COMMIT, LATER = "a" * 40, "b" * 40
+FILES: Files = {
+    "config.json": b'{"model_type": "bert"}',
+    "1_Pooling/config.json": b'{"pooling_mode_cls_token": true}',
+    "sentence_bert_config.json": b'{"max_seq_length": 512}',
+    "tokenizer.json": b'{"version": "1.0"}',
+    "vocab.txt": b"[PAD]\n[UNK]\n",
+    WEIGHTS: Random(0).randbytes(300_000),
+}
+
+
+def facts(files: Files) -> dict[str, FileFact]:
+    return {
+        path: FileFact(len(content), hashlib.sha256(content).hexdigest())
+        for path, content in files.items()
+    }
+
+
+def entry_of(files: Files = FILES) -> Entry:
+    """A checkpoint of which every file is pinned."""
+    return Entry("mouse", "tiny/mouse", "cls", 8, 2, 2, 16, revision=COMMIT, files=facts(files))
+
+
+def packaged(files: Files = FILES) -> Entry:
+    """A checkpoint that a Python package carries, too."""
+    return replace(entry_of(files), pypi=Package("mouse-model==1.0", "mouse_model/model"))
+
+
+UNPINNED = replace(entry_of(), revision=None, files={})
+
+
+def lay_out(folder: Path, files: Files = FILES) -> Path:
+    """Writes the files below the folder."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+def contents(folder: Path) -> Files:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != RECORD and ".pull" not in file.parts
+    }
+
+
+def parts(folder: Path) -> list[Path]:
+    return [file for file in folder.glob(".pull/*/parts/**/*") if file.is_file()]
+
+
+def dead_port() -> int:
+    """Nobody listens there."""
+    with Hub({}) as gone:
+        return int(gone.url.rpartition(":")[2])
+
+
+def forbidden(*_: object, **__: object) -> None:
+    raise AssertionError("offline, and yet a connection was tried")
+
+
+@pytest.fixture(autouse=True)
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who has nothing yet: no cache, no token, no settings."""
+    for name in [name for name in os.environ if name.startswith(("HF_", "BGE_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub({"tiny/mouse": {COMMIT: dict(FILES)}}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes are written as they come, and no pause is made between attempts."""
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 10_000)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
