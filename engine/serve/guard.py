@@ -16,7 +16,8 @@ TOO_MUCH = REFUSAL % b"431 Request Header Fields Too Large"
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """`read_timeout` seconds for a whole request to come in, and as many for an answer to go."""
+    """`read_timeout` seconds for a request to come in, and as many for the next of an answer to
+    be taken."""
 
     read_timeout = 20.0
 
@@ -24,11 +25,15 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._in_headers, self._in_message = True, True
         self._header_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._arm()
+        self._answers = 0
+        self._reading: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
+        self._watch_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
+        self._stop_reading()
+        if self._writing is not None:
+            self._writing.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -51,36 +56,52 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._header_bytes > MAX_HEADER_BYTES:
                 self._hang_up(TOO_MUCH)
         if not self._in_message:
-            self._disarm()
-        elif self._timer is None:
-            self._arm()
+            self._stop_reading()
+        elif self._reading is None:
+            self._watch_reading()
 
-    def timeout_keep_alive_handler(self) -> None:
-        super().timeout_keep_alive_handler()
-        self._arm()  # closing waits for the client to take what was sent
+    def on_response_complete(self) -> None:
+        self._answers += 1
+        super().on_response_complete()
+        self._watch_writing()
 
-    def _arm(self) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(self.read_timeout, self._time_is_up)
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writing()
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _watch_reading(self) -> None:
+        self._reading = self.loop.call_later(self.read_timeout, self._read_too_slowly)
 
-    def _time_is_up(self) -> None:
-        self._timer = None
-        if self.transport.is_closing():
-            self.transport.abort()
-        elif self._in_headers:
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _read_too_slowly(self) -> None:
+        self._reading = None
+        if self._in_headers:
             self._hang_up(TOO_SLOW)
-        elif self.cycle.response_complete:  # answered already, and still sending
+        elif self.cycle.response_complete:  # refused long ago, and still sending
             self.transport.close()
 
     def _hang_up(self, message: bytes) -> None:
         if not self.transport.is_closing():
             self.transport.write(message)
             self.transport.close()
+
+    def _watch_writing(self) -> None:
+        """At most one timer at a time, whatever the number of answers."""
+        if self._writing is None:
+            seen = self._answers, self.transport.get_write_buffer_size()
+            self._writing = self.loop.call_later(self.read_timeout, self._check_writing, *seen)
+
+    def _check_writing(self, answers: int, unsent: int) -> None:
+        self._writing = None
+        now = self.transport.get_write_buffer_size()
+        if now and self._answers == answers and now >= unsent:
+            self.transport.abort()
+        elif now:
+            self._watch_writing()
 
 
 def guarded(read_timeout: float) -> type[GuardedProtocol]:

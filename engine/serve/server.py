@@ -29,10 +29,14 @@ SWITCH_S = 0.001  # between threads: the event loop should not wait 5 ms for its
 class Server(uvicorn.Server):
     """uvicorn's; but SIGTERM ends it with status 0, and its last answers close connections."""
 
-    def __init__(self, config: uvicorn.Config, app: App) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, greeting: dict[str, Any]) -> None:
         super().__init__(config)
         self.servers = []
-        self._app = app
+        self._app, self._greeting = app, greeting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        say("ready", **self._greeting)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -94,8 +98,7 @@ async def _run(service: Service, listener: socket.socket) -> None:
         )
         await service.queue.start()
     app = App(service, cloudflare)
-    say("ready", **_greeting(service, listener))
-    server = Server(_config(app, settings), app)
+    server = Server(_config(app, settings), app, _greeting(service, listener))
     await server.serve(sockets=[listener])
     for task in server.server_state.tasks:  # there are some only if a second signal came
         task.cancel()
