@@ -145,6 +145,8 @@ def format_of(name: str) -> str | None:
 
 
 def _source(name: str, format: str | None) -> Source:
+    if not name.isprintable():
+        raise InputError(f"input {name!r}: give it a name of printable UTF-8; it goes into files")
     known = format or format_of(name)
     if known is None:
         raise InputError(

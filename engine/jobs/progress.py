@@ -83,13 +83,19 @@ class Summary:
     def __str__(self) -> str:
         dollars = self.tokens / 1e6 * DOLLARS_PER_MILLION
         before = self.rows - self.here
-        resumed = f" ({before:,} of the rows were in place)" if before else ""
+        resumed = f"; {before:,} rows were in place before" if before else ""
         return (
-            f"{self.output}: {self.rows:,} rows in {self.shards:,} shards, {self.tokens:,} tokens\n"
-            f"cut to the model's limit: {self.cut:,} texts; rejected: {self.rejects:,} rows\n"
-            f"this run: {clock(self.seconds)}{resumed}\n"
+            f"{self.output}: {_count(self.rows, 'row')}, {_count(self.tokens, 'token')}, "
+            f"{_count(self.shards, 'shard')}\n"
+            f"cut to the model's limit: {_count(self.cut, 'text')}; "
+            f"rejected: {_count(self.rejects, 'row')}\n"
+            f"time of this run: {clock(self.seconds)}{resumed}\n"
             f"at ${DOLLARS_PER_MILLION} per million tokens an API would have asked ${dollars:,.4f}"
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def clock(seconds: float) -> str:

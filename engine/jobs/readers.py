@@ -55,7 +55,7 @@ def blocks(source: Source, fields: Fields) -> Iterator[Block]:
 def _named(source: Source) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
         raise EngineError(f"input {source.name!r} cannot be read to its end: {error}") from error
 
 
@@ -76,11 +76,9 @@ class _Gathered:
 
 
 def _line_blocks(source: Source, fields: Fields) -> Iterator[Block]:
-    stream, position = open_stream(source.name)
-    with stream:
-        rows = ROWS[source.format](stream, source, fields)
+    with open_stream(source.name) as (stream, position):
         gathered = _Gathered()
-        for row, values in rows:
+        for row, values in ROWS[source.format](stream, source, fields):
             text, carried = take(values, fields)
             gathered.rows.append(row)
             gathered.texts.append(text)
@@ -92,20 +90,19 @@ def _line_blocks(source: Source, fields: Fields) -> Iterator[Block]:
             yield gathered.block(source, fields, position())
 
 
-def open_stream(name: str) -> tuple[BinaryIO, Callable[[], int]]:
+@contextmanager
+def open_stream(name: str) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
     """Open a file (or standard input), decompressed, and a function that tells how far we are."""
     # Not sys.stdin: its lock, held by a thread that waits, would abort the interpreter's exit.
-    raw: Any = open(  # noqa: SIM115  (closed with the stream around it)
-        0 if name == STDIN else name, "rb", BUFFER_BYTES, closefd=name != STDIN
-    )
-    magic = raw.peek(4)[:4]
-    stream: Any = raw
-    if magic[:2] == b"\x1f\x8b":
-        stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), BUFFER_BYTES)
-    elif magic == b"\x28\xb5\x2f\xfd":
-        native = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
-        stream = io.BufferedReader(native, BUFFER_BYTES)
-    return stream, (lambda: 0) if name == STDIN else raw.tell
+    with open(0 if name == STDIN else name, "rb", BUFFER_BYTES, closefd=name != STDIN) as raw:
+        magic = raw.peek(4)[:4]
+        stream: Any = raw
+        if magic[:2] == b"\x1f\x8b":
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), BUFFER_BYTES)
+        elif magic == b"\x28\xb5\x2f\xfd":
+            native = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+            stream = io.BufferedReader(native, BUFFER_BYTES)
+        yield stream, (lambda: 0) if name == STDIN else raw.tell
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | Bad]]:
@@ -165,17 +162,21 @@ def _parse_json(line: str) -> Values:
 def _csv_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
     csv.field_size_limit(MAX_ROW_BYTES)
     lines = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _csv_records(lines, source, fields)
+    finally:
+        lines.detach()  # it would close the stream, which is not its own
+
+
+def _csv_records(lines: io.TextIOWrapper, source: Source, fields: Fields) -> Rows:
     reader = csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",")
     header = next(reader, [])
     for name in fields.text.columns + fields.carried:
         if name not in header:
             raise InputError(f"input {source.name!r} has no column {name!r}; it has {header}")
-    number = 0
-    while (record := _next_record(reader)) is not None:
-        if record == []:
-            continue
+    records = (record for record in iter(lambda: _next_record(reader), None) if record != [])
+    for number, record in enumerate(records):
         yield number, record if isinstance(record, Bad) else _named_fields(header, record)
-        number += 1
 
 
 def _next_record(reader: Iterator[list[str]]) -> list[str] | Bad | None:
