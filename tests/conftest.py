@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import engine
-from tests import checkpoints
+from tests import checkpoints, postgres
 
 Load = Callable[[str, str], engine.Embedder]
 
@@ -43,6 +43,25 @@ def load() -> Iterator[Load]:
     yield load_once
     for embedder in loaded:
         embedder.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    with postgres.cluster() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database for the batch queue, of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/queue.sqlite"
+    return str(request.getfixturevalue("postgres_server").database("queue"))
+
+
+@pytest.fixture
+def queue_file(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/queue.sqlite"
 
 
 def pytest_configure(config: pytest.Config) -> None:

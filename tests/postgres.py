@@ -2,6 +2,7 @@
 
     with postgres.cluster() as server:
         url = server.database("queue")
+        server.crash()
 
 It needs a server's programs: on Debian and Ubuntu `apt-get install postgresql`. initdb refuses to
 run as root; then the cluster runs as the user that the package made, or as nobody.
@@ -11,34 +12,74 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+USER = "tester"
 
-@dataclass(frozen=True)
+
 class Server:
     """A running cluster, reached on loopback without a password."""
 
-    programs: Path
-    port: int
-    user: str
+    def __init__(self, programs: Path, owner: pwd.struct_passwd, folder: Path) -> None:
+        self.port = _free_port()
+        self._programs = programs
+        self._owner = owner
+        self._folder = folder
+        self._process = self._start()
 
     def database(self, name: str) -> str:
         """Make an empty database of that name, and give its URL."""
         self.psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         self.psql(f'CREATE DATABASE "{name}"')
-        return f"postgresql://{self.user}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
 
     def psql(self, statement: str, database: str = "postgres") -> str:
         """The rows of one statement, unaligned, one a line."""
-        where = f"host=127.0.0.1 port={self.port} user={self.user} dbname={database}"
-        command = [self.programs / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, where]
+        where = f"host=127.0.0.1 port={self.port} user={USER} dbname={database}"
+        options = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]
+        command = [self._programs / "psql", *options, where]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def crash(self, absence: float = 0.0) -> None:
+        """End at once, as when the machine fails, stay away for so many seconds, and return."""
+        self.stop(signal.SIGQUIT)
+        time.sleep(absence)
+        self._process = self._start()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Shut down; SIGINT is the orderly way that waits for no client."""
+        self._process.send_signal(how)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        settings = {"port": self.port, "listen_addresses": "127.0.0.1", "fsync": "off"}
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        command = [self._programs / "postgres", "-D", self._folder / "data", "-k", self._folder]
+        with (self._folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [*command, *options], cwd=self._folder, stdout=log, stderr=log, **_as(self._owner)
+            )
+        self._wait_until_ready(process)
+        return process
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        for _ in range(300):
+            if process.poll() is None and subprocess.run(command, check=False).returncode == 0:
+                return
+            time.sleep(0.1)
+        process.kill()
+        raise RuntimeError(f"PostgreSQL does not run:\n{(self._folder / 'log').read_text()}")
 
 
 @contextlib.contextmanager
@@ -48,43 +89,15 @@ def cluster() -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="bge-postgres-"))
     try:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-        initdb = [programs / "initdb", "-D", folder / "data", "-U", "tester", "-A", "trust", "-N"]
+        initdb = [programs / "initdb", "-D", folder / "data", "-U", USER, "-A", "trust", "-N"]
         _run([*initdb, "-E", "UTF8", "--locale", "C"], owner, folder)
-        server = Server(programs, _free_port(), "tester")
-        with _postmaster(server, owner, folder):
+        server = Server(programs, owner, folder)
+        try:
             yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _postmaster(server: Server, owner: pwd.struct_passwd, folder: Path) -> Iterator[None]:
-    options = {"port": server.port, "listen_addresses": "127.0.0.1", "max_connections": 100}
-    settings = [f"--{name}={value}" for name, value in options.items()]
-    command = [server.programs / "postgres", "-D", folder / "data", "-k", folder, *settings]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, **_as(owner))
-    try:
-        _wait_until_ready(server, process, folder / "log")
-        yield
-    finally:
-        process.terminate()  # "smart" would wait for clients; they have been killed or closed
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_ready(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    ready = [server.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(server.port)]
-    for _ in range(300):
-        if process.poll() is not None:
-            raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}")
-        if subprocess.run(ready, check=False).returncode == 0:
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"PostgreSQL was not ready after 30 s:\n{log.read_text()}")
 
 
 def _programs() -> Path:

@@ -170,12 +170,17 @@ async def serve(url: str, pause: float, journal: str | None) -> None:
 
 async def _talk(queue: BatchQueue) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
-        command = json.loads(line)
-        if command["do"] == "submit":
-            answer: Any = await queue.submit("model", ACCOUNT, command["items"])
-        else:
-            answer = _plain(await queue.status(ACCOUNT, command["id"]))
+        try:
+            answer = await _do(queue, json.loads(line))
+        except EngineError as error:
+            answer = {"state": "error", "error": str(error)}
         print(json.dumps(answer), flush=True)
+
+
+async def _do(queue: BatchQueue, command: dict[str, Any]) -> Any:
+    if command["do"] == "submit":
+        return await queue.submit("model", ACCOUNT, command["items"])
+    return _plain(await queue.status(ACCOUNT, command["id"]))
 
 
 def _plain(status: Status | None) -> dict[str, Any] | None:

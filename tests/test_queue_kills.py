@@ -2,7 +2,6 @@
 
 import collections
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,34 +12,21 @@ from tests.queue_process import QueueProcess, assert_right, batch
 REQUESTS = 200
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server]:
-    with postgres.cluster() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/queue.sqlite"
-    return str(request.getfixturevalue("server").database("queue"))
-
-
 def journal_of(path: Path) -> list[tuple[int, str]]:
     """(process, reference) of every item that was computed, in order of time."""
     lines = (line.split() for line in path.read_text().splitlines()) if path.exists() else ()
     return [(int(process), reference) for process, reference in lines]
 
 
-def test_killed_in_the_middle_of_200_requests(url: str, tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_200_requests(queue_url: str, tmp_path: Path) -> None:
     journal, batches = tmp_path / "journal", [batch(seed) for seed in range(REQUESTS)]
-    with QueueProcess(url, journal=journal) as first:
+    with QueueProcess(queue_url, journal=journal) as first:
         ids = [first.submit(items) for items in batches]
         first.finished(ids[20])
         first.kill()
     before = len(journal_of(journal))
     assert 20 * 8 <= before < REQUESTS * 8, "the kill must come in the middle"
-    with QueueProcess(url, journal=journal) as second:
+    with QueueProcess(queue_url, journal=journal) as second:
         for items, request_id in zip(batches, ids, strict=True):
             assert_right(items, second.finished(request_id))
             assert_right(items, second.finished(request_id))
@@ -51,22 +37,22 @@ def test_killed_in_the_middle_of_200_requests(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kills", [3])
-def test_kills_at_any_moment(url: str, kills: int) -> None:
+def test_kills_at_any_moment(queue_url: str, kills: int) -> None:
     accepted: dict[str, int] = {}
     for kill in range(kills):
-        with QueueProcess(url) as queue:
+        with QueueProcess(queue_url) as queue:
             deadline = time.monotonic() + 0.2 + 0.3 * kill
             while time.monotonic() < deadline:
                 seed = len(accepted)
                 accepted[queue.submit(batch(seed))] = seed
             queue.kill()
-    with QueueProcess(url) as queue:
+    with QueueProcess(queue_url) as queue:
         for request_id, seed in accepted.items():
             assert_right(batch(seed), queue.finished(request_id))
 
 
-def test_a_replica_dies_and_stays_dead(server: postgres.Server, tmp_path: Path) -> None:
-    url, journal = server.database("replicas"), tmp_path / "journal"
+def test_a_replica_dies_and_stays_dead(postgres_server: postgres.Server, tmp_path: Path) -> None:
+    url, journal = postgres_server.database("replicas"), tmp_path / "journal"
     batches = [batch(seed, size=40) for seed in range(40)]
     with (
         QueueProcess(url, pause=0.01, journal=journal) as doomed,
@@ -76,7 +62,7 @@ def test_a_replica_dies_and_stays_dead(server: postgres.Server, tmp_path: Path) 
         while {process for process, _ in journal_of(journal)} != {doomed.pid, survivor.pid}:
             time.sleep(0.05)
         doomed.kill()
-        at_hand = server.psql(
+        at_hand = postgres_server.psql(
             "SELECT count(*) FROM bge_queue.workflow_status "
             f"WHERE status = 'PENDING' AND executor_id LIKE 'test-{doomed.pid}-%'",
             "replicas",
@@ -86,30 +72,43 @@ def test_a_replica_dies_and_stays_dead(server: postgres.Server, tmp_path: Path) 
             assert_right(items, survivor.finished(request_id))
 
 
-def test_lost_connections_lose_nothing(server: postgres.Server) -> None:
-    url = server.database("cuts")
+def test_lost_connections_lose_nothing(postgres_server: postgres.Server) -> None:
+    url = postgres_server.database("cuts")
     batches = [batch(seed) for seed in range(30)]
     with QueueProcess(url, pause=0.02) as queue:
         ids = [queue.submit(items) for items in batches]
         for _ in range(3):
             time.sleep(0.3)
-            server.psql(
+            postgres_server.psql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'cuts'"
             )
         for items, request_id in zip(batches, ids, strict=True):
             assert_right(items, queue.finished(request_id))
 
 
-def test_a_stop_keeps_what_is_computed_and_hands_back_the_rest(url: str, tmp_path: Path) -> None:
+def test_a_crash_of_the_database_loses_nothing(postgres_server: postgres.Server) -> None:
+    url = postgres_server.database("crash")
+    batches = [batch(seed) for seed in range(40)]
+    with QueueProcess(url, pause=0.02) as queue:
+        ids = [queue.submit(items) for items in batches]
+        queue.finished(ids[2])
+        postgres_server.crash(absence=1.5)
+        for items, request_id in zip(batches, ids, strict=True):
+            assert_right(items, queue.finished(request_id))
+
+
+def test_a_stop_keeps_what_is_computed_and_hands_back_the_rest(
+    queue_url: str, tmp_path: Path
+) -> None:
     journal, items = tmp_path / "journal", batch(1, size=200)
-    with QueueProcess(url, pause=0.02, journal=journal) as first:
+    with QueueProcess(queue_url, pause=0.02, journal=journal) as first:
         request_id = first.submit(items)
         while not journal.exists():
             time.sleep(0.02)
         assert first.stop() == 0
     before = len(journal_of(journal))
     assert 0 < before < 200
-    with QueueProcess(url, pause=0.0, journal=journal) as second:
+    with QueueProcess(queue_url, pause=0.0, journal=journal) as second:
         assert_right(items, second.finished(request_id))
     assert len(journal_of(journal)) == 200, "nothing was computed twice"
 

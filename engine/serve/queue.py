@@ -21,11 +21,11 @@ from typing import Any, Literal, TypeVar
 
 from dbos import DBOS, DBOSConfig, WorkflowStatus
 
-from engine.errors import EngineError, InputError, Overloaded
+from engine.errors import EngineError, Overloaded
 from engine.serve.queue_answers import Item, Json, Response, read, sliced, usage
-from engine.serve.queue_keeper import QUEUE, WORKFLOW, Keeper, rows
+from engine.serve.queue_keeper import QUEUE, WORKFLOW, Keeper, Load, admit, rows
 from engine.serve.queue_runner import RunItem, Runner
-from engine.serve.queue_store import SCHEMA, Load, Store, default_url, load_of, open_store
+from engine.serve.queue_store import SCHEMA, Store, default_url, open_store, usable
 
 __all__ = ["BatchQueue", "Status", "default_url"]
 
@@ -58,6 +58,7 @@ class BatchQueue:
     such. Whatever else it raises fails the item, but Overloaded means: again, a little later.
     At most `concurrency` items are computed at once. An answer is kept `retention_seconds`
     from its completion. `executor_name` is for the logs; names need not be stable or distinct.
+    Replicas on one PostgreSQL database should agree on the rest.
     """
 
     _opened: "BatchQueue | None" = None
@@ -94,7 +95,7 @@ class BatchQueue:
         try:
             self._store: Store = await _on(self._writer, self._open)
         except BaseException:
-            BatchQueue._opened = None
+            self._release()
             raise
         self._keeping = asyncio.create_task(self._keep())
 
@@ -107,32 +108,37 @@ class BatchQueue:
         await _on(self._writer, self._close, grace_seconds)  # its turn is after every submission
         timer.cancel()
         self._runner.abandon()
-        self._reader.shutdown(wait=False)
-        self._writer.shutdown(wait=False)
-        BatchQueue._opened = None
+        self._release()
 
     async def submit(self, model: str, account: str, items: list[Item]) -> str:
         """Store a request and give its id, a UUID: from then on it survives this process.
 
-        Overloaded when the queue is full, InputError for what can never be stored.
+        Overloaded when the queue is full, InputError for what can never be stored, another
+        EngineError when the database does not answer.
         """
         if self._stopping or self._waiting >= MAX_WAITING:
             raise Overloaded("the batch queue takes nothing just now; try again in a moment")
         self._waiting += 1
         try:
-            return await _on(self._writer, self._enqueue, model, account, items)
+            return await _on(self._writer, self._use, self._enqueue, model, account, items)
         finally:
             self._waiting -= 1
 
     async def status(self, account: str, request_id: str) -> Status | None:
         """The state and, once done, the answers; None for an id unknown to this account."""
-        return await _on(self._reader, self._status, account, request_id)
+        return await _on(self._reader, self._use, self._status, account, request_id)
+
+    def _release(self) -> None:
+        self._reader.shutdown(wait=False)
+        self._writer.shutdown(wait=False)
+        BatchQueue._opened = None
 
     def _open(self) -> Store:
         store = open_store(self._url)
         try:
-            store.hold(self._executor)
-            self._launch(store)
+            with usable(store):
+                store.hold(self._executor)
+                self._launch(store)
         except BaseException:
             DBOS.destroy(destroy_registry=True)
             store.close()
@@ -140,7 +146,8 @@ class BatchQueue:
         return store
 
     def _launch(self, store: Store) -> None:
-        logging.getLogger("dbos").addHandler(logging.NullHandler())  # or it prints by itself
+        if not (logger := logging.getLogger("dbos")).handlers:
+            logger.addHandler(logging.NullHandler())  # or it prints by itself
         DBOS(config=self._config(store))
         answer = self._runner.answer
         register = DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
@@ -161,9 +168,10 @@ class BatchQueue:
             "system_database_engine": store.engine,
             "dbos_system_schema": SCHEMA,
             "serializer": Json(),
-            "use_listen_notify": False,
+            "use_listen_notify": False,  # nothing here waits for a notification,
+            "notification_listener_polling_interval_sec": POLL_S,  # but a stop waits for its thread
             "enable_otlp": False,
-            "log_level": "WARNING",
+            "log_level": "ERROR",  # an outage is reported by the housekeeping, once a second
         }
 
     def _close(self, grace_seconds: float) -> None:
@@ -171,11 +179,15 @@ class BatchQueue:
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=patience)
         self._store.close()
 
+    def _use(self, do: Callable[..., T], *args: Any) -> T:
+        with usable(self._store), self._store.engine.connect():  # or DBOS would try for ever
+            return do(*args)
+
     def _enqueue(self, model: str, account: str, items: list[Item]) -> str:
         slices, size = sliced(items)
-        self._admit(Load(1, len(items), size))
+        admit(self._store, self._bounds, Load(1, len(items), size))
         request_id = str(uuid.uuid4())
-        about = {"account": _mark(account), "model": model, "items": len(items), "size": size}
+        about = {"account": _mark(account), "model": model, "items": len(items), "bytes": size}
         DBOS.enqueue_workflow_with_options(
             {
                 "workflow_name": WORKFLOW,
@@ -187,17 +199,6 @@ class BatchQueue:
             slices,
         )
         return request_id
-
-    def _admit(self, new: Load) -> None:
-        there = load_of(self._store, QUEUE)
-        for what, held, more, bound in zip(Load._fields, there, new, self._bounds, strict=True):
-            if more > bound:
-                raise InputError(f"a batch of {more} {what} never fits; at most {bound} do")
-            if held + more > bound:
-                raise Overloaded(
-                    f"the batch queue holds {held} {what} of at most {bound}, and {more} more "
-                    "do not fit; nothing was accepted, try again later"
-                )
 
     def _status(self, account: str, request_id: str) -> Status | None:
         row = self._row(account, request_id)
@@ -226,7 +227,9 @@ class BatchQueue:
         keeper = Keeper(self._store, self._executor, self._runner.in_hand, self._retention)
         while True:
             try:
-                await _on(self._reader, keeper.beat)
+                await _on(self._reader, self._use, keeper.beat)
+            except EngineError as error:
+                log.warning("the batch queue's housekeeping waits: %s", error)
             except Exception:
                 log.exception("the batch queue's housekeeping failed; it goes on")
             await asyncio.sleep(BEAT_S)

@@ -1,4 +1,4 @@
-"""The queue's housekeeping: work whose process is gone, and answers kept long enough.
+"""The queue's housekeeping: how much waits, whose process is gone, what was kept long enough.
 
 DBOS itself re-runs a dead process's work only when a process of the same name starts. Here every
 start takes a new name, and whoever lives takes over from the names whose process is gone.
@@ -9,10 +9,12 @@ import time
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+import sqlalchemy as sa
 from dbos import DBOS, WorkflowStatus
 
+from engine.errors import InputError, Overloaded
 from engine.serve.queue_store import Store
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,43 @@ DELETE_AT_ONCE = 20
 def rows(**filters: Any) -> list[WorkflowStatus]:
     """The queue's requests that match, oldest first, without their texts and answers."""
     return DBOS.list_workflows(name=WORKFLOW, load_input=False, load_output=False, **filters)
+
+
+class Load(NamedTuple):
+    """What waits or runs: the number of requests, of their items, and their size in bytes."""
+
+    requests: int
+    items: int
+    bytes: int
+
+
+def load_of(store: Store) -> Load:
+    """How much is not answered yet, counted in the database."""
+    attributes: sa.ColumnClause[Any] = sa.column("attributes", sa.JSON())
+    status, name = sa.column("status", sa.Text()), sa.column("queue_name", sa.Text())
+    table = sa.table("workflow_status", status, name, attributes, schema=store.schema)
+    sums = (
+        sa.func.coalesce(sa.func.sum(attributes[key].as_integer()), 0) for key in ("items", "bytes")
+    )
+    query = (
+        sa.select(sa.func.count(), *sums)
+        .select_from(table)
+        .where(name == QUEUE, status.in_(("ENQUEUED", "PENDING")))
+    )
+    with store.engine.connect() as connection:
+        return Load(*map(int, connection.execute(query).one()))
+
+
+def admit(store: Store, bounds: Load, new: Load) -> None:
+    """Overloaded when the new request does not fit now, InputError when it never will."""
+    for what, there, more, bound in zip(Load._fields, load_of(store), new, bounds, strict=True):
+        if more > bound:
+            raise InputError(f"a batch of {more} {what} never fits; at most {bound} do")
+        if there + more > bound:
+            raise Overloaded(
+                f"the batch queue holds {there} {what} of at most {bound}, and {more} more "
+                "do not fit; nothing was accepted, try again later"
+            )
 
 
 class Keeper:

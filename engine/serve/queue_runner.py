@@ -71,11 +71,10 @@ class Runner:
     def _answer_slice(self, model: str, index: int, items: list[Item]) -> dict[str, Any]:
         """A step: what it returns is kept, and not computed again."""
         try:
-            outcomes = self._outcomes(model, items)
-        except Exception as error:  # cancelled, or the loop is gone
+            answers = enumerate(zip(items, self._outcomes(model, items), strict=True), index)
+            return {"responses": [packed(number, *answer) for number, answer in answers]}
+        except Exception as error:  # cancelled, or the loop is gone; DBOS would keep it as well
             raise HandBack from error
-        answers = enumerate(zip(items, outcomes, strict=True), index)
-        return {"responses": [packed(number, *answer) for number, answer in answers]}
 
     def _outcomes(self, model: str, items: list[Item]) -> list[Outcome]:
         future = asyncio.run_coroutine_threadsafe(self._run_slice(model, items), self._loop)

@@ -1,8 +1,7 @@
 """Where the batch queue keeps its requests: one SQLite file, or a PostgreSQL database.
 
-The library behind the queue does the storing. A store knows what differs between the two
-databases: how to open connections that lose nothing once a write is answered, which processes
-are alive, and how much waits.
+The library behind the queue does the storing. A store knows what differs between the two: how to
+open connections that lose nothing once a write is answered, and which processes are alive.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -33,14 +32,6 @@ _POSTGRES = (  # a host that vanished gives its locks back within half a minute
     "SET tcp_keepalives_count = 3",
     "SET idle_in_transaction_session_timeout = '60s'",
 )
-
-
-class Load(NamedTuple):
-    """What waits or runs: the number of requests, of their items, and their size in bytes."""
-
-    requests: int
-    items: int
-    size: int
 
 
 class Store(Protocol):
@@ -92,21 +83,15 @@ def open_store(url: str) -> Store:
     raise InputError(_refusal(f"{parsed.drivername}:// with database {parsed.database!r}"))
 
 
-def load_of(store: Store, queue: str) -> Load:
-    """How much of that queue is not answered yet, counted in the database."""
-    attributes: sa.ColumnClause[Any] = sa.column("attributes", sa.JSON())
-    status, name = sa.column("status", sa.Text()), sa.column("queue_name", sa.Text())
-    table = sa.table("workflow_status", status, name, attributes, schema=store.schema)
-    sums = (
-        sa.func.coalesce(sa.func.sum(attributes[key].as_integer()), 0) for key in ("items", "size")
-    )
-    query = (
-        sa.select(sa.func.count(), *sums)
-        .select_from(table)
-        .where(name == queue, status.in_(("ENQUEUED", "PENDING")))
-    )
-    with store.engine.connect() as connection:
-        return Load(*map(int, connection.execute(query).one()))
+@contextlib.contextmanager
+def usable(store: Store) -> Iterator[None]:
+    """Turns what the database says against it into an EngineError, without passwords or texts."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        where = store.engine.url.render_as_string(hide_password=True)
+        said = getattr(error, "orig", None) or error  # without the statement
+        raise EngineError(f"the queue's database {where} cannot be used: {said}") from error
 
 
 class SQLiteStore:
@@ -175,12 +160,12 @@ class PostgresStore:
         """Take the lock, or take it anew on a new connection if the old one was lost."""
         if self._line is not None and _answers(self._line):
             return
+        self._hang_up()
         line = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         if line.scalar(sa.select(sa.func.pg_try_advisory_lock(_key(executor)))):
             self._line = line
         else:  # a replica that took us for dead is at work; the next beat tries again
             line.close()
-            self._line = None
 
     @contextlib.contextmanager
     def vacant(self, executor: str) -> Iterator[bool]:
@@ -193,10 +178,14 @@ class PostgresStore:
 
     def close(self) -> None:
         """Drop the lock with its connection, then the pool."""
-        if self._line is not None:
-            self._line.invalidate()
-            self._line.close()
+        self._hang_up()
         self.engine.dispose()
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.invalidate()  # a connection given back to the pool would keep the lock
+            self._line.close()
+            self._line = None
 
 
 def _engine(
@@ -227,8 +216,6 @@ def _answers(line: sa.Connection) -> bool:
     try:
         line.execute(sa.select(1))
     except sa.exc.DBAPIError:
-        line.invalidate()
-        line.close()
         return False
     return True
 
