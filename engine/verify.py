@@ -31,9 +31,14 @@ NEEDED = (
 
 def verify_files(folder: Path, entry: Entry) -> None:
     """Raises CheckpointError, naming the file, where `folder` is not the checkpoint `entry`."""
-    for path, complaint in complaints(folder, facts_of(folder, entry)):
+    try:
+        found = next(complaints(folder, facts_of(folder, entry)), None)
+    except OSError as error:
+        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    if found:
+        path, wrong = found
         raise CheckpointError(
-            f"{folder / path} {complaint}. {entry.name} is not loaded from this folder. Mend it "
+            f"{folder / path} {wrong}. {entry.name} is not loaded from this folder. Mend it "
             f"with `bge pull {entry.name} --to {folder}`. If the file is meant to differ, keep the "
             "folder elsewhere and give its path instead of the model's name."
         )

@@ -8,9 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -26,9 +25,20 @@ from engine.pull import pull
 from engine.verify import WEIGHTS, read_record, verify_files
 from tests import mouse
 from tests.hub_server import Hub, is_lfs
-from tests.mouse import COMMIT, FILES, LATER, UNPINNED, contents, entry_of, facts, forbidden, parts
+from tests.mouse import (
+    COMMIT,
+    FILES,
+    LATER,
+    UNPINNED,
+    contents,
+    entry_of,
+    facts,
+    forbidden,
+    parts,
+    unprivileged,
+)
 
-user, hub, hurried = mouse.user, mouse.hub, mouse.hurried
+user, hub, hurried, common = mouse.user, mouse.hub, mouse.hurried, mouse.common
 ROOT = Path(__file__).parent.parent
 
 
@@ -138,30 +148,12 @@ def test_control_c_leaves_a_part_that_the_next_pull_completes(hub: Hub, tmp_path
     assert hub.fetched(WEIGHTS) == [kept, kept]
 
 
-@pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that may be read but not written, also where root runs the tests."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "sealed"
-        folder.mkdir()
-        Path(name).chmod(0o755)
-        folder.chmod(0o555)
-        root = os.geteuid() == 0
-        if root:
-            os.seteuid(65534)
-        try:
-            yield folder
-        finally:
-            if root:
-                os.seteuid(0)
-            folder.chmod(0o755)
-
-
-def test_a_folder_that_cannot_be_written(hub: Hub, nobody: Path) -> None:
-    with pytest.raises(ModelNotFound) as caught:
-        pull(entry_of(), to=nobody / "mouse")
+def test_a_folder_that_cannot_be_written(hub: Hub, common: Path) -> None:
+    common.chmod(0o555)
+    with unprivileged(), pytest.raises(ModelNotFound) as caught:
+        pull(entry_of(), to=common / "mouse")
     assert str(caught.value) == (
-        f"mouse cannot be written: {nobody / '.pull'}: Permission denied. "
+        f"mouse cannot be written: {common / '.pull'}: Permission denied. "
         "Another folder: `--to`, or the environment's BGE_WEIGHTS."
     )
 

@@ -15,7 +15,7 @@ from engine.verify import RECORD, WEIGHTS, Stamps, sha256, user_cache, verify_fi
 from tests import mouse
 from tests.mouse import FILES, UNPINNED, entry_of, facts
 
-user = mouse.user
+user, common = mouse.user, mouse.common
 Hashed = list[str]
 
 
@@ -70,6 +70,13 @@ def test_a_file_cut_short_is_found_without_hashing(folder: Path, hashed: Hashed)
 def test_a_missing_file_is_named(folder: Path, path: str) -> None:
     (folder / path).unlink()
     assert f"{folder / path} is missing" in complaint(folder)
+
+
+def test_a_file_that_cannot_be_read_is_named(common: Path) -> None:
+    folder = mouse.lay_out(common / "mouse")
+    (folder / WEIGHTS).chmod(0)
+    with mouse.unprivileged():
+        assert complaint(folder) == f"{folder / WEIGHTS} cannot be read: Permission denied."
 
 
 def test_what_the_engine_does_not_read_may_be_missing_but_not_differ(folder: Path) -> None:
