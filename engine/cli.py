@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import engine
 from engine import cli_embed, cli_models
-from engine.errors import EngineError
+from engine.errors import EngineError, InputError
 
 INTERRUPTED, READER_GONE = 130, 141
 PRECISIONS = ("float32", "int16", "int8", "reference")
@@ -55,10 +55,23 @@ def _run(words: list[str]) -> int:
     if not words:
         parser.print_help(sys.stderr)
         return 2
-    options = parser.parse_args(words)
+    if sys.stdout is None:
+        raise InputError("Standard output is closed; nothing can be printed.")
+    options = _parse(parser, words)
     status = options.run(options)
     sys.stdout.flush()
     return int(status)
+
+
+def _parse(parser: Parser, words: list[str]) -> Namespace:
+    """As argparse does, but texts may stand on both sides of an option."""
+    options, rest = parser.parse_known_args(words)
+    strange = rest if "texts" not in options else [word for word in rest if word[:1] == "-"]
+    if strange:
+        parser.error(f"unrecognized arguments: {' '.join(strange)}")
+    if rest:
+        options.texts += rest
+    return options
 
 
 def _room(name: str, words: list[str]) -> int:

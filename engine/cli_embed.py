@@ -23,12 +23,9 @@ def embed(options: Namespace) -> int:
     """Texts to vectors, in any of the formats; memory does not grow with the number of texts."""
     form = _format(options)
     texts = _texts(options)
-    embedder = _load(options)
-    blocks = _blocks(embedder, texts, options)
-    if options.output in (None, "-"):
-        cli_output.write_out(_pieces(form, blocks, embedder, options))
-        return 0
-    with cli_output.whole_file(options.output) as file:
+    with cli_output.opened(options.output) as file:
+        embedder = _load(options)
+        blocks = _blocks(embedder, texts, options)
         if form == "npy":
             cli_output.write_npy(file, blocks, _dim(embedder, options))
         else:

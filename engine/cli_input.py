@@ -19,6 +19,8 @@ def open_texts(arguments: list[str], file: str | None, field: str | None) -> Ite
     if file is None and arguments != ["-"]:
         return iter(arguments)
     if file in (None, "-"):
+        if sys.stdin is None:
+            raise InputError("Standard input is closed; there are no texts to be read from it.")
         return _texts(sys.stdin.buffer, "standard input", field)
     if field is None and file.endswith(JSON_LINES):
         field = "text"

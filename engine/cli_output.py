@@ -162,14 +162,20 @@ MATRICES = {"table": matrix_table, "json": matrix_json, "csv": matrix_csv}
 
 
 @contextlib.contextmanager
-def whole_file(path: str) -> Iterator[IO[bytes]]:
-    """A file that has its name only when it is complete. Devices and pipes are written directly."""
+def opened(path: str | None) -> Iterator[IO[bytes]]:
+    """Standard output for None and "-"; else a file that has its name only when it is complete.
+
+    Devices and pipes are written directly.
+    """
+    if path in (None, "-"):
+        yield sys.stdout.buffer
+        return
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         with target.open("wb") as file:
             yield file
         return
-    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, draft = _draft_of(target)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -180,6 +186,13 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
+
+
+def _draft_of(target: Path) -> tuple[int, str]:
+    try:
+        return tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:  # names the draft, of which the user knows nothing
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def _umask() -> int:

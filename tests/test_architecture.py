@@ -58,7 +58,6 @@ ROOM_OF = {
     "dbos": {"serve.queue", "serve.queue_answers", "serve.queue_keeper", "serve.queue_runner"},
     "sqlalchemy": {"serve.queue_store", "serve.queue_keeper"},
     "pyarrow": {"jobs"},
-    "zstandard": {"jobs"},
     "ray": {"jobs.ray"},
 }
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "jsonpickle", "marshal", "shelve"}

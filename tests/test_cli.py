@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -129,6 +130,14 @@ def test_arguments_file_and_standard_input_agree(
         assert run.status == 0 and run.err == ""
         assert [json.loads(line)["text"] for line in run.out.splitlines()] == TEXTS
         assert np.array_equal(run.vectors(), expected)
+
+
+def test_texts_may_stand_on_both_sides_of_an_option(bge: Run) -> None:
+    run = bge("embed", "one", *HERE, "two", "--offline", "three four")
+    texts = [json.loads(line)["text"] for line in run.out.splitlines()]
+    assert texts == ["one", "two", "three four"]
+    run = bge("embed", "one", *HERE, "two", "--what", "-x")
+    assert run.status == 2 and "unrecognized arguments: --what -x\n" in run.err
 
 
 def test_lines_of_a_windows_editor(bge: Run) -> None:
@@ -289,7 +298,7 @@ def test_the_output_is_as_readable_as_any_new_file(bge: Run, tmp_path: Path) -> 
     [
         (["--file", "nowhere.txt"], "No such file or directory: nowhere.txt"),
         (["--file", "/"], "Is a directory: /"),
-        (["a", "-o", "nowhere/out.jsonl"], "No such file or directory: "),
+        (["a", "-o", "nowhere/out.jsonl", "--model", "nope"], "nowhere/out.jsonl\n"),
         (["a", "--model", "bge-bas-en-v1.5"], "Did you mean bge-base-en-v1.5"),
         (["a", "--model", "./nowhere"], "There is no folder nowhere"),
         (["a", "--truncate-dim", "41"], "it may be from 1 to 40"),
@@ -525,6 +534,24 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
         process.stdout.close()
         assert process.wait(30) == 141
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("closed", "complaint"), [("<&-", "Standard input is closed"), (">&-", "Standard output is")]
+)
+def test_closed_streams(closed: str, complaint: str) -> None:
+    command = shlex.join([sys.executable, "-m", "engine", "embed", *HERE, "-"])
+    done = subprocess.run(["sh", "-c", f"{command} {closed}"], cwd=ROOT, capture_output=True)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(f"bge: error: {complaint}")
+
+
+def test_a_full_disk(bge: Run) -> None:
+    words = shlex.join([sys.executable, "-m", "engine", "embed", *HERE, "a"])
+    done = subprocess.run(["sh", "-c", f"{words} > /dev/full"], cwd=ROOT, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"bge: error: No space left on device\n")
+    run = bge("embed", *HERE, "a", "-o", "/dev/full")
+    assert (run.status, run.err) == (1, "bge: error: No space left on device\n")
 
 
 def test_a_reader_that_leaves_before_the_only_line() -> None:

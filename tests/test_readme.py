@@ -1,7 +1,7 @@
 """README is true: what it shows is run, and what it prints is compared.
 
-Its blocks say what they are. `console`: commands with their output, run here on a terminal, as a
-person would see them. `python`: run here, in order; a `text` block after it is what it prints. `sh`:
+Its blocks say what they are. `console`: commands with their output, run here on a terminal, as
+people see them. `python`: run here, in order; a `text` block after it is what it prints. `sh`:
 commands to copy; those of ours must parse.
 """
 
