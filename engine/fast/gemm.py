@@ -142,19 +142,33 @@ def tile(name):
     def multiply(m, a, lda, panel, steps, out, ldo):
         raise NotImplementedError("compiled code only")
 
-    def emit(b, m, *values):
-        done = b.append_basic_block("done")
-        switch = b.switch(m, done)
-        for n in range(1, rows + 1):  # a loop of its own for each m
-            block = b.append_basic_block(f"rows{n}")
-            switch.add_case(I64(n), block)
-            b.position_at_end(block)
-            emit_loop(b, kind, n, vectors, *values)
-            b.branch(done)
-        b.position_at_end(done)
+    def emit(b, *values):
+        return b.call(_function(b.module, f"tile_{name}", kind, rows, vectors), values)
 
     teach(multiply, (void, *[int64] * 7, emit))
     return multiply
+
+
+def _function(module, name, kind, rows, vectors):
+    """The tile as a function of its own: inlined, its loop would share registers with its caller."""
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 7), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    m, *values = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    done = function.append_basic_block("done")
+    switch = b.switch(m, done)
+    for n in range(1, rows + 1):  # a loop of its own for each m
+        block = function.append_basic_block(f"rows{n}")
+        switch.add_case(I64(n), block)
+        b.position_at_end(block)
+        emit_loop(b, kind, n, vectors, *values)
+        b.branch(done)
+    b.position_at_end(done)
+    b.ret_void()
+    return function
 
 
 def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):

@@ -90,7 +90,8 @@ def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
         integers, scales = quantize.int8(
             quantize.rotate(w_OI, block), pairs=shape.target.int8 == "pairs"
         )
-        yield f"{name}.offsets", scales[None] * integers.sum(axis=1, dtype=np.int32)[None]
+        sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)
+        yield f"{name}.offsets", (scales * sums)[None]
     yield f"{name}.scales", scales[None]
     yield f"{name}.panels", panels(integers, shape)
 
