@@ -41,7 +41,8 @@ class App:
         self.draining = False  # from then on each answer closes its connection
         self._gatekeeper = Gatekeeper(service.settings.tokens)
         self._document = to_json(document(service))
-        self._router = Router(self._routes(cloudflare), redirect_slashes=False)
+        self.routes = self._routes(cloudflare)
+        self._router = Router(self.routes, redirect_slashes=False)
 
     def _routes(self, cloudflare: Cloudflare) -> list[Route]:
         v1, embeddings = openai.OpenAI(self.service), tei.TEI(self.service)

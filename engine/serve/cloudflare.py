@@ -74,7 +74,7 @@ class Cloudflare:
             body = {"requests": [body]}
         requests = check_batch(body)
         queue = self._queue()
-        name = call.model = served.names[0]
+        call.model, name = served.names[0], call.params["model"]
         request_id = await queue.submit(name, call.params["account"], requests)
         return _success({"status": "queued", "request_id": request_id, "model": name})
 

@@ -36,7 +36,10 @@ def text(body: dict[str, Any], name: str) -> str | None:
 
 
 def whole_number(body: dict[str, Any], name: str) -> int | None:
+    """An integer, which JSON may also write as 5.0."""
     value = body.get(name)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise wrong(name, value, "an integer or null")
     return value

@@ -42,6 +42,7 @@ REASONS = {
     "429": "No room for more work just now; see retry-after",
     "500": "The server failed",
 }
+NAME = {"type": "string", "minLength": 1}
 CLOUDFLARE_ERRORS = ("400", "401", "404", "408", "413", "429", "500")
 TEI_ERRORS = ("400", "408", "413", "422", "424", "429", "500")
 
@@ -63,10 +64,13 @@ def _names(service: Service) -> list[str]:
 
 def _cloudflare(service: Service) -> dict[str, Any]:
     model = {"type": "string", "enum": _names(service)}
-    queue = {"name": "queueRequest", "in": "query", "schema": {"enum": ["true", "false"]}}
     run = _operation("run", "Embed texts, now or queued; poll", envelope(RUN_OUTPUT))
-    run["requestBody"] = _body({"anyOf": [RUN_INPUT, POLL]})
-    run["parameters"] = [_in_path("account"), _in_path("model", model), queue]
+    run["requestBody"] = _body({"anyOf": [RUN_INPUT, POLL]} if service.queue else RUN_INPUT)
+    run["parameters"] = [_in_path("account"), _in_path("model", model)]
+    if service.queue:
+        about = "true: queue the requests, and answer with a request_id to poll with"
+        queue = {"name": "queueRequest", "in": "query", "schema": STRING, "description": about}
+        run["parameters"].append(queue)
     search = _operation("searchModels", "The models", envelope(array({"type": "object"})))
     search["parameters"] = [_in_path("account")]
     schema = _operation("modelSchema", "A model's input", envelope({"type": "object"}))
@@ -211,7 +215,5 @@ def _body(schema: Schema) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _in_path(name: str, schema: Schema = STRING) -> dict[str, Any]:
-    if schema is STRING:
-        schema = {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$"}
+def _in_path(name: str, schema: Schema = NAME) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}

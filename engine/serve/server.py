@@ -62,13 +62,14 @@ def serve(settings: Settings, load: Load = load_model) -> int:
     sys.setswitchinterval(SWITCH_S)
     _allow_files(settings.max_connections + 64)
     with _bound(settings) as listener:
-        service = _service(settings, load)
+        service = service_of(settings, load)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(service, listener))
     return 0
 
 
-def _service(settings: Settings, load: Load) -> Service:
+def service_of(settings: Settings, load: Load = load_model) -> Service:
+    """Loads the models; nothing runs yet."""
     models: list[Served] = []
     metrics = Metrics(lambda: sum(one.batcher.waiting for one in models))
     for choice in settings.model:

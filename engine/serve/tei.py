@@ -69,13 +69,16 @@ class TEI:
         """POST /similarity: the cosine of one sentence with each of the others."""
         body = fields.object_of(await self.service.json(call))
         inputs = body.get("inputs")
-        parameters = body.get("parameters") or {}
+        parameters = fields.given(body, "parameters", {})
         if not isinstance(inputs, dict) or not isinstance(parameters, dict):
             raise Problem(Kind.INVALID, "`inputs`, and `parameters` if given, must be objects.")
         source = fields.text(inputs, "source_sentence")
         if source is None:
             raise Problem(Kind.INVALID, "`inputs.source_sentence` is missing; give a string.")
-        sentences = fields.strings(inputs.get("sentences"), "inputs.sentences")
+        if not isinstance(inputs.get("sentences"), list):
+            given = inputs.get("sentences")
+            raise fields.wrong("inputs.sentences", given, "an array of strings")
+        sentences = fields.strings(inputs["sentences"], "inputs.sentences")
         if not sentences:
             raise Problem(Kind.EMPTY, "`inputs.sentences` cannot be empty")
         texts = self._checked([source, *sentences], parameters)
