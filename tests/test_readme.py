@@ -2,7 +2,7 @@
 
 Its blocks say what they are. `console`: commands with their output, run here on a terminal, as
 people see them. `python`: run here, in order; a `text` block after it is what it prints. `sh`:
-commands to copy; those of ours must parse.
+commands to copy; those of ours must parse. `ini`: a service, whose command must parse.
 """
 
 import os
@@ -49,6 +49,8 @@ def sh_commands() -> list[list[str]]:
         for line in [*lines, *(command for command, _ in CONSOLE)]
         for part in re.split(r" \| | && | > ", line)
     ]
+    services = re.findall(r"^ExecStart=\S*/(bge .*)$", README, re.M)
+    parts += [shlex.split(service) for service in services]
     return [words[1:] for words in parts if words and words[0] == "bge"]
 
 
@@ -106,7 +108,8 @@ def test_every_python_block_runs() -> None:
 
 
 @pytest.mark.parametrize("words", sh_commands(), ids=" ".join)
-def test_commands_parse(words: list[str]) -> None:
+def test_commands_parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BGE_API_TOKENS", "one")  # as the text asks of a server for other machines
     if words[0] == "serve":
         from engine.serve.settings import parse_settings
 
