@@ -27,13 +27,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> int:
-    with engine.load(
+    embedder = engine.load(
         options.model,
         precision=options.precision,
         threads=options.threads,
         offline=options.offline,
         revision=options.revision,
-    ) as embedder:
+    )
+    with embedder:
         summary = run(options, embedder)
     if not options.quiet:
         print(summary, file=sys.stderr)

@@ -25,7 +25,7 @@ TEMPORARY = ".new-"
 INT8_MAX = 127
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a long job keeps millions
 class Record:
     """What the journal says of a shard that is in place: counts, digest of its rows, file sizes."""
 

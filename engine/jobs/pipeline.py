@@ -8,7 +8,6 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 POLL_SECONDS = 0.2
-JOIN_SECONDS = 5.0
 
 
 class Stopped(BaseException):
@@ -20,29 +19,31 @@ class Stages:
 
     def __init__(self) -> None:
         self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._awaited: list[threading.Thread] = []
 
     def __enter__(self) -> "Stages":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
-        for thread in self._threads:
-            thread.join(JOIN_SECONDS)  # one that waits for standard input would never come
+        for thread in self._awaited:
+            thread.join()
 
     def check(self) -> None:
         """Raise Stopped when the pipeline is being left; long stages call it now and then."""
         if self._stop.is_set():
             raise Stopped
 
-    def ahead(self, items: Iterable[Item]) -> Iterator[Item]:
+    def ahead(self, items: Iterable[Item], *, awaited: bool = True) -> Iterator[Item]:
         """Iterate over `items` in another thread, which keeps one item ready.
 
-        What `items` raises is raised here.
+        What `items` raises is raised here. Not `awaited`: nobody waits for the thread at the end,
+        because it may itself wait without end, as for standard input.
         """
         ready: queue.Queue[tuple[str, object]] = queue.Queue(1)
         thread = threading.Thread(target=self._feed, args=(items, ready), daemon=True)
-        self._threads.append(thread)
+        if awaited:
+            self._awaited.append(thread)
         thread.start()
         return self._drain(ready)  # type: ignore[return-value]
 

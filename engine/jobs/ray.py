@@ -167,9 +167,11 @@ def _cluster(address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address == "local":  # loopback only: Ray's own name for that is about other systems
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    import ray
-    import ray.data
-
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise EngineError("--ray needs Ray: pip install 'bge-engine[ray]'") from error
     _configure(ray.data.DataContext.get_current())
     if ray.is_initialized():
         yield

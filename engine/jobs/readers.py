@@ -95,7 +95,7 @@ def open_stream(name: str) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
     """Open a file (or standard input), decompressed, and a function that tells how far we are."""
     # Not sys.stdin: its lock, held by a thread that waits, would abort the interpreter's exit.
     with open(0 if name == STDIN else name, "rb", BUFFER_BYTES, closefd=name != STDIN) as raw:
-        magic = raw.peek(4)[:4]
+        magic = raw.peek(4)[:4]  # type: ignore[attr-defined]
         stream: Any = raw
         if magic[:2] == b"\x1f\x8b":
             stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), BUFFER_BYTES)
@@ -174,16 +174,22 @@ def _csv_records(lines: io.TextIOWrapper, source: Source, fields: Fields) -> Row
     for name in fields.text.columns + fields.carried:
         if name not in header:
             raise InputError(f"input {source.name!r} has no column {name!r}; it has {header}")
-    records = (record for record in iter(lambda: _next_record(reader), None) if record != [])
-    for number, record in enumerate(records):
+    for number, record in enumerate(_records(reader)):
         yield number, record if isinstance(record, Bad) else _named_fields(header, record)
 
 
-def _next_record(reader: Iterator[list[str]]) -> list[str] | Bad | None:
-    try:
-        return next(reader, None)
-    except csv.Error as error:
-        return Bad(f"malformed CSV: {error}")
+def _records(reader: Iterator[list[str]]) -> Iterator[list[str] | Bad]:
+    """Iterate over records, blank lines left out; the reader goes on after one it cannot read."""
+    while True:
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            yield Bad(f"malformed CSV: {error}")
+            continue
+        if record is None:
+            return
+        if record:
+            yield record
 
 
 def _named_fields(header: list[str], record: list[str]) -> Values:

@@ -108,7 +108,7 @@ class Store:
         lock = (self.job / "lock").open("a+", encoding="ascii")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             lock.close()

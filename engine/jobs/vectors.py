@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engine.embedder import Embedder
     from engine.tokens import Tokens
 
-CHUNK_TOKENS = 16384
+CHUNK_TOKENS = 4096  # a thread: enough to share out evenly, and soon done when Ctrl-C waits for it
 TOKENIZE_BYTES = 1 << 20
 
 Advance = Callable[[int, int, int], None]  # rows, tokens, bytes of input
@@ -71,7 +71,7 @@ def embed(embedder: "Embedder", how: How, work: Tokenized, advance: Advance) -> 
     lengths = np.array([len(tokens) for tokens in work.tokens], np.int64)
     total = int(lengths.sum())
     vectors = np.empty((len(lengths), how.truncate_dim or embedder.dim), np.float32)
-    for rows in chunks(lengths):
+    for rows in chunks(lengths, CHUNK_TOKENS * embedder.threads):
         vectors[rows] = embedder.encode_tokens(
             [work.tokens[row] for row in rows],
             pooling=how.pooling,
@@ -83,10 +83,10 @@ def embed(embedder: "Embedder", how: How, work: Tokenized, advance: Advance) -> 
     return Embedded(work.shard, vectors, total, sum(tokens.cut > 0 for tokens in work.tokens))
 
 
-def chunks(lengths: NDArray[np.int64]) -> Iterable[NDArray[np.int64]]:
-    """Row numbers by falling length, in groups of about CHUNK_TOKENS tokens; none for no rows."""
+def chunks(lengths: NDArray[np.int64], budget: int) -> Iterable[NDArray[np.int64]]:
+    """Row numbers by falling length, in groups of about `budget` tokens; none for no rows."""
     if not len(lengths):
         return []
     order = np.argsort(-lengths, kind="stable")
-    group = np.cumsum(lengths[order]) // CHUNK_TOKENS
+    group = np.cumsum(lengths[order]) // budget
     return np.split(order, np.flatnonzero(np.diff(group)) + 1)

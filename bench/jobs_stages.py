@@ -1,0 +1,160 @@
+"""What each stage of a job costs here: reading, tokenizing, computing, writing, keeping the books.
+
+Each stage runs alone, in one thread, over documents of about 1,000 characters, joined from the
+standard library's docstrings; the median of some rounds, in seconds of one core for one document:
+CPU seconds, but for writing and the books, which wait for the disk.
+"""
+
+import gzip
+import json
+import random
+import statistics
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import engine
+from bench.checkpoints import find_checkpoint
+from bench.texts import corpus, joined
+from engine.jobs import vectors
+from engine.jobs.inputs import find
+from engine.jobs.options import Fields, parse_template
+from engine.jobs.parts import Record, write_part
+from engine.jobs.shards import Key, Shard, output_schema, shards
+from engine.jobs.store import Store
+
+CHARACTERS = 1000
+SHARD_ROWS = 4096
+FORMATS = ("parquet", "jsonl", "jsonl.gz")
+FIELDS = Fields(parse_template("text"), "id", ())
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of one core for one document (`books`: for one shard), and what a document is."""
+
+    model: str
+    precision: str
+    read: dict[str, float]
+    tokenize: float
+    compute: float
+    write: float
+    books: float
+    tokens: float
+    characters: float
+    output_bytes: float
+    journal_bytes: float
+    books_bytes: float
+
+    @property
+    def total(self) -> float:
+        return self.read["parquet"] + self.tokenize + self.compute + self.write
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Each stage's share of the whole; reading is from Parquet."""
+        parts = {"reading": self.read["parquet"], "tokenizing": self.tokenize}
+        parts |= {"computing": self.compute, "writing": self.write}
+        return {name: seconds / self.total for name, seconds in parts.items()}
+
+    def cores_fed(self) -> dict[str, float]:
+        """How many computing cores one of each of the others keeps up with."""
+        core = self.tokenize + self.compute
+        fed = {f"one reader of {name}": core / seconds for name, seconds in self.read.items()}
+        fed["one writer"] = core / self.write
+        fed["the one journal"] = core / (self.books / SHARD_ROWS)
+        return fed
+
+
+def measure(model: str, precision: str, rows: int, rounds: int) -> Costs:
+    """Run every stage; computing takes `rows` documents, the cheap stages a whole shard."""
+
+    def median(work: Callable[[], object], clock: Clock = time.process_time) -> float:
+        return statistics.median(seconds_of(work, clock) for _ in range(rounds))
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = write_corpus(folder)
+        read = {form: median(lambda p=path: read_shards(p)) for form, path in paths.items()}
+        whole = read_shards(paths["parquet"])[0]
+        some = replace(whole, texts=whole.texts[:rows], columns=whole.columns.slice(0, rows))
+        checkpoint = str(find_checkpoint(model).folder)
+        with engine.load(checkpoint, precision=precision, threads=1) as embedder:
+            how = vectors.How(embedder.prompts.get("document"), embedder.pooling, True, None)
+            work = vectors.tokenize(embedder, how, some)
+            done = vectors.embed(embedder, how, work, ignore)
+            tokenize = median(lambda: vectors.tokenize(embedder, how, some))
+            compute = median(lambda: vectors.embed(embedder, how, work, ignore))
+        full = vectors.Embedded(whole, spread(done.vectors, len(whole.texts)), 0, 0)
+        (folder / "_job").mkdir()
+        put = partial(write_part, folder, full, "parquet", "float32")
+        record = put()
+        seconds, size = books(folder, record)
+        return Costs(
+            model=model, precision=precision, tokens=done.tokens / rows,
+            read={form: seconds / len(whole.texts) for form, seconds in read.items()},
+            tokenize=tokenize / rows, compute=compute / rows,
+            write=median(put, time.perf_counter) / len(whole.texts),
+            books=seconds, books_bytes=size, characters=sum(map(len, some.texts)) / rows,
+            output_bytes=sum(record.files.values()) / len(whole.texts),
+            journal_bytes=len(record.to_json()) + 1,
+        )  # fmt: skip
+
+
+def ignore(rows: int, tokens: int, read: int) -> None:
+    """Progress that nobody watches."""
+
+
+def seconds_of(work: Callable[[], object], clock: Clock) -> float:
+    began = clock()
+    work()
+    return clock() - began
+
+
+def spread(vectors: np.ndarray, rows: int) -> np.ndarray:
+    """As many vectors as rows, the measured ones again and again: the bytes are as hard to pack."""
+    return np.resize(vectors, (rows, vectors.shape[1]))
+
+
+def books(folder: Path, record: Record, shards: int = 200) -> tuple[float, float]:
+    """Seconds for one line of the journal, its way to the disk included, and bytes of memory."""
+    lines = [replace(record, last=False).to_json() for _ in range(shards)]
+    with Store(folder / "books", {"version": 1}, splits=1) as store:
+        tracemalloc.start()
+        made = [Record.from_json(line) for line in lines]
+        size = tracemalloc.get_traced_memory()[0] / shards
+        tracemalloc.stop()
+        numbered = [replace(one, key=Key(0, part)) for part, one in enumerate(made)]
+        seconds = seconds_of(lambda: [store.add(one) for one in numbered], time.perf_counter)
+    return seconds / shards, size
+
+
+def write_corpus(folder: Path) -> dict[str, Path]:
+    paragraphs = list(corpus())
+    random.Random(10).shuffle(paragraphs)
+    made = list(joined(iter(paragraphs), CHARACTERS))
+    texts = [made[row % len(made)] for row in range(SHARD_ROWS)]
+    paths = {form: folder / f"documents.{form}" for form in FORMATS}
+    ids = [str(row) for row in range(len(texts))]
+    pq.write_table(pa.table({"id": ids, "text": texts}), paths["parquet"])
+    rows = zip(ids, texts, strict=True)
+    lines = "".join(json.dumps({"id": id, "text": text}) + "\n" for id, text in rows).encode()
+    paths["jsonl"].write_bytes(lines)
+    paths["jsonl.gz"].write_bytes(gzip.compress(lines, 6))
+    return paths
+
+
+def read_shards(path: Path) -> list[Shard]:
+    schema = output_schema(pa.schema([("id", pa.string())]), FIELDS)
+    sources = find([str(path)], None, "elsewhere")
+    return list(shards(0, sources, FIELDS, schema, SHARD_ROWS))
