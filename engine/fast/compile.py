@@ -71,7 +71,7 @@ def load(code: bytes) -> tuple[Encode, object]:
 
 
 def llvm_ir() -> str:
-    """`encoder.encode` as numba optimised it, in LLVM's language; its symbol is first in the text."""
+    """`encoder.encode` as numba optimised it, in LLVM's language, under the name SYMBOL."""
     from engine.fast.encoder import SIGNATURE, encode
 
     encode.compile(SIGNATURE)

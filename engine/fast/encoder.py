@@ -1,10 +1,11 @@
-"""The twin of `engine.model`: the same steps in the same order, compiled, and shared among threads.
+"""The twin of `engine.model`: the same steps in the same order, compiled, shared among threads.
 
-`encode(job, scratch)` computes one batch from token ids to pooled vectors. Any number of threads may
-call it with the same job, each with scratch memory of its own, and may come when they like: each step
-is cut into tasks, a thread takes the next task that nobody has, and goes on when all tasks of the
-step are done. One thread alone does everything; one that comes late helps with what is left; nobody
-is waited for who has not taken a task. Who does a task makes no difference to its result.
+`encode(job, scratch)` computes one batch from token ids to pooled vectors. Any number of threads
+may call it with the same job, each with scratch memory of its own, and may come when they like:
+each step is cut into tasks, a thread takes the next task that nobody has, and goes on when all
+tasks of the step are done. One thread alone does everything; one that comes late helps with what
+is left; nobody is waited for who has not taken a task. Who does a task makes no difference to its
+result.
 
 A job is a table of int64, addresses and sizes at the places named in `layout`; so is a layer.
 """
@@ -12,123 +13,22 @@ A job is a table of int64, addresses and sizes at the places named in `layout`; 
 from numba import float32, types
 
 from engine.fast import layout as at
-from engine.fast.build import LANES, PRECISION, TARGET
-from engine.fast.gemm import tile
-from engine.fast.kernels import (
-    attention_head,
-    gelu,
-    jit,
-    layer_norm,
-    padded,
-    quantize_int8,
-    quantize_int16,
-    rotate,
+from engine.fast.build import LANES
+from engine.fast.kernels import attention_head, jit, layer_norm, padded
+from engine.fast.linear import (
+    GELU,
+    NOTHING,
+    PANEL,
+    QUANTIZES,
+    RESIDUAL,
+    ROWS_A_TASK,
+    linear,
+    quantize_row,
 )
-from engine.fast.simd import (
-    call,
-    fma,
-    load_f,
-    load_float,
-    load_i,
-    load_int,
-    load_long,
-    read_ticket,
-    splat,
-    store,
-    take_ticket,
-    to_float,
-)
+from engine.fast.simd import load_f, load_float, load_int, load_long, splat, store
+from engine.fast.tasks import step
 
-ROWS, VECTORS = TARGET.tiles[PRECISION]
-PANEL = VECTORS * LANES
-ROWS_A_TASK = 16 * ROWS  # of a matrix product
 CHUNK = 8  # rows a task of the steps that go row by row
-NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}[PRECISION]
-QUANTIZES, SHORT = PRECISION != "float32", PRECISION == "int16"
-LEVELS = 127.0 if TARGET.int8 == "pairs" else 255.0
-NOTHING, GELU, RESIDUAL = range(3)  # what follows a product and its bias
-
-multiply = tile(PRECISION)
-
-
-def step(task):
-    """Shares the tasks 0, 1, ... count - 1 of one step among the threads that are here."""
-
-    @jit
-    def run(job, scratch, layer, number, count):
-        taken = load_long(job, at.TICKETS) + number * at.TICKET_BYTES
-        done = taken + 8
-        mine = take_ticket(taken)
-        while mine < count:
-            task(job, scratch, layer, mine)
-            take_ticket(done)
-            mine = take_ticket(taken)
-        turns = 0
-        while read_ticket(done) < count:
-            turns += 1
-            if turns % 256 == 0:
-                call(load_long(job, at.YIELD))
-        return number + 1
-
-    return run
-
-
-@jit
-def linear(job, scratch, linear_map, source, stride, width, out, out_stride, out_width, then, task):
-    """x Wᵀ + b for one panel of columns and some rows, and what follows while they are at hand."""
-    blocks = (load_long(job, at.TOKENS) + ROWS_A_TASK - 1) // ROWS_A_TASK
-    column, top = (task // blocks) * PANEL, (task % blocks) * ROWS_A_TASK
-    steps = width // NUMBERS_A_WORD
-    panel = load_long(linear_map, at.PANELS) + column * steps * 4
-    bottom = min(top + ROWS_A_TASK, load_long(job, at.TOKENS))
-    for r in range(top, bottom, ROWS):
-        m = min(ROWS, bottom - r)
-        multiply(m, source + r * stride * 4, stride, panel, steps, scratch, PANEL)
-        epilogue(job, linear_map, scratch, m, r, column, out, out_stride, out_width, then)
-
-
-@jit
-def epilogue(job, linear_map, sums, m, top, column, out, out_stride, out_width, then):
-    """Sums of products -> numbers: scales if they are integers, bias, GELU or the residual."""
-    bias = load_long(linear_map, at.BIAS)
-    for r in range(m):
-        row = out + (top + r) * out_stride * 4
-        residual = load_long(job, at.X) + (top + r) * load_long(job, at.X_STRIDE) * 4
-        for c in range(0, min(PANEL, out_width - column), LANES):
-            if QUANTIZES:
-                y = unquantized(job, linear_map, sums, r * PANEL + c, top + r, column + c)
-            else:
-                y = load_f(sums, r * PANEL + c)
-            y = y + load_f(bias, column + c)
-            if then == GELU:
-                y = gelu(y)
-            if then == RESIDUAL:
-                y = y + load_f(residual, column + c)
-            store(row, column + c, y)
-
-
-@jit
-def unquantized(job, linear_map, sums, i, row, column):
-    """Σ (low + scale a) (column's scale) w: the sums of a w, and an offset that is known before."""
-    scales = load_long(job, at.ROW_SCALES)
-    y = to_float(load_i(sums, i)) * splat(load_float(scales, 2 * row))
-    y = y * load_f(load_long(linear_map, at.SCALES), column)
-    if SHORT:
-        return y
-    low = splat(load_float(scales, 2 * row + 1))
-    return fma(low, load_f(load_long(linear_map, at.OFFSETS), column), y)
-
-
-@jit
-def quantize_row(job, scratch, row, width, block, norm, r):
-    """One row to integers, where the products want them."""
-    out = load_long(job, at.INTEGERS) + r * load_long(job, at.INTEGERS_STRIDE) * 4
-    parameters = load_long(job, at.ROW_SCALES) + r * 8
-    if SHORT:
-        store(parameters, 0, quantize_int16(row, out, width, norm))
-    else:
-        rotate(row, scratch, width, block)
-        quantize_int8(scratch, out, width, LEVELS, parameters)
 
 
 @jit
@@ -220,9 +120,7 @@ def from_heads(job, scratch, layer, task):
         source, stride = load_long(job, at.INTEGERS), load_long(job, at.INTEGERS_STRIDE)
     out, out_stride = load_long(job, at.SUMS), load_long(job, at.X_STRIDE)
     linear_map = layer + 8 * at.FROM_HEADS
-    linear(
-        job, scratch, linear_map, source, stride, width, out, out_stride, width, RESIDUAL, task
-    )
+    linear(job, scratch, linear_map, source, stride, width, out, out_stride, width, RESIDUAL, task)
 
 
 @step

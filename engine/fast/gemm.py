@@ -1,8 +1,8 @@
 """The inner loop of every matrix product, emitted as LLVM instructions.
 
-A tile is the product of `m` rows of A and one panel of B, `m` x (VECTORS * LANES) numbers that stay
-in registers while the loop walks along K. One step of the loop takes a 32-bit word from each row of
-A, which is one float32, two int16 or four bytes, puts it into every lane, and multiplies it with the
+A tile is the product of `m` rows of A and one panel of B: m x vectors x LANES numbers that stay in
+registers while the loop walks along K. One step of the loop takes a 32-bit word from each row of A,
+which is one float32, two int16 or four bytes, puts it into every lane, and multiplies it with the
 same words of the panel's columns:
 
     float32   s += a b                      one fused multiply-add, rounded once
@@ -18,7 +18,7 @@ same bits alone or among others; the rest of the engine rests on that.
 from llvmlite import ir
 
 from engine.fast.build import LANES, TARGET
-from engine.fast.simd import (
+from engine.fast.teach import (
     F,
     I,
     element,
@@ -83,7 +83,10 @@ class Int8Sdot(Int8Plain):
 
     @staticmethod
     def step(b, sums, words, x):
-        a, w = b.xor(b.bitcast(x, QUADS), ir.Constant(QUADS, [128] * 4 * LANES)), b.bitcast(words, QUADS)
+        a, w = (
+            b.xor(b.bitcast(x, QUADS), ir.Constant(QUADS, [128] * 4 * LANES)),
+            b.bitcast(words, QUADS),
+        )
         return llvm_call(b, f"llvm.aarch64.neon.sdot.v{LANES}i32.v{4 * LANES}i8", sums, a, w)
 
 
@@ -135,7 +138,7 @@ def tile(name):
     """A function for numba: the product of 1 to `rows` rows of A with one panel of B.
 
     multiply(m, a, lda, panel, steps, out, ldo): addresses, and strides in words; `out` gets m rows
-    of float32 or int32, `vectors` vectors each. Needs 1 <= m <= rows and steps a multiple of `unroll`.
+    of float32 or int32, `vectors` vectors each. 1 <= m <= rows; steps a multiple of `unroll`.
     """
     kind, (rows, vectors) = KINDS[name], TARGET.tiles[name]
 
@@ -150,7 +153,7 @@ def tile(name):
 
 
 def _function(module, name, kind, rows, vectors):
-    """The tile as a function of its own: inlined, its loop would share registers with its caller."""
+    """The tile as a function of its own: inlined, it would share registers with its caller."""
     if name in module.globals:
         return module.globals[name]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 7), name)

@@ -1,9 +1,9 @@
 """What happens between matrix products: one row, one tile or one head at a time.
 
 The same functions as in `engine.model`, for numba: addresses and sizes in, results written to an
-address. Nothing here allocates, raises or sees a Python object, so that the machine code can be kept
-on disk. A row begins at its address and is `width` numbers long, a multiple of LANES: where a size
-is not, zeros follow, and stay zeros.
+address. Nothing here allocates, raises or sees a Python object, so that the machine code can be
+kept on disk. A row begins at its address and is `width` numbers long, a multiple of LANES: where
+a size is not, zeros follow, and stay zeros.
 
 Letters as in `engine.model`.
 """
@@ -17,18 +17,14 @@ from engine.fast.simd import (
     bits,
     fma,
     from_bits,
-    hadamard_lanes,
     lane,
     largest,
     load_f,
     load_float,
     select,
-    smallest,
     splat,
     sqrt,
     store,
-    store_byte,
-    store_short,
     total,
 )
 
@@ -42,15 +38,14 @@ multiply = tile("attention")
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693359375, -2.1219444005469057e-4  # ln 2, the first exact in 10 bits
 MAGIC = 12582912.0  # 1.5 * 2^23: adding it rounds a float32 to an integer, in its low bits
-MAGIC_BITS = 0x4B400000
 
 
 @jit
 def exp(x):
     """e^x, for x <= 88; relative error below 2e-7. Below -87 it is 0: no denormal numbers.
 
-    x = n ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial (least maximum, 3e-9); 2^n by adding n to the
-    exponent's bits.
+    x = n ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial (least maximum, 3e-9); 2^n by adding n to
+    the exponent's bits.
     """
     shifted = fma(x, splat(LOG2_E), splat(MAGIC))
     n = shifted - splat(MAGIC)
@@ -189,63 +184,3 @@ def copy_columns(tile_, rows, columns, out, ldo):
     for r in range(rows):
         for c in range(columns):
             store(out, r * ldo + c, load_float(tile_, r * PANEL + c))
-
-
-@jit
-def rotate(row, out, width, block):
-    """Each `block` numbers times the Hadamard matrix of that order, which has only 1 and -1.
-
-    It spreads an outlier over the block, and 8 bits then serve all numbers alike. Blocks smaller
-    than a vector are left as they are. Fast Walsh-Hadamard transform: first within each vector, then
-    between vectors 1, 2, 4, ... apart.
-    """
-    for i in range(0, width, LANES):
-        x = load_f(row, i)
-        store(out, i, hadamard_lanes(x) if block >= LANES else x)
-    step = LANES
-    while step < block:
-        for first in range(0, width, 2 * step):
-            for i in range(first, first + step, LANES):
-                x, y = load_f(out, i), load_f(out, i + step)
-                store(out, i, x + y)
-                store(out, i + step, x - y)
-        step *= 2
-
-
-@jit
-def quantize_int16(row, out, width, norm_limit):
-    """x ≈ scale * integer, with the integers' norm below `norm_limit`; gives the scale.
-
-    Together with the norms of the weights' columns this bounds every sum of products
-    (Cauchy-Schwarz), see `engine.fast.quantize`.
-    """
-    squares, peak = splat(0.0), splat(1e-30)
-    for i in range(0, width, LANES):
-        x = load_f(row, i)
-        squares = fma(x, x, squares)
-        size = absolute(x)
-        peak = select(size > peak, size, peak)
-    norm = sqrt(total(squares)) + 1e-30
-    inverse = float32(min(norm_limit / norm, 32767.0 / largest(peak)))
-    for i in range(0, width, LANES):
-        shifted = fma(load_f(row, i), splat(inverse), splat(MAGIC))
-        store_short(out, i, bits(shifted) - splat(MAGIC_BITS))
-    return float32(1.0) / inverse
-
-
-@jit
-def quantize_int8(row, out, width, levels, parameters):
-    """x ≈ low + scale * integer, 0 <= integer <= levels; `parameters` gets scale and low."""
-    low, high = load_f(row, 0), load_f(row, 0)
-    for i in range(LANES, width, LANES):
-        x = load_f(row, i)
-        low = select(x > low, low, x)
-        high = select(x > high, x, high)
-    least = smallest(low)
-    scale = (largest(high) - least) / levels + float32(1e-30)
-    inverse = float32(1.0) / scale
-    for i in range(0, width, LANES):
-        shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))
-        store_byte(out, i, bits(shifted) - splat(MAGIC_BITS))
-    store(parameters, 0, scale)
-    store(parameters, 1, least)

@@ -34,7 +34,7 @@ EMBEDDINGS = {
 
 
 class Model:
-    """What all batches share: sizes, addresses of the weights, and how much memory a batch needs."""
+    """What all batches share: sizes, addresses of the weights, the memory that a batch needs."""
 
     def __init__(self, arrays: Mapping[str, NDArray], config: Config, shape: Shape) -> None:
         self.arrays, self.config, self.shape = arrays, config, shape

@@ -1,9 +1,10 @@
 """What is made once and kept: packed weights, and machine code.
 
 Both lie in one folder of the user's cache ($BGE_CACHE), under names that are hashes of all they
-depend on: the checkpoint, the precision, the kind of CPU, the source of this package, the versions of
-numba and LLVM. So a stale file is never found; a damaged one is noticed and made again. Files appear
-under their names only when whole, and one process makes a file while others wait for it.
+depend on: the checkpoint, the precision, the kind of CPU, the source of this package, the
+versions of numba and LLVM. So a stale file is never found; a damaged one is noticed and made
+again. Files appear under their names only when whole, and one process makes a file while others
+wait for it.
 """
 
 import contextlib
@@ -29,7 +30,10 @@ from engine.fast.pack import Shape, packed
 
 Kept = TypeVar("Kept")
 
-KERNEL_SOURCES = ("build", "compile", "encoder", "gemm", "kernels", "layout", "simd", "target")
+KERNEL_SOURCES = (
+    "build", "compile", "encoder", "gemm", "integers", "kernels", "layout", "linear", "simd",
+    "target", "tasks", "teach",
+)  # fmt: skip
 WEIGHT_SOURCES = ("arrays", "pack", "quantize", "target")
 
 
@@ -116,7 +120,7 @@ def _made(
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         make(part)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     print(f"bge-engine: done in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)

@@ -3,15 +3,15 @@
 Every output channel (a row of W) has a scale of its own, and no sum of products can overflow,
 whatever the activations are. There is nothing to calibrate.
 
-int16. A sum over K is at most |a| |w|, the lengths of the two integer vectors (Cauchy-Schwarz). Rows
-of W are scaled to a length of at most LENGTH and the kernel scales each token to at most the same:
-LENGTH² < 2³¹. Long scales go to short vectors, so outliers keep all 16 bits.
+int16. A sum over K is at most |a| |w|, the lengths of the two integer vectors (Cauchy-Schwarz).
+Rows of W are scaled to a length of at most LENGTH and the kernel scales each token to at most the
+same: LENGTH² < 2³¹. Long scales go to short vectors, so outliers keep all 16 bits.
 
 int8. W and the activations are first multiplied by the same orthogonal matrix along K, block by
 block; the product stays the same, but outliers are spread over their block, and 8 bits serve all
-numbers alike. Sums are exact in int32: 255 * 127 * K < 2³¹ up to K = 66,000. Where the CPU sums pairs
-in 16 bits first ("pairs" of `engine.fast.gemm`), activations have 7 bits, and scales are chosen so
-that neither the positive nor the negative weights that meet in a sum exceed 2¹⁵ / 127.
+numbers alike. Sums are exact in int32: 255 * 127 * K < 2³¹ up to K = 66,000. Where the CPU sums
+pairs in 16 bits first ("pairs" of `engine.fast.gemm`), activations have 7 bits, and scales are
+chosen so that neither the positive nor the negative weights that meet in a sum exceed 2¹⁵ / 127.
 """
 
 import math

@@ -17,6 +17,8 @@ from engine.fast.team import Job, Team
 Array = NDArray[np.float32]
 Ids = NDArray[np.int32]
 Keep = Callable[[list[int], PackedBatch, Memory], None]
+
+
 class FastEncoder:
     """The encoder behind "float32", "int16" and "int8". A text's bits depend on the text alone."""
 

@@ -1,9 +1,8 @@
 """Vectors as values in numba: `x = load_f(address, i)`, `x * y + z`, `select(x > y, x, y)`.
 
-numba knows scalars and arrays. Here it learns vectors, LANES wide: F of float32, I of int32, M of
-truths; and what kernels do with them. Each function below is one or two LLVM instructions, the same
-on every CPU, rounded as IEEE 754 says and never reordered: a sum has the order in which it is
-written, and so the same bits wherever it is computed.
+What kernels do with the vectors of `engine.fast.teach`. Each function below is one or two LLVM
+instructions, the same on every CPU, rounded as IEEE 754 says and never reordered: a sum has the
+order in which it is written, and so the same bits wherever it is computed.
 
 Addresses are integers, in bytes; an index beside an address counts elements of four bytes.
 """
@@ -11,62 +10,27 @@ Addresses are integers, in bytes; an index beside an address counts elements of 
 import operator
 
 from llvmlite import ir
-from numba import types
-from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import lower_builtin, models, register_model
 
-from engine.fast.build import LANES, TARGET
-
-I1, I8, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
-
-
-class VectorType(types.Type):
-    """A vector of LANES elements."""
-
-    def __init__(self, element):
-        super().__init__(f"vector of {element}")
-        self.llvm = ir.VectorType(element, LANES)
-
-
-@register_model(VectorType)
-class VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, kind):
-        super().__init__(manager, kind, kind.llvm)
-
-
-F, I, M = VectorType(F32), VectorType(I32), VectorType(I1)  # noqa: E741
-int64, int32, float32, float64, void = (
-    types.int64, types.int32, types.float32, types.float64, types.void,
+from engine.fast.build import LANES
+from engine.fast.teach import (
+    F32,
+    I32,
+    I64,
+    F,
+    I,
+    M,
+    element,
+    float32,
+    float64,
+    fma_value,
+    int32,
+    int64,
+    llvm_call,
+    splat_value,
+    taught,
+    teach,
+    void,
 )  # fmt: skip
-
-
-def teach(function, *cases_given):
-    """Makes numba compile calls of `function`, for each (result, *arguments, emit).
-
-    emit(builder, *values) adds LLVM instructions and gives the result's value.
-    """
-
-    class Template(ConcreteTemplate):
-        key = function
-        cases = [signature(*kinds) for *kinds, _ in cases_given]
-
-    infer_global(function, types.Function(Template))
-    for _, *kinds, emit in cases_given:
-        lower_builtin(function, *kinds)(_lowered(emit))
-
-
-def _lowered(emit):
-    def lower(context, builder, sig, args):
-        value = emit(builder, *args)
-        return context.get_dummy_value() if sig.return_type == void else value
-
-    return lower
-
-
-def taught(*cases):
-    """The same as a decorator, for a function of which only name and docstring matter."""
-    return lambda function: teach(function, *cases) or function
-
 
 B = ir.IRBuilder
 teach(operator.add, (F, F, F, B.fadd), (I, I, I, B.add))
@@ -76,30 +40,6 @@ teach(operator.truediv, (F, F, F, B.fdiv))
 teach(operator.lshift, (I, I, I, B.shl))
 teach(operator.gt, (M, F, F, lambda b, x, y: b.fcmp_ordered(">", x, y)))
 teach(operator.lt, (M, I, I, lambda b, x, y: b.icmp_signed("<", x, y)))
-
-
-def llvm_call(builder, name, *args):
-    """Calls LLVM's intrinsic `name`, whose result is of the type of its first argument."""
-    kind = ir.FunctionType(args[0].type, [a.type for a in args])
-    return builder.call(llvm_declared(builder, name, kind), args)
-
-
-def llvm_declared(builder, name, kind):
-    """The function `name` of this type, declared in the module once."""
-    return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-
-
-def element(builder, address, index, kind):
-    """Pointer to element `index` (of 4 bytes) behind `address`, as a pointer to `kind`."""
-    base = builder.inttoptr(address, I32.as_pointer())
-    return builder.bitcast(builder.gep(base, [index]), kind.as_pointer())
-
-
-def splat_value(builder, x):
-    kind = ir.VectorType(x.type, LANES)
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(I32, 0))
-    zeros = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
-    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
 
 def _loads(kind):
@@ -130,9 +70,7 @@ def load_int(address, i):
     """The int32 at element i."""
 
 
-@taught(
-    (int64, int64, int64, lambda b, a, i: b.load(b.gep(b.inttoptr(a, I64.as_pointer()), [i])))
-)
+@taught((int64, int64, int64, lambda b, a, i: b.load(b.gep(b.inttoptr(a, I64.as_pointer()), [i]))))
 def load_long(address, i):
     """The int64 at element i, of 8 bytes."""
 
@@ -157,12 +95,6 @@ def splat(x):
 @taught((I, lambda b: ir.Constant(I.llvm, list(range(LANES)))))
 def lane():
     """0, 1, 2, ... LANES - 1."""
-
-
-def fma_value(b, x, y, z):
-    if TARGET.fuses:
-        return llvm_call(b, f"llvm.fma.v{LANES}f32", x, y, z)
-    return b.fadd(b.fmul(x, y), z)
 
 
 @taught((F, F, F, F, fma_value))
@@ -280,24 +212,3 @@ def largest(x):
 @taught((float32, F, _folds(_smaller)))
 def smallest(x):
     """The least lane."""
-
-
-@taught(
-    (int64, int64, lambda b, a: b.atomic_rmw("add", b.inttoptr(a, I64.as_pointer()), I64(1), "seq_cst"))
-)
-def take_ticket(address):
-    """Adds one to the int64 there, in one step for all threads, and gives what it was."""
-
-
-@taught(
-    (int64, int64, lambda b, a: b.load_atomic(b.inttoptr(a, I64.as_pointer()), "seq_cst", 8))
-)
-def read_ticket(address):
-    """The int64 there, as other threads left it."""
-
-
-@taught(
-    (void, int64, lambda b, f: b.call(b.inttoptr(f, ir.FunctionType(I32, []).as_pointer()), []))
-)
-def call(function):
-    """Calls the C function at an address, without arguments."""

@@ -42,9 +42,7 @@ V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
 V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 
 X86 = (  # best first
-    Target(
-        "avx512vnni", "x86-64-v4", "+avx512vnni", (*V4, "avx512vnni"), 16, "vnni", WIDE
-    ),
+    Target("avx512vnni", "x86-64-v4", "+avx512vnni", (*V4, "avx512vnni"), 16, "vnni", WIDE),
     Target("avx512", "x86-64-v4", "", V4, 16, "plain", WIDE),
     Target(
         "avxvnni", "x86-64-v3", "+avxvnni", (*V3, "avxvnni"), 8, "vnni", {**NARROW, "int8": (6, 2)}

@@ -1,10 +1,10 @@
 """Threads of our own over compiled code that runs without the interpreter's lock.
 
-A `Team` has a fixed number of seats; only who has a seat computes, so the machine is never overbooked
-however many callers come. Callers sit down themselves where a seat is free, which saves a single
-short text the way to another thread; helpers take the other seats. Whoever has a seat first takes a
-job that nobody has, and when there is none, helps with one that is under way. All others sleep, each
-on a condition of its own, so that only the one who can go on is woken.
+A `Team` has a fixed number of seats; only who has a seat computes, so the machine is never
+overbooked however many callers come. Callers sit down themselves where a seat is free, which
+saves a single short text the way to another thread; helpers take the other seats. Whoever has a
+seat first takes a job that nobody has, and when there is none, helps with one that is under way.
+All others sleep, each on a condition of its own, so that only the one who can go on is woken.
 """
 
 import contextlib

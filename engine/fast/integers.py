@@ -1,0 +1,98 @@
+"""Rows of float32 -> rows of integers, for the quantised products; `engine.fast.quantize` says why.
+
+numba code as in `engine.fast.kernels`: addresses and sizes in, results written to an address.
+"""
+
+from numba import float32
+
+from engine.fast.build import LANES, TARGET
+from engine.fast.kernels import MAGIC, jit
+from engine.fast.simd import (
+    absolute,
+    bits,
+    fma,
+    hadamard_lanes,
+    largest,
+    load_f,
+    select,
+    smallest,
+    splat,
+    sqrt,
+    store,
+    store_byte,
+    store_short,
+    total,
+)
+
+MAGIC_BITS = 0x4B400000  # the bits of MAGIC
+LEVELS = 127.0 if TARGET.int8 == "pairs" else 255.0
+SHIFT = 128.0 if TARGET.int8 == "sdot" else 0.0  # sdot's sums are of integer - 128
+
+
+@jit
+def rotate(row, out, width, block):
+    """Each `block` numbers times the Hadamard matrix of that order, which has only 1 and -1.
+
+    It spreads an outlier over the block, and 8 bits then serve all numbers alike. Blocks smaller
+    than a vector are left as they are. Fast Walsh-Hadamard transform: first within each vector,
+    then between vectors 1, 2, 4, ... apart.
+    """
+    for i in range(0, width, LANES):
+        x = load_f(row, i)
+        store(out, i, hadamard_lanes(x) if block >= LANES else x)
+    step = LANES
+    while 4 * step <= block:  # two rounds of sums and differences at once
+        for first in range(0, width, 4 * step):
+            for i in range(first, first + step, LANES):
+                w, x = load_f(out, i), load_f(out, i + step)
+                y, z = load_f(out, i + 2 * step), load_f(out, i + 3 * step)
+                store(out, i, (w + x) + (y + z))
+                store(out, i + step, (w - x) + (y - z))
+                store(out, i + 2 * step, (w + x) - (y + z))
+                store(out, i + 3 * step, (w - x) - (y - z))
+        step *= 4
+    if step < block:
+        for first in range(0, width, 2 * step):
+            for i in range(first, first + step, LANES):
+                x, y = load_f(out, i), load_f(out, i + step)
+                store(out, i, x + y)
+                store(out, i + step, x - y)
+
+
+@jit
+def quantize_int16(row, out, width, norm_limit):
+    """x ≈ scale * integer, with the integers' norm below `norm_limit`; gives the scale.
+
+    Together with the norms of the weights' columns this bounds every sum of products
+    (Cauchy-Schwarz), see `engine.fast.quantize`.
+    """
+    squares, peak = splat(0.0), splat(1e-30)
+    for i in range(0, width, LANES):
+        x = load_f(row, i)
+        squares = fma(x, x, squares)
+        size = absolute(x)
+        peak = select(size > peak, size, peak)
+    norm = sqrt(total(squares)) + 1e-30
+    inverse = float32(min(norm_limit / norm, 32767.0 / largest(peak)))
+    for i in range(0, width, LANES):
+        shifted = fma(load_f(row, i), splat(inverse), splat(MAGIC))
+        store_short(out, i, bits(shifted) - splat(MAGIC_BITS))
+    return float32(1.0) / inverse
+
+
+@jit
+def quantize_int8(row, out, width, parameters):
+    """x ≈ low + scale * integer, 0 <= integer <= LEVELS; `parameters` gets scale and low."""
+    low, high = load_f(row, 0), load_f(row, 0)
+    for i in range(LANES, width, LANES):
+        x = load_f(row, i)
+        low = select(x > low, low, x)
+        high = select(x > high, x, high)
+    least = smallest(low)
+    scale = (largest(high) - least) / float32(LEVELS) + float32(1e-30)
+    inverse = float32(1.0) / scale
+    for i in range(0, width, LANES):
+        shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))
+        store_byte(out, i, bits(shifted) - splat(MAGIC_BITS))
+    store(parameters, 0, scale)
+    store(parameters, 1, least + float32(SHIFT) * scale)

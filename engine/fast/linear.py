@@ -1,0 +1,89 @@
+"""Matrix products of whole rows: x Wᵀ + b for some columns and rows, with what comes before and
+after.
+
+Before: rows to integers, where products are quantised. After, while the results are at hand:
+integers back to numbers, the bias, GELU or the residual.
+"""
+
+from engine.fast import layout as at
+from engine.fast.build import LANES, PRECISION, TARGET
+from engine.fast.gemm import tile
+from engine.fast.integers import quantize_int8, quantize_int16, rotate
+from engine.fast.kernels import gelu, jit
+from engine.fast.simd import (
+    fma,
+    load_f,
+    load_float,
+    load_i,
+    load_long,
+    splat,
+    store,
+    to_float,
+)
+
+ROWS, VECTORS = TARGET.tiles[PRECISION]
+PANEL = VECTORS * LANES
+ROWS_A_TASK = 16 * ROWS
+NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}[PRECISION]
+QUANTIZES, SHORT = PRECISION != "float32", PRECISION == "int16"
+NOTHING, GELU, RESIDUAL = range(3)  # what follows a product and its bias
+
+multiply = tile(PRECISION)
+
+
+@jit
+def linear(job, scratch, linear_map, source, stride, width, out, out_stride, out_width, then, task):
+    """x Wᵀ + b for one panel of columns and some rows, and what follows while they are at hand."""
+    blocks = (load_long(job, at.TOKENS) + ROWS_A_TASK - 1) // ROWS_A_TASK
+    column, top = (task // blocks) * PANEL, (task % blocks) * ROWS_A_TASK
+    steps = width // NUMBERS_A_WORD
+    panel = load_long(linear_map, at.PANELS) + column * steps * 4
+    bottom = min(top + ROWS_A_TASK, load_long(job, at.TOKENS))
+    for r in range(top, bottom, ROWS):
+        m = min(ROWS, bottom - r)
+        multiply(m, source + r * stride * 4, stride, panel, steps, scratch, PANEL)
+        epilogue(job, linear_map, scratch, m, r, column, out, out_stride, out_width, then)
+
+
+@jit
+def epilogue(job, linear_map, sums, m, top, column, out, out_stride, out_width, then):
+    """Sums of products -> numbers: scales if they are integers, bias, GELU or the residual."""
+    bias = load_long(linear_map, at.BIAS)
+    for r in range(m):
+        row = out + (top + r) * out_stride * 4
+        residual = load_long(job, at.X) + (top + r) * load_long(job, at.X_STRIDE) * 4
+        for c in range(0, min(PANEL, out_width - column), LANES):
+            if QUANTIZES:
+                y = unquantized(job, linear_map, sums, r * PANEL + c, top + r, column + c)
+            else:
+                y = load_f(sums, r * PANEL + c)
+            y = y + load_f(bias, column + c)
+            if then == GELU:
+                y = gelu(y)
+            if then == RESIDUAL:
+                y = y + load_f(residual, column + c)
+            store(row, column + c, y)
+
+
+@jit
+def unquantized(job, linear_map, sums, i, row, column):
+    """Σ (low + scale a) (column's scale) w: the sums of a w, and an offset that is known before."""
+    scales = load_long(job, at.ROW_SCALES)
+    y = to_float(load_i(sums, i)) * splat(load_float(scales, 2 * row))
+    y = y * load_f(load_long(linear_map, at.SCALES), column)
+    if SHORT:
+        return y
+    low = splat(load_float(scales, 2 * row + 1))
+    return fma(low, load_f(load_long(linear_map, at.OFFSETS), column), y)
+
+
+@jit
+def quantize_row(job, scratch, row, width, block, norm, r):
+    """One row to integers, where the products want them."""
+    out = load_long(job, at.INTEGERS) + r * load_long(job, at.INTEGERS_STRIDE) * 4
+    parameters = load_long(job, at.ROW_SCALES) + r * 8
+    if SHORT:
+        store(parameters, 0, quantize_int16(row, out, width, norm))
+    else:
+        rotate(row, scratch, width, block)
+        quantize_int8(scratch, out, width, parameters)
