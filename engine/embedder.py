@@ -50,7 +50,7 @@ class Embedder:
         self.revision = entry.revision if entry else None
         known = entry.prompts if entry else {}
         self.prompts: Mapping[str, str] = {**known, **self.config.prompts}
-        self._default_prompt = self.prompts.get(self.config.default_prompt or "")
+        self.default_prompt = self.prompts.get(self.config.default_prompt or "")
         self._tokenizer = Tokenizer(folder, config.max_tokens, threads)
         self._encoder = encoder
 
@@ -138,7 +138,7 @@ class Embedder:
         cut = CutCount(self.config.max_tokens, choice.on_truncate)
         with Progress(total, choice.show_progress_bar) as progress:
             while window := list(itertools.islice(texts, chunk)):
-                tokens = self.tokenize(window, prompt=choice.prompt or self._default_prompt)
+                tokens = self.tokenize(window, prompt=choice.prompt or self.default_prompt)
                 cut.add(tokens)
                 yield self.encode_tokens(
                     tokens,
@@ -216,7 +216,7 @@ class Embedder:
     ) -> Vectors:
         """The last step of `encode`, row by row: keep the first numbers, then to unit length."""
         kept_SD = np.ascontiguousarray(pooled_SD[:, :truncate_dim])
-        return model.normalize(kept_SD) if normalize else kept_SD  # type: ignore[no-any-return]
+        return model.normalize(kept_SD) if normalize else kept_SD
 
     def _fitting(self, tokens: Tokens) -> Ids:
         if not 0 < len(tokens) <= self.max_tokens:

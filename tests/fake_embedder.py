@@ -45,6 +45,7 @@ class FakeEmbedder:
     ) -> None:
         self.name = name
         self.prompts = {"query": "question: "}
+        self.default_prompt: str | None = None
         self.seconds_a_batch, self.seconds_a_token = seconds_a_batch, seconds_a_token
         self.batches: list[list[int]] = []  # the lengths of the texts of each
         self.tokenised: list[list[str]] = []

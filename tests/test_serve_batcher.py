@@ -8,6 +8,7 @@ import pytest
 
 from engine import TooLong
 from engine.serve.batcher import BULKY, Batcher
+from engine.serve.models import Served
 from engine.serve.problems import Kind, Problem
 from engine.serve.work import Wish
 from tests.fake_embedder import FakeEmbedder
@@ -244,3 +245,13 @@ def test_stop_finishes_what_was_accepted():
         assert [len((await task).rows) for task in tasks] == [1] * 20
 
     run(test())
+
+
+def test_a_default_prompt_of_the_checkpoint_is_put_before_the_texts():
+    embedder = FakeEmbedder()
+    served = Served(embedder, None, ("fake",))
+    assert served.prompted(["a"]) == ["a"]
+    embedder.default_prompt = "passage: "
+    assert served.prompted(["a", "b"]) == ["passage: a", "passage: b"]
+    assert served.prompted(["a"], "query: ") == ["query: a"]
+    assert served.prompted(["a"], "") == ["a"]

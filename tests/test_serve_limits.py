@@ -1,7 +1,9 @@
 """What clients may do to the server without harm: nonsense, too much, too slowly, and leaving."""
 
+import contextlib
 import http.client
 import json
+import random
 import socket
 import threading
 import time
@@ -97,6 +99,41 @@ def test_the_length_alone_is_enough_to_refuse(server):
     with server.connect() as peer:
         peer.sendall(b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n")
         assert peer.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_bodies_together_are_bounded():
+    with fake_server("--max-waiting-bytes", "3000000") as server:
+        peers = [server.connect() for _ in range(10)]
+        for peer in peers:
+            peer.sendall(b"POST /embed HTTP/1.1\r\ncontent-length: 2000000\r\n\r\n")
+            peer.sendall(b" " * 1_000_000)
+        answers = []
+        for peer in peers:
+            peer.settimeout(0.5)
+            with contextlib.suppress(TimeoutError):
+                answers.append(peer.recv(100)[:12])
+        assert 7 <= len(answers) <= 8
+        assert set(answers) == {b"HTTP/1.1 429"}
+        for peer in peers:
+            peer.close()
+        while server.ask("/embed", b'{"inputs": "a"}'.ljust(2_000_000)).status == 429:
+            time.sleep(0.05)
+        assert works(server)
+
+
+def test_noise_on_the_wire(server):
+    noise = random.Random(1)
+    for _ in range(200):
+        with server.connect() as peer, contextlib.suppress(OSError):
+            peer.sendall(b"POST /embed HTTP/1.1\r\n"[: noise.randrange(25)])
+            peer.sendall(noise.randbytes(noise.randrange(1, 500)))
+            peer.shutdown(socket.SHUT_WR)
+            assert peer.recv(100)[:10] in (b"HTTP/1.1 4", b"")
+    for line in (b"GET /\xff\xfe HTTP/1.1", b"GET /%ff%00 HTTP/1.1", b"G\xc3\xa9T / HTTP/1.1"):
+        with server.connect() as peer:
+            peer.sendall(line + b"\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert ended(peer)[:10] in (b"HTTP/1.1 4", b"")
+    assert works(server)
 
 
 def test_a_10_mb_text_does_not_hold_up_a_short_one():

@@ -18,6 +18,7 @@ OTHER = {  # a value that is not the default, for every option
     "max_batch_tokens": "512",
     "max_waiting_texts": "9",
     "max_waiting_tokens": "99",
+    "max_waiting_bytes": "999",
     "max_client_batch_size": "7",
     "max_body_bytes": "1000",
     "max_connections": "10",

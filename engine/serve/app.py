@@ -97,6 +97,7 @@ class App:
             self.service.metrics.dropped()
         finally:
             call.unwatch()
+            self.service.held -= call.held
             if self.service.settings.access_log:
                 say_request(call, status)
 

@@ -111,7 +111,8 @@ class Cloudflare:
         try:
             served = self.service.models.find(model)
             check_item(item)
-            job = await served.batcher.embed(_texts(item), _wish(item, background=True))
+            texts = served.prompted(_texts(item))
+            job = await served.batcher.embed(texts, _wish(item, background=True))
         except Problem as problem:
             if problem.kind is Kind.OVERLOADED:
                 raise Overloaded(problem.message) from None

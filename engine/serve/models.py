@@ -1,7 +1,7 @@
 """The models of this service, each with its batcher, found by any of their names."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import engine
@@ -26,6 +26,11 @@ class Served:
     def hub_name(self) -> str:
         """As the hub calls it, or its own name where the hub does not know it."""
         return self.embedder.hub_id or self.embedder.name
+
+    def prompted(self, texts: Sequence[str], prompt: str | None = None) -> Sequence[str]:
+        """Each text after the prompt; None means the checkpoint's default, as in the library."""
+        prompt = self.embedder.default_prompt if prompt is None else prompt
+        return [prompt + text for text in texts] if prompt else texts
 
 
 class Models:

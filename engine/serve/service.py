@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.serve.metrics import Metrics
 from engine.serve.models import Models, Served
+from engine.serve.problems import Kind, Problem
 from engine.serve.queue import BatchQueue
 from engine.serve.settings import Settings
 from engine.serve.wire import Call, Header, parse_json
@@ -21,20 +22,37 @@ class Service:
     models: Models
     metrics: Metrics
     queue: BatchQueue | None = None
+    held: int = 0  # bytes of the bodies of all requests that are not answered yet
 
     async def json(self, call: Call) -> Any:
         """The body of a request as a JSON value; from then on its client is watched."""
-        body = await call.body(self.settings.max_body_bytes, self.settings.read_timeout)
+        limits = self.settings
+
+        def hold(size: int) -> None:
+            if self.held + size > limits.max_waiting_bytes:
+                told = f"{self.held} bytes of requests wait, of {limits.max_waiting_bytes}."
+                raise Problem(Kind.OVERLOADED, told, retry_after=1)
+            self.held += size
+            call.held += size
+
+        body = await call.body(limits.max_body_bytes, limits.read_timeout, hold)
         value = parse_json(body)
         call.watch()
         return value
 
-    async def embed(self, call: Call, served: Served, texts: Sequence[str], wish: Wish) -> Job:
+    async def embed(
+        self,
+        call: Call,
+        served: Served,
+        texts: Sequence[str],
+        wish: Wish,
+        prompt: str | None = None,
+    ) -> Job:
         """Computes the texts of a request, counted and noted for the log."""
         call.model = served.names[0]
         call.texts += len(texts)
         self.metrics.asked(len(texts))
-        job = await served.batcher.embed(texts, wish)
+        job = await served.batcher.embed(served.prompted(texts, prompt), wish)
         call.tokens += job.tokens
         call.cut += job.cut
         self.metrics.done(job, time.perf_counter() - call.started)

@@ -89,6 +89,9 @@ class Settings:
     max_batch_tokens: int = _option(2048, "tokens computed in one go", parse=_positive)
     max_waiting_texts: int = _option(512, "texts that wait before 429", parse=_positive)
     max_waiting_tokens: int = _option(65_536, "tokens that wait before 429", parse=_positive)
+    max_waiting_bytes: int = _option(
+        500_000_000, "bytes of bodies that wait before 429", parse=_positive
+    )
     max_client_batch_size: int = _option(32, "texts in a request to TEI's routes", parse=_positive)
     max_body_bytes: int = _option(10_000_000, "bytes of a request's body", parse=_positive)
     max_connections: int = _option(4096, "open connections before 503", parse=_positive)

@@ -54,7 +54,7 @@ class TEI:
         body = fields.object_of(await self.service.json(call))
         texts, wish = self._inputs(body), self._wish(body)
         normalize, dimensions = fields.flag(body, "normalize", True), self._dimensions(body)
-        job = await self._run(call, texts, wish)
+        job = await self._run(call, texts, wish, body)
         vectors = job.vectors(normalize=normalize, truncate_dim=dimensions)
         return _timed(call, job, await array_to_json(vectors))
 
@@ -62,7 +62,7 @@ class TEI:
         """POST /embed_all: a vector for each token, neither pooled nor normalised."""
         body = fields.object_of(await self.service.json(call))
         texts, wish = self._inputs(body), replace(self._wish(body), per_token=True)
-        job = await self._run(call, texts, wish)
+        job = await self._run(call, texts, wish, body)
         return _timed(call, job, await array_to_json(job.rows, step=1))
 
     async def similarity(self, call: Call) -> Answer:
@@ -81,8 +81,8 @@ class TEI:
         sentences = fields.strings(inputs["sentences"], "inputs.sentences")
         if not sentences:
             raise Problem(Kind.EMPTY, "`inputs.sentences` cannot be empty")
-        texts = self._checked([source, *sentences], parameters)
-        job = await self._run(call, texts, self._wish(parameters))
+        texts = self._checked([source, *sentences])
+        job = await self._run(call, texts, self._wish(parameters), parameters)
         vectors = job.vectors()
         cosines = self._served.embedder.similarity(vectors[0], vectors[1:])[0]
         return _timed(call, job, to_json(cosines))
@@ -90,7 +90,7 @@ class TEI:
     async def tokenize(self, call: Call) -> Answer:
         """POST /tokenize: the tokens of each text and their places in it; nothing is cut."""
         body = fields.object_of(await self.service.json(call))
-        texts = self._inputs(body)
+        texts = self._served.prompted(self._inputs(body), self._prompt(body))
         special = fields.flag(body, "add_special_tokens", True)
         async with self._details:
             found = await asyncio.to_thread(
@@ -129,14 +129,13 @@ class TEI:
         """GET /metrics."""
         return Answer(200, self.service.metrics.text(), content_type=TEXT)
 
-    async def _run(self, call: Call, texts: list[str], wish: Wish) -> Job:
-        return await self.service.embed(call, self._served, texts, wish)
+    async def _run(self, call: Call, texts: list[str], wish: Wish, body: dict[str, Any]) -> Job:
+        return await self.service.embed(call, self._served, texts, wish, self._prompt(body))
 
     def _inputs(self, body: dict[str, Any]) -> list[str]:
-        return self._checked(_texts(body.get("inputs")), body)
+        return self._checked(_texts(body.get("inputs")))
 
-    def _checked(self, texts: list[str], body: dict[str, Any]) -> list[str]:
-        """Within the limits, and with the prompt that the request names."""
+    def _checked(self, texts: list[str]) -> list[str]:
         if not texts:
             raise Problem(Kind.EMPTY, EMPTY)
         limit = self.service.settings.max_client_batch_size
@@ -145,16 +144,16 @@ class TEI:
             raise Problem(Kind.INVALID, told)
         if "" in texts:
             raise Problem(Kind.EMPTY, f"Input validation error: {EMPTY}")
-        prompt = self._prompt(body)
-        return [prompt + text for text in texts] if prompt else texts
+        return texts
 
-    def _prompt(self, body: dict[str, Any]) -> str:
+    def _prompt(self, body: dict[str, Any]) -> str | None:
+        """The prompt that the request names."""
         name = fields.text(body, "prompt_name")
         prompts = self._served.embedder.prompts
         if name is not None and name not in prompts:
             told = f"`prompt_name` is {fields.shown(name)}, which is not among the prompts: "
             raise Problem(Kind.INVALID, told + (", ".join(prompts) or "this model has none"))
-        return prompts[name] if name is not None else ""
+        return prompts[name] if name is not None else None
 
     def _wish(self, body: dict[str, Any]) -> Wish:
         side = SIDES[fields.choice(body, "truncation_direction", tuple(SIDES), "Right")]

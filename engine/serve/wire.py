@@ -46,6 +46,7 @@ class Call:
         self.model = ""
         self.texts = self.tokens = self.cut = 0
         self.left = False  # the client closed the connection
+        self.held = 0  # bytes of its body
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -65,19 +66,22 @@ class Call:
         """What the route matched in the path, decoded."""
         return self.scope["path_params"]  # type: ignore[no-any-return]
 
-    async def body(self, limit: int, seconds: float) -> bytes:
-        """The whole body; refused as soon as it is known to pass `limit` bytes or `seconds`."""
+    async def body(self, limit: int, seconds: float, hold: Callable[[int], None]) -> bytes:
+        """The whole body; refused as soon as it is known to pass `limit` bytes or `seconds`.
+
+        `hold` is told the size of each part, and may refuse by raising.
+        """
         if int(self.headers.get(b"content-length", b"0")) > limit:
             raise _too_large(limit)
         try:
             async with asyncio.timeout(seconds):
-                return await self._read(limit)
+                return await self._read(limit, hold)
         except TimeoutError:
             raise Problem(
                 Kind.TIMEOUT, f"The body did not arrive within {seconds:g} seconds."
             ) from None
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int, hold: Callable[[int], None]) -> bytes:
         parts: list[bytes] = []
         size = 0
         while True:
@@ -89,6 +93,7 @@ class Call:
             size += len(part)
             if size > limit:
                 raise _too_large(limit)
+            hold(len(part))
             parts.append(part)
             if not message["more_body"]:
                 return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,186 @@
+"""A small load generator for one server on this machine: bounded in count and in time.
+
+It costs some 30 microseconds a request, so that it takes little from the server beside it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+HOST = "127.0.0.1"  # and never anything else
+
+
+@dataclass
+class Outcome:
+    """What came of the requests: seconds by status, bodies of the accepted if kept, and losses."""
+
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+    bodies: dict[int, bytes] = field(default_factory=dict)
+    sent: int = 0
+    lost: int = 0  # connections that ended under a request
+    unsent: int = 0  # a request was due, and every connection was waiting for an answer
+    elapsed: float = 0.0
+
+    def count(self, status: int) -> int:
+        return len(self.seconds.get(status, ()))
+
+    def quantile(self, status: int, part: float) -> float:
+        """Of the seconds of that status; NaN where there is none."""
+        ordered = sorted(self.seconds.get(status, ()))
+        return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
+
+
+def post(path: str, body: bytes) -> bytes:
+    """A request, as it goes over the wire."""
+    head = f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class Peer(asyncio.Protocol):
+    """A connection: `answered(peer, status, body)` after each request, `gone(peer)` at the end."""
+
+    def __init__(
+        self, answered: Callable[["Peer", int, bytes], None], gone: Callable[["Peer"], None]
+    ) -> None:
+        self._answered, self._gone = answered, gone
+        self._buffer = b""
+        self._wanted = 0
+        self.busy = self.closing = False
+        self.sent_at, self.number = 0.0, 0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def ask(self, number: int, request: bytes) -> None:
+        self.busy, self.number, self.sent_at = True, number, time.perf_counter()
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        if not self._wanted:
+            head, found, _ = self._buffer.partition(b"\r\n\r\n")
+            if not found:
+                return
+            _, _, rest = head.lower().partition(b"content-length: ")
+            self._wanted = len(head) + 4 + int(rest.partition(b"\r\n")[0])
+            self.closing = b"connection: close" in head.lower()
+        if len(self._buffer) < self._wanted:
+            return
+        whole, self._buffer, self._wanted = self._buffer, b"", 0
+        self.busy = False
+        self._answered(self, int(whole[9:12]), whole)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._gone(self)
+
+
+class Load:
+    """Requests by `make(number)` over `connections` connections to one port of this machine."""
+
+    def __init__(
+        self, port: int, connections: int, make: Callable[[int], bytes], *, keep: bool = False
+    ) -> None:
+        self._port, self._connections, self._make, self._keep = port, connections, make, keep
+        self._peers: list[Peer] = []
+        self.outcome = Outcome()
+
+    async def closed(self, count: int, seconds: float) -> Outcome:
+        """Each connection asks again as soon as it is answered; `count` requests at most."""
+        self._numbers = iter(range(count))
+        self._ended = asyncio.get_running_loop().create_future()
+        await self._connect(self._ask_again)
+        began = time.perf_counter()
+        for peer in self._peers:
+            self._ask(peer)
+        async with asyncio.timeout(seconds):
+            await self._ended
+        return self._close(began)
+
+    async def open(self, rate: float, seconds: float, patience: float) -> Outcome:
+        """Requests at a fixed rate, answered or not; then `patience` seconds for the last."""
+        self._idle: list[Peer] = []
+        await self._connect(lambda peer: self._idle.append(peer))
+        self._idle.extend(self._peers)
+        began = time.perf_counter()
+        due = 0
+        while (now := time.perf_counter() - began) < seconds:
+            while due < now * rate:
+                due += 1
+                if self._idle:
+                    self._send(self._idle.pop(), due)
+                else:
+                    self.outcome.unsent += 1
+            await asyncio.sleep(0.002)
+        await self._until_quiet(patience)
+        self.outcome.lost += sum(peer.busy for peer in self._peers)
+        return self._close(began, seconds)
+
+    async def _until_quiet(self, patience: float) -> None:
+        ends = time.perf_counter() + patience
+        while any(peer.busy for peer in self._peers) and time.perf_counter() < ends:
+            await asyncio.sleep(0.01)
+
+    async def _connect(self, freed: Callable[[Peer], None]) -> None:
+        def answered(peer: Peer, status: int, whole: bytes) -> None:
+            self.outcome.seconds.setdefault(status, []).append(time.perf_counter() - peer.sent_at)
+            if self._keep and status == 200:
+                self.outcome.bodies[peer.number] = whole.partition(b"\r\n\r\n")[2]
+            freed(peer)
+
+        loop = asyncio.get_running_loop()
+        for _ in range(self._connections):
+            made = await loop.create_connection(
+                lambda: Peer(answered, self._gone), HOST, self._port
+            )
+            self._peers.append(made[1])
+
+    def _gone(self, peer: Peer) -> None:
+        self.outcome.lost += peer.busy
+        peer.busy = False
+        if peer in self._peers:
+            self._peers.remove(peer)
+        if not self._peers and not self._ended_already():
+            self._ended.set_result(None)
+
+    def _ended_already(self) -> bool:
+        return not hasattr(self, "_ended") or self._ended.done()
+
+    def _ask_again(self, peer: Peer) -> None:
+        if peer.closing:  # the server stops; its port is closed
+            peer.transport.close()
+        else:
+            self._ask(peer)
+
+    def _ask(self, peer: Peer) -> None:
+        number = next(self._numbers, None)
+        if number is not None:
+            self._send(peer, number)
+        elif not any(other.busy for other in self._peers) and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _send(self, peer: Peer, number: int) -> None:
+        self.outcome.sent += 1
+        peer.ask(number, self._make(number))
+
+    def _close(self, began: float, seconds: float | None = None) -> Outcome:
+        self.outcome.elapsed = seconds or time.perf_counter() - began
+        peers, self._peers = self._peers, []
+        for peer in peers:
+            peer.transport.close()
+        return self.outcome
+
+
+def cycle(requests: list[bytes]) -> Callable[[int], bytes]:
+    """Request number n of an endless repetition of the list."""
+    return lambda number: requests[number % len(requests)]
+
+
+def ramp(values: list[float], parts: int = 6) -> Iterator[float]:
+    """The mean of each part of a series: whether it grows."""
+    size = max(1, len(values) // parts)
+    for start in range(0, size * parts, size):
+        part = values[start : start + size]
+        if part:
+            yield sum(part) / len(part)

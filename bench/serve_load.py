@@ -1,0 +1,279 @@
+"""The service under load: throughput, latency, JSON, overload, tiny requests, and its end.
+
+    python bench/serve_load.py --model minilm
+    python bench/serve_load.py --model bge-shape --measure json
+
+A server of its own on this machine's loopback, the library in this process beside it, both asked in
+turns, so that what the machine does in the meantime falls on both. Bounded in count and in time.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+
+import engine
+from bench.checkpoints import find_checkpoint
+from bench.http_load import Load, Outcome, cycle, post, ramp
+from bench.machine import describe
+from bench.texts import load_cases
+from engine.serve.wire import to_json
+
+ROOT = Path(__file__).parents[1]
+CLIENTS = 32
+MB = 1e6
+
+
+class Bench:
+    """One model, one server after another."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.folder = find_checkpoint(options.model).folder
+        self.texts, self.short = (list(load_cases([name])[0].texts) for name in ("mixed", "short"))
+        self.capacity = 0.0  # texts a second, of 32 clients
+
+    @contextmanager
+    def server(self, *more: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+        command = [sys.executable, "-m", "engine", "serve", "--model", f"{self.folder}=bench"]
+        command += ["--port", "0", "--queue", "none", *more]
+        if self.options.threads:
+            command += ["--threads", str(self.options.threads)]
+        with tempfile.NamedTemporaryFile() as log:
+            process = subprocess.Popen(command, cwd=ROOT, stderr=log)
+            try:
+                yield port_in(Path(log.name), process), process
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                process.wait(60)
+
+    def embedder(self) -> engine.Embedder:
+        return engine.load(self.folder, threads=self.options.threads)
+
+    def requests(self, texts: Sequence[str]) -> list[bytes]:
+        return [post("/embed", json.dumps({"inputs": text}).encode()) for text in texts]
+
+    def throughput(self) -> dict[str, Any]:
+        """32 clients with single texts, against one `encode` of the same texts in a list."""
+        count = self.options.texts
+        texts = [self.texts[i % len(self.texts)] for i in range(count)]
+        make = cycle(self.requests(texts))
+        ratios, rates = [], []
+        with self.server() as (port, _), self.embedder() as embedder:
+            expected = embedder.encode(texts, on_truncate="ignore")
+            for _ in range(self.options.rounds):
+                library = timed(lambda: embedder.encode(texts, on_truncate="ignore"))
+                load = Load(port, CLIENTS, make, keep=True)
+                outcome = run(load.closed(count, 600))
+                ratios.append(library / outcome.elapsed)
+                rates.append(count / outcome.elapsed)
+                found = [json.loads(outcome.bodies[i])[0] for i in range(count)]
+                assert np.array_equal(np.array(found, np.float32), expected), "other bits"
+        self.capacity = statistics.median(rates)
+        return {
+            "server_texts_per_s": round(self.capacity, 1),
+            "ratio_to_library": round(statistics.median(ratios), 3),
+            "ratios": [round(ratio, 3) for ratio in ratios],
+            "bits": "those of the library",
+        }
+
+    def latency(self) -> dict[str, Any]:
+        """One client, one short text at a time, against `encode` of the same text."""
+        requests = self.requests(self.short)
+        library: list[float] = []
+        server: list[float] = []
+        with self.server() as (port, _), self.embedder() as embedder:
+            for _ in range(self.options.rounds):
+                library += [timed(lambda t=text: embedder.encode(t)) for text in self.short]
+                outcome = run(Load(port, 1, cycle(requests)).closed(len(requests), 60))
+                server += outcome.seconds[200]
+        p50 = statistics.median(server), statistics.median(library)
+        return {
+            "server_p50_ms": round(1000 * p50[0], 2),
+            "library_p50_ms": round(1000 * p50[1], 2),
+            "over_ms": round(1000 * (p50[0] - p50[1]), 2),
+        }
+
+    def json(self) -> dict[str, Any]:
+        """A request of 100 texts, and the writing of its vectors by itself."""
+        texts = self.texts[:100]
+        body = json.dumps({"model": "bench", "input": texts}).encode()
+        with self.server() as (port, _):
+            load = Load(port, 1, cycle([post("/v1/embeddings", body)]), keep=True)
+            outcome = run(load.closed(5, 300))
+        data = json.loads(outcome.bodies[0])["data"]
+        vectors = np.array([item["embedding"] for item in data], np.float32)
+        write = statistics.median(timed(lambda: to_json(vectors)) for _ in range(50))
+        request = statistics.median(outcome.seconds[200])
+        return {
+            "numbers": vectors.size,
+            "request_ms": round(1000 * request, 1),
+            "json_ms": round(1000 * write, 2),
+            "json_share": round(write / request, 4),
+        }
+
+    def overload(self) -> dict[str, Any]:
+        """Requests at four times the capacity."""
+        if not self.capacity:
+            self.throughput()
+        rate, seconds = 4 * self.capacity, self.options.overload_seconds
+        waiting = 64 if self.options.quick else 512
+        limit = waiting / self.capacity
+        make = cycle(self.requests(self.texts))
+        with self.server("--max-waiting-texts", str(waiting)) as (port, process):
+            load = Load(port, 2 * waiting, make)
+            memory = Memory(process.pid)
+            outcome = run(memory.beside(load.open(rate, seconds, patience=10 * limit)))
+        accepted, refused = outcome.count(200), outcome.count(429)
+        return {
+            "offered_per_s": round(outcome.sent / seconds, 1),
+            "accepted_per_s": round(accepted / outcome.elapsed, 1),
+            "accepted_to_capacity": round(accepted / outcome.elapsed / self.capacity, 3),
+            "refused": refused,
+            "neither": outcome.sent - accepted - refused,
+            "unsent": outcome.unsent,
+            "p99_s": round(outcome.quantile(200, 0.99), 2),
+            "queue_limit_s": round(limit, 2),
+            "p99_to_limit": round(outcome.quantile(200, 0.99) / limit, 2),
+            "refusal_p99_ms": round(1000 * outcome.quantile(429, 0.99), 1),
+            "rss_mb": memory.series(),
+        }
+
+    def tiny(self) -> dict[str, Any]:
+        """Many tiny requests of all kinds: no crash, no growth."""
+        kinds = [
+            post("/embed", b'{"inputs":"a"}'),
+            post("/v1/embeddings", b'{"model":"bench","input":"a"}'),
+            post("/client/v4/accounts/a/ai/run/bench", b'{"text":"a"}'),
+            post("/client/v4/accounts/a/ai/run/bench", b'{"text":5}'),
+            post("/embed", b"{"),
+            b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
+        ]
+        with self.server() as (port, process):
+            run(Load(port, CLIENTS, cycle(kinds)).closed(2000, 300))
+            memory = Memory(process.pid)
+            outcome = run(
+                memory.beside(Load(port, CLIENTS, cycle(kinds)).closed(self.options.tiny, 900))
+            )
+        return {
+            "requests": outcome.sent,
+            "per_s": round(outcome.sent / outcome.elapsed),
+            "statuses": {status: len(times) for status, times in outcome.seconds.items()},
+            "lost": outcome.lost,
+            "rss_mb": memory.series(),
+        }
+
+    def stop(self) -> dict[str, Any]:
+        """SIGTERM under load: what was sent is answered, and the process ends with 0."""
+        make = cycle(self.requests(self.texts))
+        sent, lost, statuses = 0, 0, []
+        for _ in range(self.options.stops):
+            with self.server() as (port, process):
+                load = Load(port, CLIENTS, make)
+                outcome = run(stopping(load, process))
+                statuses.append(process.wait(60))
+            sent, lost = sent + outcome.sent, lost + outcome.lost
+            assert set(outcome.seconds) == {200}, outcome.seconds.keys()
+        return {"stops": len(statuses), "requests": sent, "lost": lost, "statuses": statuses}
+
+
+async def stopping(load: Load, process: subprocess.Popen[bytes]) -> Outcome:
+    asyncio.get_running_loop().call_later(1.5, process.send_signal, signal.SIGTERM)
+    return await load.closed(10**9, 60)
+
+
+class Memory:
+    """Resident megabytes of a process, once a second."""
+
+    def __init__(self, pid: int) -> None:
+        self._statm = Path(f"/proc/{pid}/statm")
+        self._seen: list[float] = []
+
+    async def beside(self, work: Any) -> Outcome:
+        watching = asyncio.create_task(self._watch())
+        try:
+            return await work  # type: ignore[no-any-return]
+        finally:
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            pages = int(self._statm.read_text().split()[1])
+            self._seen.append(pages * os.sysconf("SC_PAGE_SIZE") / MB)
+            await asyncio.sleep(1)
+
+    def series(self) -> list[float]:
+        """First, then the mean of each sixth, then the last."""
+        means = [round(mean, 1) for mean in ramp(self._seen)]
+        return [round(self._seen[0], 1), *means, round(self._seen[-1], 1)]
+
+
+def port_in(log: Path, process: subprocess.Popen[bytes]) -> int:
+    """From the line of a server's log that says it is ready."""
+    while process.poll() is None:
+        for line in log.read_bytes().splitlines():
+            if b'"ready"' in line:
+                return urlsplit(json.loads(line)["url"]).port or 0
+        time.sleep(0.05)
+    raise SystemExit(f"the server did not start: {log.read_text()}")
+
+
+def timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def run(work: Any) -> Outcome:
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return asyncio.run(work)  # type: ignore[no-any-return]
+    return uvloop.run(work)  # type: ignore[no-any-return]
+
+
+MEASURES = ("throughput", "latency", "json", "overload", "tiny", "stop")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--model", default="minilm", help="minilm, bge-shape, a name or a folder")
+    parser.add_argument("--measure", action="append", choices=MEASURES, help="default: all")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--texts", type=int, default=1024, help="in a round of throughput")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--overload-seconds", type=float, default=60)
+    parser.add_argument("--tiny", type=int, default=100_000)
+    parser.add_argument("--stops", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a smaller queue in overload")
+    options = parser.parse_args()
+    bench = Bench(options)
+    found = {}
+    for measure in options.measure or MEASURES:
+        found[measure] = getattr(bench, measure)()
+        print(f"\n{measure}: {getattr(bench, measure).__doc__}")
+        for name, value in found[measure].items():
+            print(f"  {name:<22}{value}", flush=True)
+    record = {"model": options.model, **found, "load_average": os.getloadavg(), **describe()}
+    print(json.dumps(record))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
