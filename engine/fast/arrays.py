@@ -25,10 +25,9 @@ def write(path: Path, arrays: Iterable[tuple[str, NDArray]]) -> None:
         file.write(MAGIC)
         for name, array in arrays:
             file.write(b"\0" * (-file.tell() % ALIGNMENT))
-            raw = memoryview(array).cast("B")
-            check = zlib.crc32(raw[:CHECKED])
-            table[name] = [file.tell(), array.dtype.str, list(array.shape), check]
-            file.write(raw)
+            head = array.reshape(-1)[: CHECKED // array.itemsize].tobytes()
+            table[name] = [file.tell(), array.dtype.str, list(array.shape), zlib.crc32(head)]
+            array.tofile(file)
         text = json.dumps(table).encode()
         file.write(text + len(text).to_bytes(8, "little") + MAGIC)
         file.flush()

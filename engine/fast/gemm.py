@@ -49,24 +49,47 @@ class Float32:
 class Int16:
     """One word is two numbers. LLVM makes pmaddwd of this, vpdpwssd where there is one."""
 
-    sum, unroll = I.llvm, 2  # with one step a turn LLVM spills registers on AVX2
+    sum, unroll = I.llvm, 1
 
     @staticmethod
     def step(b, sums, words, x):
-        return b.add(sums, pair_sums(b, b.bitcast(x, PAIRS), b.bitcast(words, PAIRS)))
+        return b.add(sums, pair_sums(b, products(b, b.bitcast(x, PAIRS), b.bitcast(words, PAIRS))))
 
 
 class Int8Plain:
-    """One word is four numbers; in arithmetic that every CPU has, the meaning of the others."""
+    """One word is four numbers; in arithmetic that every CPU has, the meaning of the others.
+
+    Numbers 0 and 2 of a word, and 1 and 3, are pairs of 16 bits: two products as in int16.
+    """
 
     sum, unroll = I.llvm, 1
 
     @staticmethod
     def step(b, sums, words, x):
-        wide = ir.VectorType(I32, 4 * LANES)
-        product = b.mul(b.zext(b.bitcast(x, QUADS), wide), b.sext(b.bitcast(words, QUADS), wide))
-        for start in range(4):
-            sums = b.add(sums, every(b, product, start, 4))
+        for a, w in even_and_odd(b, x, words):
+            sums = b.add(sums, pair_sums(b, products(b, a, w)))
+        return sums
+
+
+class Int16Wide(Int16):
+    """arm64: one smlal for each half of the pairs, whose sums meet at the end."""
+
+    sum = ir.VectorType(I32, 2 * LANES)
+
+    @staticmethod
+    def step(b, sums, words, x):
+        return b.add(sums, products(b, b.bitcast(x, PAIRS), b.bitcast(words, PAIRS)))
+
+
+class Int8Wide(Int8Plain):
+    """The same for four numbers."""
+
+    sum = Int16Wide.sum
+
+    @staticmethod
+    def step(b, sums, words, x):
+        for a, w in even_and_odd(b, x, words):
+            sums = b.add(sums, products(b, a, w))
         return sums
 
 
@@ -104,19 +127,30 @@ class Int8Pairs(Int8Plain):
         sums, short = sums if isinstance(sums, tuple) else (sums, None)
         bytes_ = ir.VectorType(I8, 4 * LANES)
         kind = ir.FunctionType(PAIRS, [bytes_, bytes_])
-        products = llvm_declared(b, "llvm.x86.avx2.pmadd.ub.sw", kind)
-        pairs = b.call(products, [b.bitcast(x, bytes_), b.bitcast(words, bytes_)])
+        multiply = llvm_declared(b, "llvm.x86.avx2.pmadd.ub.sw", kind)
+        pairs = b.call(multiply, [b.bitcast(x, bytes_), b.bitcast(words, bytes_)])
         if short is None:
             return sums, pairs
         ones = ir.Constant(PAIRS, [1] * 2 * LANES)
-        return b.add(sums, pair_sums(b, b.add(short, pairs), ones))
+        return b.add(sums, pair_sums(b, products(b, b.add(short, pairs), ones)))
 
 
-def pair_sums(b, x, y):
-    """x0 y0 + x1 y1 in int32, for each neighbouring two of int16."""
+def products(b, x, y):
+    """x y in int32, for int16."""
     wide = ir.VectorType(I32, 2 * LANES)
-    product = b.mul(b.sext(x, wide), b.sext(y, wide))
-    return b.add(every(b, product, 0, 2), every(b, product, 1, 2))
+    return b.mul(b.sext(x, wide), b.sext(y, wide))
+
+
+def pair_sums(b, x):
+    """x0 + x1, for each neighbouring two."""
+    return b.add(every(b, x, 0, 2), every(b, x, 1, 2))
+
+
+def even_and_odd(b, x, words):
+    """Bytes 0 and 2 of each word, then 1 and 3, as int16: of x without sign, of the words with."""
+    a, w, byte = b.bitcast(x, PAIRS), b.bitcast(words, PAIRS), ir.Constant(PAIRS, [8] * 2 * LANES)
+    yield b.lshr(b.shl(a, byte), byte), b.ashr(b.shl(w, byte), byte)
+    yield b.lshr(a, byte), b.ashr(w, byte)
 
 
 def every(b, x, start, stride):
@@ -125,11 +159,18 @@ def every(b, x, start, stride):
     return b.shuffle_vector(x, x, ir.Constant(ir.VectorType(I32, len(places)), places))
 
 
-INT8 = {"vnni": Int8Vnni, "plain": Int8Plain, "sdot": Int8Sdot, "pairs": Int8Pairs}
+INT16 = {"pairs": Int16, "wide": Int16Wide}
+INT8 = {
+    "vnni": Int8Vnni,
+    "sdot": Int8Sdot,
+    "pairs": Int8Pairs,
+    "plain": Int8Plain,
+    "wide": Int8Wide,
+}
 KINDS = {
     "float32": Float32,
     "attention": Float32,
-    "int16": Int16,
+    "int16": INT16[TARGET.int16],
     "int8": INT8[TARGET.int8],
 }
 
@@ -184,17 +225,18 @@ def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):
     k = b.phi(I64)
     sums = [[b.phi(kind.sum) for _ in range(vectors)] for _ in range(rows)]
     new = [list(row) for row in sums]
+    vector = ir.VectorType(kind.sum.element, LANES)
     for step in range(kind.unroll):
         at = b.add(k, I64(step))
         places = [b.add(b.mul(at, I64(vectors * LANES)), I64(v * LANES)) for v in range(vectors)]
-        words = [b.load(element(b, panel, place, kind.sum), align=4) for place in places]
+        words = [b.load(element(b, panel, place, vector), align=4) for place in places]
         for r, top in enumerate(tops):
             word = b.load(b.gep(top, [at]), align=4)
-            x = splat_value(b, b.bitcast(word, kind.sum.element))
+            x = splat_value(b, b.bitcast(word, vector.element))
             for v in range(vectors):
                 new[r][v] = kind.step(b, new[r][v], words[v], x)
     following = b.add(k, I64(kind.unroll))
-    zero = ir.Constant(kind.sum, [0] * LANES)
+    zero = ir.Constant(kind.sum, [0] * kind.sum.count)
     for phi, first, value in [(k, I64(0), following)] + [
         (sums[r][v], zero, new[r][v]) for r in range(rows) for v in range(vectors)
     ]:
@@ -206,5 +248,6 @@ def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):
     for r in range(rows):
         row = b.mul(ldo, I64(r))
         for v in range(vectors):
-            place = element(b, out, b.add(row, I64(v * LANES)), kind.sum)
-            b.store(new[r][v], place, align=4)
+            place = element(b, out, b.add(row, I64(v * LANES)), vector)
+            result = new[r][v] if kind.sum == vector else pair_sums(b, new[r][v])
+            b.store(result, place, align=4)

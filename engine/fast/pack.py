@@ -83,6 +83,7 @@ def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
     if shape.precision == "float32":
         yield f"{name}.panels", panels(w_OI, shape)
         return
+    integers: NDArray[np.integer]
     if shape.precision == "int16":
         integers, scales = quantize.int16(w_OI)
     else:

@@ -17,9 +17,9 @@ class Target:
     """`lanes` float32 numbers fit a vector. A CPU must have what LLVM calls `needs`.
 
     `cpu` and `features` are what LLVM generates code for: never more than `needs`, so that the same
-    code serves every CPU of the kind. `int8` is the inner step of 8-bit products: "vnni" and "sdot"
-    are one instruction, "pairs" is AVX2's way with 16-bit sums, "plain" is arithmetic that every
-    CPU has.
+    code serves every CPU of the kind. `int8` and `int16` are the inner steps of products, classes of
+    `engine.fast.gemm`. For 8 bits "vnni" and "sdot" are one instruction, "pairs" is AVX2's way with
+    16-bit sums, "plain" is arithmetic that every CPU has; "wide" is how arm64 likes either.
     """
 
     name: str
@@ -29,30 +29,32 @@ class Target:
     lanes: int
     int8: str
     tiles: Tiles
+    int16: str = "pairs"
     fuses: bool = True  # has a fused multiply-add
 
 
 # 32 registers
 WIDE = {"float32": (9, 3), "attention": (8, 2), "int16": (9, 3), "int8": (9, 3)}
-ARM = {"float32": (8, 3), "attention": (8, 2), "int16": (8, 2), "int8": (8, 3)}
+ARM = {"float32": (8, 3), "attention": (8, 2), "int16": (6, 2), "int8": (8, 3)}
 # 16 registers
-NARROW = {"float32": (6, 2), "attention": (6, 2), "int16": (4, 3), "int8": (6, 1)}
+NARROW = {"float32": (6, 2), "attention": (6, 2), "int16": (6, 2), "int8": (6, 2)}
 
 V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
 V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+FUSED = ",+fast-dpwssd"  # no feature: LLVM's leave to write vpdpwssd for vpmaddwd and vpaddd
 
 X86 = (  # best first
-    Target("avx512vnni", "x86-64-v4", "+avx512vnni", (*V4, "avx512vnni"), 16, "vnni", WIDE),
-    Target("avx512", "x86-64-v4", "", V4, 16, "plain", WIDE),
     Target(
-        "avxvnni", "x86-64-v3", "+avxvnni", (*V3, "avxvnni"), 8, "vnni", {**NARROW, "int8": (6, 2)}
+        "avx512vnni", "x86-64-v4", "+avx512vnni" + FUSED, (*V4, "avx512vnni"), 16, "vnni", WIDE
     ),
-    Target("avx2", "x86-64-v3", "", V3, 8, "pairs", NARROW),
-    Target("sse2", "x86-64", "", ("sse2",), 4, "plain", {**NARROW, "int8": (4, 1)}, fuses=False),
+    Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (6, 3)}),
+    Target("avxvnni", "x86-64-v3", "+avxvnni" + FUSED, (*V3, "avxvnni"), 8, "vnni", NARROW),
+    Target("avx2", "x86-64-v3", "", V3, 8, "pairs", {**NARROW, "int8": (6, 1)}),
+    Target("sse2", "x86-64", "", ("sse2",), 4, "plain", {**NARROW, "int8": (4, 2)}, fuses=False),
 )
 ARM64 = (
-    Target("dotprod", "generic", "+dotprod", ("dotprod",), 4, "sdot", ARM),
-    Target("neon", "generic", "", (), 4, "plain", ARM),
+    Target("dotprod", "generic", "+dotprod", ("dotprod",), 4, "sdot", ARM, "wide"),
+    Target("neon", "generic", "", (), 4, "wide", {**ARM, "int8": (5, 2)}, "wide"),
 )
 TARGETS = {target.name: target for target in (*X86, *ARM64)}
 

@@ -4,7 +4,8 @@ from llvmlite import ir
 
 from engine.fast import layout as at
 from engine.fast.kernels import jit
-from engine.fast.simd import I32, I64, int64, load_long, taught, void
+from engine.fast.simd import load_long
+from engine.fast.teach import I32, I64, int64, taught, void
 
 
 @taught(

@@ -27,7 +27,7 @@ class Job:
     ) -> None:
         self.begin, self.run, self.end = begin, run, end
         self.inside = 0  # threads that take part
-        self.call: _Call | None = None
+        self.call: _Call  # set by `Team.run`
 
 
 class _Call:
