@@ -82,18 +82,20 @@ def download(
         into.unlink(missing_ok=True)
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
     url = _url(entry, path, commit)
-    while True:
-        with _Part(into, path, size, progress) as part, _no_bars():
-            begun = part.tell()
-            if begun == size:
-                return
+    idle = 0
+    with _Part(into, path, size, progress) as part, _no_bars():
+        while (begun := part.tell()) != size:
             try:
                 with _translated(entry):
                     http_get(url, part, resume_size=begun, headers=headers, expected_size=size)
-                return part.settle()
+                break
             except Unreachable:
-                if part.tell() <= begun:  # not a byte gained: give up, and keep what is there
+                if size and part.tell() > size:  # a server without ranges began again by itself
+                    part.seek(part.truncate(0))
+                idle = 0 if part.tell() > begun else idle + 1
+                if idle == 2:  # twice not a byte gained: give up, and keep what is there
                     raise
+        part.settle()
 
 
 class _Part(io.FileIO):

