@@ -118,6 +118,18 @@ class Server:
             self.stop()
 
 
+def works(server: Server) -> bool:
+    return server.ask("/embed", {"inputs": "a"}).status == 200
+
+
+def ended(peer: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    got = b""
+    while part := peer.recv(65536):
+        got += part
+    return got
+
+
 def fake_server(*arguments: str, **environ: str) -> Server:
     return Server(*FAKE, *arguments, **environ)
 

@@ -32,6 +32,15 @@ async def until(condition):
             await asyncio.sleep(0.001)
 
 
+async def hold(batcher):
+    """The model is given a text, and computes it until it is freed."""
+    batcher.embedder.free.clear()
+    seen = len(batcher.embedder.batches)
+    held = asyncio.create_task(batcher.embed(["held"], Wish()))
+    await until(lambda: len(batcher.embedder.batches) > seen)
+    return held
+
+
 def run(test):
     asyncio.run(asyncio.wait_for(test, 20))
 
@@ -57,9 +66,7 @@ def test_texts_of_concurrent_requests_share_a_batch_and_each_gets_its_own():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
-            embedder.free.clear()
-            first = asyncio.create_task(batcher.embed(["held"], Wish()))
-            await until(lambda: embedder.batches)
+            first = await hold(batcher)
             texts = [f"{'w' * i} text" for i in range(1, 21)]
             wishes = [Wish(pooling="mean" if i % 2 else "cls") for i in range(20)]
             jobs = [
@@ -147,9 +154,7 @@ def test_only_if_idle_refuses_rather_than_waits():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             await batcher.embed(["idle"], Wish(only_if_idle=True))
-            embedder.free.clear()
-            busy = asyncio.create_task(batcher.embed(["busy"], Wish()))
-            await until(lambda: batcher.waiting)
+            busy = await hold(batcher)
             with pytest.raises(Problem):
                 await batcher.embed(["no"], Wish(only_if_idle=True))
             embedder.free.set()
@@ -162,9 +167,7 @@ def test_a_caller_that_left_is_not_computed():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
-            embedder.free.clear()
-            held = asyncio.create_task(batcher.embed(["held"], Wish()))
-            await until(lambda: embedder.batches)
+            held = await hold(batcher)
             gone = asyncio.create_task(batcher.embed(["a b c"] * 5, Wish()))
             await until(lambda: sum(map(len, embedder.tokenised)) == 6)
             gone.cancel()
@@ -220,9 +223,7 @@ def test_token_vectors_and_pooled_ones_in_one_batch():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
-            embedder.free.clear()
-            held = asyncio.create_task(batcher.embed(["held"], Wish()))
-            await until(lambda: embedder.batches)
+            held = await hold(batcher)
             pooled = asyncio.create_task(batcher.embed(["a bb"], Wish()))
             each = asyncio.create_task(batcher.embed(["ccc d"], Wish(per_token=True)))
             await until(lambda: sum(map(len, embedder.tokenised)) == 3)

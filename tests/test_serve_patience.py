@@ -1,0 +1,132 @@
+"""Clients that are slow, that wait too long, that leave, and or that are too many."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.serving import ended, fake_server, shared_fake, works
+
+RUN = "/client/v4/accounts/acc/ai/run/fake"
+ROUTES = (RUN, "/v1/embeddings", "/embed")
+
+
+def test_headers_without_end():
+    server = shared_fake()
+    with server.connect() as peer:
+        peer.sendall(b"GET /health HTTP/1.1\r\n")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for i in range(100_000):
+                peer.sendall(b"x-%d: %s\r\n" % (i, b"y" * 1000))
+    assert works(server)
+
+
+def test_slow_loris():
+    with fake_server("--read-timeout", "0.5", "--keep-alive", "1") as server:
+        silent, heading, sending, idle = (server.connect() for _ in range(4))
+        heading.sendall(b"POST /embed HTTP/1.1\r\nhost:")
+        sending.sendall(b'POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{"inp')
+        idle.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        began = time.perf_counter()
+        assert ended(silent).startswith(b"HTTP/1.1 408 ")
+        assert ended(heading).startswith(b"HTTP/1.1 408 ")
+        late = ended(sending)
+        assert late.startswith(b"HTTP/1.1 408 ")
+        assert b"did not arrive within 0.5 seconds" in late
+        assert ended(idle).startswith(b"HTTP/1.1 200 ")
+        assert time.perf_counter() - began < 5
+        for peer in (silent, heading, sending, idle):
+            peer.close()
+        assert works(server)
+
+
+def test_a_drip_of_bytes_does_not_prolong_the_time():
+    with fake_server("--read-timeout", "1") as server, server.connect() as peer:
+        began = time.perf_counter()
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for byte in b"GET /health HTTP/1.1\r\nhost: " + b"x" * 1000:
+                peer.sendall(bytes([byte]))
+                time.sleep(0.05)
+        assert time.perf_counter() - began < 5
+        assert works(server)
+
+
+def test_a_client_that_does_not_take_its_answers_is_cut_off():
+    with fake_server("--read-timeout", "0.5") as server:
+        peer = socket.socket()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connect(("127.0.0.1", server.port))
+        body = json.dumps({"model": "fake", "input": ["some text"] * 2048}).encode()
+        head = b"POST /v1/embeddings HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(200):  # answers of half a megabyte each
+                peer.sendall(head + body)
+                time.sleep(0.05)
+        peer.close()
+        assert works(server)
+        assert server.stop() == 0
+
+
+def test_a_request_that_takes_too_long_is_answered_408():
+    with fake_server("--request-timeout", "0.3", FAKE_SECONDS_A_BATCH="1.5") as server:
+        began = time.perf_counter()
+        body = {"model": "fake", "text": "a", "input": "a", "inputs": "a"}
+        replies = [server.ask(path, body) for path in ROUTES]
+        assert [reply.status for reply in replies] == [408] * 3
+        assert time.perf_counter() - began < 3
+        assert replies[0].json["errors"][0]["code"] == 3007
+        assert replies[1].json["error"]["type"] == "timeout"
+        assert replies[2].json["error_type"] == "Backend"
+
+
+def test_a_full_queue_says_429_at_once_in_the_dialect_asked():
+    options = ("--max-waiting-texts", "8", "--max-batch-tokens", "3")
+    with fake_server(*options, FAKE_SECONDS_A_BATCH="0.5") as server:
+        waiting = [
+            threading.Thread(target=server.ask, args=("/embed", {"inputs": "a"})) for _ in range(8)
+        ]
+        for thread in waiting:
+            thread.start()
+        while b"te_queue_size 8.0" not in server.ask("/metrics").body:
+            time.sleep(0.01)
+        began = time.perf_counter()
+        body = {"model": "fake", "text": "a", "input": "a", "inputs": "a"}
+        replies = [server.ask(path, body) for path in ROUTES]
+        assert time.perf_counter() - began < 0.5
+        assert [reply.status for reply in replies] == [429] * 3
+        assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies)
+        error = replies[0].json["errors"][0]
+        assert error["code"] == 3040
+        assert "AiError: Capacity temporarily exceeded, please try again." in error["message"]
+        assert replies[1].json["error"]["code"] == "rate_limit_exceeded"
+        assert replies[2].json == {"error": "Model is overloaded", "error_type": "Overloaded"}
+        busy = server.ask(RUN, {"text": "a", "options": {"rejectIfBusy": True}})
+        assert busy.json["errors"][0]["code"] == 3040
+        for thread in waiting:
+            thread.join()
+        assert server.ask(RUN, {"text": "a", "options": {"rejectIfBusy": True}}).status == 200
+        assert b'te_request_failure{err="overloaded"} 4.0' in server.ask("/metrics").body
+
+
+def test_clients_that_left_are_dropped_and_counted():
+    options = ("--max-batch-tokens", "3")
+    with fake_server(*options, FAKE_SECONDS_A_BATCH="0.3") as server:
+        request = b'POST /embed HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "a"}'
+        peers = [server.connect() for _ in range(20)]
+        for peer in peers:
+            peer.sendall(request)
+        while b"te_queue_size 20.0" not in server.ask("/metrics").body:
+            time.sleep(0.01)
+        began = time.perf_counter()
+        for peer in peers:
+            peer.close()
+        while b"te_queue_size 0.0" not in server.ask("/metrics").body:
+            time.sleep(0.05)
+        assert time.perf_counter() - began < 3  # twenty batches would take six seconds
+        text = server.ask("/metrics").body.decode()
+        dropped = next(line for line in text.splitlines() if 'err="dropped"' in line)
+        assert float(dropped.split()[-1]) >= 15
+        assert works(server)
+        assert any(line.get("status") == 499 for line in server.log)
