@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import engine
-from tests import checkpoints, postgres
+from tests import checkpoints, command, postgres
 
 Load = Callable[[str, str], engine.Embedder]
 
@@ -43,6 +43,14 @@ def load() -> Iterator[Load]:
     yield load_once
     for embedder in loaded:
         embedder.close()
+
+
+@pytest.fixture
+def bge(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> command.Run:
+    """The command, in this process."""
+    return command.Run(capfdbinary, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ commands to copy; those of ours must parse. `ini`: a service, whose command must
 """
 
 import os
-import pty
 import re
 import shlex
 import subprocess
@@ -16,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-import engine
 from engine import cli, registry
+from tests.command import ROOT, on_a_terminal
 
-ROOT = Path(engine.__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 FIRST_SCREEN = README.partition("\n## ")[0]
 
@@ -54,40 +52,22 @@ def sh_commands() -> list[list[str]]:
     return [words[1:] for words in parts if words and words[0] == "bge"]
 
 
-def on_a_terminal(command: str) -> str:
-    """Both streams of a shell command, run in the checkout on a terminal of 110 columns."""
-    person, terminal = pty.openpty()
+def shell(command: str) -> str:
+    """What a shell prints on a terminal of 110 columns, in the checkout, with `bge` on its path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environ = {**os.environ, "PATH": path, "COLUMNS": "110"}
-    process = subprocess.Popen(
-        ["bash", "-c", command], cwd=ROOT, env=environ,
-        stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal,
-    )  # fmt: skip
-    os.close(terminal)
-    seen = b""
-    while piece := read_terminal(person):
-        seen += piece
-    os.close(person)
-    assert process.wait(60) == 0, seen.decode()
-    return seen.decode().replace("\r\n", "\n")
-
-
-def read_terminal(person: int) -> bytes:
-    try:
-        return os.read(person, 4096)
-    except OSError:  # Linux says EIO when the other side has been closed
-        return b""
+    environ = {**os.environ, "PATH": path}
+    return on_a_terminal("bash", "-c", command, columns=110, environ=environ)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ready(minilm: Path) -> None:
     """What is said once, at the first use on a machine, is no part of the outputs."""
-    on_a_terminal("bge prepare all-MiniLM-L6-v2")
+    shell("bge prepare all-MiniLM-L6-v2")
 
 
 @pytest.mark.parametrize(("command", "printed"), CONSOLE)
 def test_console_output(command: str, printed: str) -> None:
-    assert on_a_terminal(command) == printed.rstrip("\n") + "\n"
+    assert shell(command) == printed.rstrip("\n") + "\n"
 
 
 def test_python_output() -> None:
