@@ -35,7 +35,7 @@ class Target:
 
 # 32 registers
 WIDE = {"float32": (9, 3), "attention": (8, 2), "int16": (9, 3), "int8": (9, 3)}
-ARM = {"float32": (8, 3), "attention": (8, 2), "int16": (6, 2), "int8": (8, 3)}
+ARM = {"float32": (8, 3), "attention": (8, 2), "int16": (6, 2), "int8": (7, 3)}
 # 16 registers
 NARROW = {"float32": (6, 2), "attention": (6, 2), "int16": (6, 2), "int8": (6, 2)}
 
@@ -47,7 +47,7 @@ X86 = (  # best first
     Target(
         "avx512vnni", "x86-64-v4", "+avx512vnni" + FUSED, (*V4, "avx512vnni"), 16, "vnni", WIDE
     ),
-    Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (6, 3)}),
+    Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (7, 3)}),
     Target("avxvnni", "x86-64-v3", "+avxvnni" + FUSED, (*V3, "avxvnni"), 8, "vnni", NARROW),
     Target("avx2", "x86-64-v3", "", V3, 8, "pairs", {**NARROW, "int8": (6, 1)}),
     Target("sse2", "x86-64", "", ("sse2",), 4, "plain", {**NARROW, "int8": (4, 2)}, fuses=False),
