@@ -1,7 +1,6 @@
 """What the batch queue answers, on SQLite and on a real PostgreSQL."""
 
 import asyncio
-import itertools
 from typing import Any
 
 import numpy as np
@@ -53,23 +52,33 @@ def test_no_items_and_no_reference(queue_file: str) -> None:
 
 
 def test_states(queue_file: str) -> None:
-    async def check(queue: BatchQueue) -> None:
-        request_id = await queue.submit("model", ACCOUNT, [{"text": "a"}])
-        seen = [(await queue.status(ACCOUNT, request_id)).state]  # type: ignore[union-attr]
-        gate = asyncio.get_running_loop().create_task(done(queue, request_id))
-        while not gate.done():
-            status = await queue.status(ACCOUNT, request_id)
-            assert status is not None
-            assert (status.responses is None) == (status.state != "done")
-            seen.append(status.state)
-            await asyncio.sleep(0.01)
-        assert [state for state, _ in itertools.groupby(seen)] == ["queued", "running", "done"]
+    gate = asyncio.Event()
 
-    async def slow(model: str, item: dict[str, Any]) -> dict[str, Any]:
-        await asyncio.sleep(0.3)
+    async def run_item(model: str, item: dict[str, Any]) -> dict[str, Any]:
+        await gate.wait()
         return await embed(model, item)
 
-    with_queue(queue_file, check, slow)
+    async def state(queue: BatchQueue, request_id: str) -> str:
+        status = await queue.status(ACCOUNT, request_id)
+        assert status is not None
+        assert status.model == "model"
+        assert (status.responses is None) == (status.usage is None) == (status.state != "done")
+        return status.state
+
+    async def check(queue: BatchQueue) -> None:
+        ids = [await queue.submit("model", ACCOUNT, [{"text": "a"}]) for _ in range(3)]
+        while [await state(queue, request_id) for request_id in ids] != ["running"] * 2 + [
+            "queued"
+        ]:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1.0)
+        assert await state(queue, ids[2]) == "queued", "two requests are claimed for one slot"
+        gate.set()
+        for request_id in ids:
+            await done(queue, request_id)
+            assert await state(queue, request_id) == "done"
+
+    with_queue(queue_file, check, run_item, concurrency=1)
 
 
 def test_a_bad_item_fails_alone(queue_url: str) -> None:
