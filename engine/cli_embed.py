@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import engine
 from engine import cli_input, cli_output
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def embed(options: Namespace) -> int:
     form = _format(options)
     texts = _texts(options)
     with cli_output.opened(options.output) as file:
-        embedder = _load(options)
+        embedder = cli_input.load_model(options)
         blocks = _blocks(embedder, texts, options)
         if form == "npy":
             cli_output.write_npy(file, blocks, _dim(embedder, options))
@@ -71,15 +70,6 @@ def _texts(options: Namespace) -> Iterator[str]:
     return cli_input.open_texts(options.texts, options.file, options.field)
 
 
-def _load(options: Namespace) -> Embedder:
-    return engine.load(
-        options.model,
-        precision=options.precision,
-        threads=options.threads,
-        offline=options.offline,
-    )
-
-
 def _blocks(
     embedder: Embedder, texts: Iterator[str], options: Namespace
 ) -> Iterator[Block]:
@@ -121,7 +111,7 @@ def similarity(options: Namespace) -> int:
     """The matrix of cosines, (n, n)."""
     if len(options.texts) < 2:
         options.usage_error("one text has nothing to be compared with; give two or more")
-    embedder = _load(options)
+    embedder = cli_input.load_model(options)
     vectors_SD = embedder.encode(options.texts, **_choices(embedder, options))
     cosines_SS = embedder.similarity(vectors_SD, vectors_SD).tolist()
     form = options.format or ("table" if sys.stdout.isatty() else "json")

@@ -1,14 +1,32 @@
-"""Texts for the command, one at a time: arguments, lines of a file, a field of JSON lines."""
+"""What the command works on: a model, and texts from arguments, lines, or a field of JSON lines."""
+
+from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import engine
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from engine import Embedder
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 JSON_LINES = (".jsonl", ".ndjson")
+
+
+def load_model(options: Namespace) -> Embedder:
+    """The model that the options name, run as they say."""
+    return engine.load(
+        options.model,
+        precision=options.precision,
+        threads=options.threads,
+        offline=options.offline,
+    )
 
 
 def open_texts(arguments: list[str], file: str | None, field: str | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import engine
-from engine import cli_output, registry
+from engine import cli_input, cli_output, registry
 from engine.errors import InputError, ModelNotFound
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def verify(options: Namespace) -> int:
     entry = registry.entry(options.model)
     if not entry.published + entry.cosines:
         raise InputError(f"Nothing is published for {entry.name} that could be compared.")
-    embedder = _load(options)
+    embedder = cli_input.load_model(options)
     checks = [_vector_check(embedder, one) for one in entry.published]
     checks += [_cosine_check(embedder, one) for one in entry.cosines]
     rows = [[what, f"{off:.1e}", f"{bar:.1e}", _verdict(off, bar)] for what, off, bar in checks]
@@ -112,7 +112,7 @@ def _cosine_check(embedder: Embedder, published: PublishedCosine) -> tuple[str, 
 def info(options: Namespace) -> int:
     """What the checkpoint says of itself, where it is, and what it runs on here."""
     began = time.perf_counter()
-    embedder = _load(options)
+    embedder = cli_input.load_model(options)
     lines = [*_facts(embedder), ("loaded in", f"{time.perf_counter() - began:.2f} s")]
     width = max(len(name) for name, _ in lines)
     cli_output.write_out(f"{name:{width}}  {value}\n" for name, value in lines)
@@ -140,16 +140,7 @@ def _facts(embedder: Embedder) -> Iterator[tuple[str, str]]:
 def prepare(options: Namespace) -> int:
     """Loads the model and embeds one text, so that whatever is made at first use is made."""
     began = time.perf_counter()
-    _load(options).encode("prepared")
+    cli_input.load_model(options).encode("prepared")
     took = time.perf_counter() - began
     cli_output.write_out([f"{options.model} is ready in {options.precision} ({took:.1f} s).\n"])
     return 0
-
-
-def _load(options: Namespace) -> Embedder:
-    return engine.load(
-        options.model,
-        precision=options.precision,
-        threads=options.threads,
-        offline=options.offline,
-    )

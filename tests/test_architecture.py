@@ -151,7 +151,7 @@ def test_the_outer_rooms_see_only_the_door(module: str) -> None:
         "cli_input": DOOR,
         "cli_output": DOOR,
         "cli_embed": DOOR | {"cli_input", "cli_output"},
-        "cli_models": DOOR | {"cli_output", "registry", "pull"},
+        "cli_models": DOOR | {"cli_input", "cli_output", "registry", "pull"},
         "cli": DOOR | {"cli_embed", "cli_models", "serve", "jobs"},
     }
     if room(module) in allowed:
