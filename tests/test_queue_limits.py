@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -22,13 +23,13 @@ from tests.queue_process import ACCOUNT, batch, embed
 def test_an_expired_answer_is_gone_from_the_database(queue_url: str) -> None:
     async def check(queue: BatchQueue) -> None:
         items = [{"text": "expiring words", "external_reference": "expiring reference"}]
+        submitted = time.monotonic()
         request_id = await queue.submit("model", ACCOUNT, items)
         await done(queue, request_id)
         assert any("expiring words" in str(value) for value in everything(queue_url))
-        finished = time.monotonic()
         while await queue.status(ACCOUNT, request_id) is not None:
             await asyncio.sleep(0.05)
-        assert 0.5 < time.monotonic() - finished < 5
+        assert time.monotonic() - submitted > 3
         while any(
             "expiring" in str(value) or value == request_id for value in everything(queue_url)
         ):
@@ -38,7 +39,7 @@ def test_an_expired_answer_is_gone_from_the_database(queue_url: str) -> None:
             while any(b"expiring" in file.read_bytes() for file in folder.iterdir()):
                 await asyncio.sleep(0.1)
 
-    with_queue(queue_url, check, retention_seconds=1.5)
+    with_queue(queue_url, check, retention_seconds=3)
 
 
 def test_a_full_queue_says_so(queue_url: str) -> None:
@@ -71,28 +72,21 @@ def test_a_full_queue_says_so(queue_url: str) -> None:
     )
 
 
-def test_ten_megabytes_do_not_hold_up_the_loop(queue_url: str) -> None:
-    longest = 0.0
-
-    async def tick() -> None:
-        nonlocal longest
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.001)
-            longest = max(longest, time.perf_counter() - before)
+def test_ten_megabytes_are_not_the_loops_work(queue_url: str) -> None:
+    async def run_item(model: str, item: dict[str, Any]) -> dict[str, Any]:
+        result = {"length": len(item["text"]), "data": np.ones((3000, 768), np.float32)}
+        return {"success": True, "result": result, "error": None, "prompt_tokens": 1}
 
     async def check(queue: BatchQueue) -> None:
-        ticking = asyncio.create_task(tick())
-        items = [
-            {"text": "é" * 2_500_000, "external_reference": "one"},
-            {"text": "word " * 1_000_000},
-        ]
+        items = [{"text": "é" * 2_500_000}, {"text": "word " * 1_000_000}]
+        spent = time.thread_time()
         got = await responses(queue, items)
-        ticking.cancel()
-        assert [response["success"] for response in got] == [True, True]
-        assert longest < 1.0
+        spent = time.thread_time() - spent
+        assert [response["result"]["length"] for response in got] == [2_500_000, 5_000_000]
+        assert all((response["result"]["data"] == 1).all() for response in got)
+        assert spent < 0.1
 
-    with_queue(queue_url, check)
+    with_queue(queue_url, check, run_item)
 
 
 def test_too_many_submitters_are_turned_away(queue_file: str) -> None:
