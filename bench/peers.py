@@ -180,7 +180,7 @@ class Transformers(Padded):
         from transformers import BertModel
 
         super().__init__(checkpoint)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(1)  # how sums are split depends on the threads
         self.no_grad = torch.no_grad
         self.tensor = torch.from_numpy
         self.model = BertModel.from_pretrained(checkpoint.folder, add_pooling_layer=False).eval()

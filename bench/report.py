@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.verify import teller
+
 if TYPE_CHECKING:
     from bench.run import Run
 
@@ -23,7 +25,8 @@ def record(run: "Run", facts: Mapping[str, Any]) -> Record:
         **facts,
         "weights": run.checkpoint.weights_hash,
         "threads": run.threads,
-        "truth": run.truth_by,
+        "clock": "wall" if run.clock == "seconds" else "cpu",
+        "truth": teller(),
         "cases": {
             case.name: {
                 "texts": len(case.texts),
@@ -74,11 +77,12 @@ def noise(results: Iterable[Mapping[str, Any]]) -> Record:
     return {"cores_used_by_others": round(others / seconds, 3) if seconds else math.nan}
 
 
-def save(result: Record) -> Path:
+def save(result: Record, kind: str = "") -> Path:
+    """Write records/<date>-<machine>-<kind>-<model>.json; a later run of the day replaces it."""
     RECORDS.mkdir(exist_ok=True)
-    machine = re.sub(r"[^a-z0-9]+", "-", result["machine"]["cpu"].lower()).strip("-")
-    model = re.sub(r"[^a-z0-9]+", "-", Path(result["model"]).name.lower())
-    file = RECORDS / f"{result['date'][:10]}-{machine}-{model}.json"
+    words = (result["date"][:10], result["machine"]["cpu"], kind, Path(result["model"]).name)
+    name = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words if word)
+    file = RECORDS / f"{name}.json"
     file.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     return file
 
@@ -102,7 +106,8 @@ def heading(result: Record) -> str:
     machine, versions = result["machine"], result["versions"]
     return "\n".join(
         (
-            f"{result['model']}, {result['threads']} threads; {result['date']}, {result['commit']}",
+            f"{result['model']}; {result['threads']} threads, {result['clock']} time",
+            f"{result['date']}, commit {result['commit']}",
             f"{machine['cpu']}, {machine['cores']} cores: {' '.join(machine['features'])}",
             ", ".join(f"{name} {version}" for name, version in versions.items()),
         )

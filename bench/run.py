@@ -9,8 +9,8 @@ machine does in the meantime falls on all alike. Ratios are taken within a round
 
 import argparse
 import json
+import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -21,90 +21,58 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench import report
-from bench.checkpoints import Checkpoint, cache_folder, find_checkpoint
-from bench.machine import describe, version
+from bench.checkpoints import Checkpoint, find_checkpoint
+from bench.machine import describe
 from bench.peers import ENGINES, find_engine, is_installed
 from bench.start import start
 from bench.texts import Case, load_cases
-from bench.workers import EngineFailed, Worker
+from bench.verify import check, compare, teller, true_vectors
+from bench.workers import EngineFailed, Vectors, Worker
 
-Vectors = NDArray[np.float32]
-
-EXACT = 1e-4  # a float32 engine further than this from the truth computes something else
-ALIKE = 0.5  # and so does a quantised one whose cosine with it is lower
+Answer = dict[str, Any]
 
 
 @dataclass
 class Run:
-    """What the options ask for, and what is found out; `results` is keyed by engine."""
+    """What the options ask for, and what is found out; `workers` and `results` go by engine."""
 
     checkpoint: Checkpoint
-    cases: list[Case]
+    cases: Sequence[Case]
     threads: int
-    folder: Path
     starts: bool
+    clock: str  # "seconds" of the wall, or of the "cpu"
     tokens: dict[str, int] = field(default_factory=dict)
     truth: dict[str, Vectors] = field(default_factory=dict)
-    truth_by: str = ""
     workers: dict[str, Worker] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    @property
-    def texts(self) -> Path:
-        return self.folder / "texts.json"
+    def worker(self, engine: str) -> Worker:
+        sets = {case.name: case.texts for case in self.cases}
+        return Worker(engine, self.checkpoint, self.threads, sets)
 
     def prepare(self, stack: ExitStack) -> None:
-        self.texts.write_text(json.dumps({case.name: case.texts for case in self.cases}), "utf-8")
+        say(f"looking up the true vectors; the first time {teller()} computes them")
         self.tokens = count_tokens(self.checkpoint, self.cases)
-        self.find_truth()
-        say("measuring the ceiling: numpy's products")
-        self.results["blas"] = {}
+        self.truth = true_vectors(self.checkpoint, self.cases, self.worker)
+        say("preparing the ceiling: numpy's products")
         self.workers["blas"] = stack.enter_context(self.worker("blas"))
-
-    def worker(self, engine: str) -> Worker:
-        return Worker(engine, self.checkpoint, self.threads, self.texts)
-
-    def encode(self, worker: Worker, case: Case) -> tuple[Vectors, float]:
-        """The vectors of a case, and the worker's peak of memory in MB after computing them."""
-        file = self.folder / f"{worker.engine.replace(':', '-')}.npy"
-        peak = worker.ask("encode", case.name, str(file))["peak_mb"]
-        return np.load(file), peak
-
-    # -- verify ---------------------------------------------------------------------------------
-
-    def find_truth(self) -> None:
-        """The vectors to be compared with: transformers', computed once; without it our model's."""
-        self.truth_by = "transformers" if is_installed(find_engine("transformers")) else ""
-        self.truth_by = self.truth_by or "ours-reference"
-        said_by = version("transformers") if self.truth_by == "transformers" else time.time()
-        for case in self.cases:
-            key = f"{self.checkpoint.weights_hash[:12]}-{case.fingerprint[:12]}-{said_by}"
-            file = cache_folder() / f"truth-{key}.npy"
-            if not file.exists():
-                say(f"computing the true vectors of {case.name!r} with {self.truth_by}, once")
-                with self.worker(self.truth_by) as worker:
-                    np.save(file, self.encode(worker, case)[0])
-            self.truth[case.name] = np.load(file)
+        self.results["blas"] = {}
 
     def verify(self, engine: str, stack: ExitStack) -> None:
         """Start the engine, encode every case once, and compare. A wrong one is not timed."""
         say(f"verifying {engine}")
         worker = stack.enter_context(self.worker(engine))
-        result: dict[str, Any] = {"max_difference": 0.0, "cosine_error": 0.0}
+        result: dict[str, Any] = {}
         for case in sorted(self.cases, key=lambda case: case.name != "mixed"):  # peak: mixed only
-            vectors, peak = self.encode(worker, case)
+            vectors, peak = worker.encode(case.name)
             result.setdefault("peak_mb", round(peak))
             compare(vectors, self.truth[case.name], result)
         check(engine, result)
+        self.workers[engine], self.results[engine] = worker, result
         if self.starts:
-            start(engine, self.checkpoint, self.threads)
-        self.workers[engine] = worker
-        self.results[engine] = result
-
-    # -- time -----------------------------------------------------------------------------------
+            self.start(engine)  # untimed: files into the page cache, caches filled
 
     def round(self, turn: int) -> None:
         names = list(self.workers)
@@ -113,61 +81,51 @@ class Run:
             try:
                 self.measure(engine)
             except EngineFailed as failure:
-                self.give_up(engine, str(failure))
+                self.give_up(engine, failure)
 
     def measure(self, engine: str) -> None:
-        """One engine's turn: every case, then one start of a whole process."""
+        """One engine's turn: every case, then the start of a whole process."""
         figures: dict[str, float] = {}
-        noise: list[tuple[float, float]] = []
         for case in self.cases:
             if engine == "blas" and case.measure == "latency":
                 continue
             answer = self.time(engine, case)
+            figures |= self.figures(case, answer)
+            noise = self.results[engine].setdefault("noise", [])
             noise.append((answer["others"], answer["seconds"]))
-            if case.measure == "latency":
-                for percent in (50, 95):
-                    value = float(np.percentile(answer["milliseconds"], percent))
-                    figures[f"{case.name} p{percent} ms"] = value
-            else:
-                figures[f"{case.name} tok/s"] = self.tokens[case.name] / answer["seconds"]
-        if self.starts and engine != "blas":
-            figures["start s"] = start(engine, self.checkpoint, self.threads)
+        if self.starts and engine != "blas" and "start failed" not in self.results[engine]:
+            figures |= self.start(engine)
         rounds = self.results[engine].setdefault("rounds", {})
         for name, value in figures.items():
             rounds.setdefault(name, []).append(round(value, 4))
-        self.results[engine].setdefault("noise", []).extend(noise)
 
-    def time(self, engine: str, case: Case) -> dict[str, Any]:
+    def time(self, engine: str, case: Case) -> Answer:
         worker = self.workers[engine]
         if engine == "blas":
             return worker.ask("products", self.tokens[case.name])
         if case.measure == "latency":
-            worker.ask("singles", case.name)  # awake and warm: stopped processes cool down
+            worker.ask("singles", case.name)  # a process that was stopped is cold
             return worker.ask("singles", case.name)
         return worker.ask("time", case.name)
 
-    def give_up(self, engine: str, why: str) -> None:
+    def figures(self, case: Case, answer: Answer) -> dict[str, float]:
+        if case.measure == "throughput":
+            return {f"{case.name} tok/s": self.tokens[case.name] / answer[self.clock]}
+        each = 1e3 * np.array(answer["each"][self.clock])
+        return {f"{case.name} p{p} ms": float(np.percentile(each, p)) for p in (50, 95)}
+
+    def start(self, engine: str) -> dict[str, float]:
+        try:
+            return {"start s": start(engine, self.checkpoint, self.threads)}
+        except EngineFailed as failure:
+            say(f"{engine} does not start as a process of its own: {failure}")
+            self.results[engine]["start failed"] = str(failure)
+            return {}
+
+    def give_up(self, engine: str, why: EngineFailed) -> None:
         say(f"{engine} is left out: {why}")
-        self.results[engine] = {"failed": why}
+        self.results[engine] = {"failed": str(why)}
         self.workers.pop(engine, None)
-
-
-def compare(vectors: Vectors, truth: Vectors, result: dict[str, Any]) -> None:
-    if vectors.shape != truth.shape or not np.isfinite(vectors).all():
-        raise EngineFailed(f"gave {vectors.shape} numbers, not all finite, for {truth.shape}")
-    exact = vectors.astype(np.float64), truth.astype(np.float64)
-    difference = float(np.abs(exact[0] - exact[1]).max())
-    lengths = np.linalg.norm(exact[0], axis=1) * np.linalg.norm(exact[1], axis=1)
-    error = float((1 - (exact[0] * exact[1]).sum(axis=1) / lengths).max())
-    result["max_difference"] = max(result["max_difference"], difference)
-    result["cosine_error"] = max(result["cosine_error"], error)
-
-
-def check(engine: str, result: dict[str, Any]) -> None:
-    if find_engine(engine).exact and result["max_difference"] > EXACT:
-        raise EngineFailed(f"its vectors are wrong, by {result['max_difference']:.1e}")
-    if result["cosine_error"] > 1 - ALIKE:
-        raise EngineFailed(f"its vectors are wrong, cosine {1 - result['cosine_error']:.3f}")
 
 
 def count_tokens(checkpoint: Checkpoint, cases: Sequence[Case]) -> dict[str, int]:
@@ -198,15 +156,15 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
     began = time.monotonic()
     cases = load_cases(options.cases.split(",") if options.cases else ())
     checkpoint = find_checkpoint(options.model)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        starts = not options.quick
-        run = Run(checkpoint, cases, options.threads, Path(folder), starts)
+    clock = "cpu" if options.cpu_time else "seconds"
+    run = Run(checkpoint, cases, options.threads, not options.quick, clock)
+    with ExitStack() as stack:
         run.prepare(stack)
         for engine in choose(options.engines):
             try:
                 run.verify(engine, stack)
             except EngineFailed as failure:
-                run.give_up(engine, str(failure))
+                run.give_up(engine, failure)
         timing = time.monotonic()
         for turn in range(options.rounds):
             say(f"round {turn + 1} of {options.rounds}")
@@ -219,6 +177,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no worker is left behind
     parser = argparse.ArgumentParser(description="Every engine verified, then timed side by side.")
     add = parser.add_argument
     add("--model", default="bge-shape", help="bge-shape, minilm, a known name or a folder")
@@ -227,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--rounds", type=int, default=5)
     add("--threads", type=int, default=2)
     add("--minutes", type=float, default=15.0, help="no new round that would end later than this")
+    add("--cpu-time", action="store_true", help="count CPU seconds: for a busy machine, 1 thread")
     add("--quick", action="store_true", help="without the starts of whole processes")
     add("--record", action="store_true", help="write bench/records/<date>-<machine>-<model>.json")
     options = parser.parse_args(arguments)

@@ -43,6 +43,14 @@ def load_cases(names: Sequence[str] = (), path: Path = CASES) -> list[Case]:
     ]
 
 
+def load_retrieval(path: Path = CASES) -> dict[str, tuple[str, ...]]:
+    """ "queries" and "documents", with which bench/quality.py compares what is found."""
+    description = tomllib.loads(path.read_text("utf-8"))
+    parts = description["retrieval"]
+    paragraphs = corpus(tuple(description["corpus"]["modules"]))
+    return {name: texts_of(part, parts, paragraphs) for name, part in parts.items()}
+
+
 def texts_of(
     case: dict[str, Any], known: dict[str, dict[str, Any]], paragraphs: Sequence[str]
 ) -> tuple[str, ...]:

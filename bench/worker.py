@@ -2,9 +2,10 @@
 
     python -m bench.worker ENGINE FOLDER THREADS TEXTS.json
 
-encode CASE FILE   vectors of a case, saved to FILE; the peak of memory so far
+encode CASE FILE   vectors of a case, saved to FILE (with true after it, each text alone), and the
+                   peak of memory so far
 time CASE          wall and CPU seconds of one call with all texts of a case
-singles CASE       milliseconds of each text of a case, alone
+singles CASE       the same of each text of a case, alone
 products TOKENS    seconds of the matrix products of so many tokens in numpy (engine "blas")
 """
 
@@ -37,8 +38,10 @@ class Worker:
             entry = find_engine(engine)
             self.engine = entry.build(checkpoint, int(threads), entry.variant)
 
-    def do_encode(self, case: str, file: str) -> Answer:
-        np.save(file, self.engine.encode(self.cases[case]))
+    def do_encode(self, case: str, file: str, alone: bool = False) -> Answer:
+        texts = self.cases[case]
+        batches = [[text] for text in texts] if alone else [texts]
+        np.save(file, np.concatenate([self.engine.encode(batch) for batch in batches]))
         return {"peak_mb": peak_mb()}
 
     def do_time(self, case: str) -> Answer:
@@ -49,11 +52,8 @@ class Worker:
 
     def do_singles(self, case: str) -> Answer:
         alone = [timed(partial(self.engine.encode, [text])) for text in self.cases[case]]
-        return {
-            "milliseconds": [1e3 * one["seconds"] for one in alone],
-            "seconds": sum(one["seconds"] for one in alone),
-            "cpu": sum(one["cpu"] for one in alone),
-        }
+        each = {clock: [one[clock] for one in alone] for clock in ("seconds", "cpu")}
+        return {"each": each} | {clock: sum(times) for clock, times in each.items()}
 
 
 def timed(work: Callable[[], object]) -> Answer:

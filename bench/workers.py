@@ -9,15 +9,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.checkpoints import Checkpoint
 from bench.machine import busy_seconds
 
+Vectors = NDArray[np.float32]
+Sets = Mapping[str, Sequence[str]]  # texts by the name of their case
+
 ROOT = Path(__file__).parents[1]
-PATIENCE = 300.0  # seconds; an engine that takes longer for one answer has failed
+PATIENCE = 600.0  # seconds; an engine that takes longer for one answer has failed
 
 POOLS = ("OMP", "OPENBLAS", "MKL", "RAYON", "NUMBA")
 
@@ -30,12 +37,16 @@ class Worker:
     """One engine in a process of its own.
 
     Between questions the process is stopped (SIGSTOP), so that threads which spin while they wait
-    for work, as most engines' do, take no core from the engine whose turn it is.
+    for work, as most engines' do, take no core from the engine whose turn it is. It leads a group
+    of its own but stays in our session: should the runner die, the kernel ends the stopped ones.
     """
 
-    def __init__(self, engine: str, checkpoint: Checkpoint, threads: int, texts: Path) -> None:
+    def __init__(self, engine: str, checkpoint: Checkpoint, threads: int, sets: Sets) -> None:
         self.engine = engine
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self.folder = tempfile.TemporaryDirectory()
+        self.errors = Path(self.folder.name, "errors").open("w+b")  # noqa: SIM115
+        texts = Path(self.folder.name, "texts.json")
+        texts.write_text(json.dumps(sets), "utf-8")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker", engine, checkpoint.folder, str(threads), texts],
             cwd=ROOT,
@@ -43,7 +54,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            start_new_session=True,
+            process_group=0,
         )
         try:
             self._answer()
@@ -64,6 +75,12 @@ class Worker:
         if "cpu" in answer:
             answer["others"] = max(0.0, busy_seconds() - busy - answer["cpu"])
         return answer
+
+    def encode(self, case: str, alone: bool = False) -> tuple[Vectors, float]:
+        """The vectors of a set of texts, and the peak of memory in MB after computing them."""
+        file = Path(self.folder.name, "vectors.npy")
+        peak = self.ask("encode", case, str(file), alone)["peak_mb"]
+        return np.load(file), peak
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout
@@ -105,6 +122,7 @@ class Worker:
             if stream:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+        self.folder.cleanup()
 
 
 def environment(threads: int) -> dict[str, str]:

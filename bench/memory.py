@@ -1,0 +1,62 @@
+"""Peak memory over the mixed case, and over ten times as many texts: it must not grow with them.
+
+    python bench/memory.py --model bge-shape [--engines ours-float32,onnxruntime]
+
+Each figure is the peak of a fresh process, interpreter and libraries included: load, encode once.
+Pages of memory-mapped files count as long as they are resident, though processes share them.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import report
+from bench.checkpoints import Checkpoint, find_checkpoint
+from bench.run import choose, say
+from bench.texts import load_cases
+from bench.workers import Sets, Worker
+
+TIMES = 10
+
+
+def peaks(engine: str, checkpoint: Checkpoint, threads: int, sets: Sets) -> dict[str, int]:
+    """MB for each set, each in a process of its own."""
+    found = {}
+    for name in sets:
+        say(f"{engine}, {name}")
+        with Worker(engine, checkpoint, threads, sets) as worker:
+            found[name] = round(worker.encode(name)[1])
+    return found
+
+
+def many(texts: Sequence[str]) -> list[str]:
+    """Ten times as many texts, no two alike."""
+    return [f"{text} {at}" for at in range(TIMES) for text in texts]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Peak memory, and whether it grows with the texts."
+    )
+    add = parser.add_argument
+    add("--model", default="bge-shape", help="bge-shape, minilm, a known name or a folder")
+    add("--engines", default="ours-float32,ours-int16,ours-int8", help="names, with commas")
+    add("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    checkpoint = find_checkpoint(options.model)
+    (mixed,) = load_cases(["mixed"])
+    sets = {"once": mixed.texts, "ten times": many(mixed.texts)}
+    names = choose(options.engines)
+    result = {name: peaks(name, checkpoint, options.threads, sets) for name in names}
+    rows = [[name, *(f"{mb:,.0f}" for mb in each.values())] for name, each in result.items()]
+    print(report.grid([["peak MB", *sets], *rows]))
+    print(json.dumps({"model": options.model, "engines": result}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
