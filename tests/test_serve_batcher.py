@@ -17,7 +17,7 @@ from tests.fake_embedder import FakeEmbedder
 @contextlib.asynccontextmanager
 async def batching(embedder, **limits):
     limits = {"batch_tokens": 256, "waiting_texts": 64, "waiting_tokens": 4096, **limits}
-    batcher = Batcher(embedder, **limits)
+    batcher = Batcher(embedder, **{"computing": 1, **limits})
     batcher.start()
     try:
         yield batcher

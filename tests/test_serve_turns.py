@@ -116,3 +116,15 @@ def test_everything_comes_out_once_and_in_the_order_of_its_job(given_items, turn
         assert numbers == sorted(numbers)
     assert turns.load == 0
     assert all(sum(i.cost for i in batch) <= max(budget, 9) + 9 for batch in batches)
+
+
+def test_what_one_taker_leaves_wakes_another():
+    turns = Turns(turn=1, cap=10)
+    got = []
+    takers = [threading.Thread(target=lambda: got.append(turns.take(2))) for _ in range(3)]
+    for taker in takers:
+        taker.start()
+    turns.add([Item("a", number=i) for i in range(6)])
+    for taker in takers:
+        taker.join(5)
+    assert sorted(item.number for batch in got for item in batch) == list(range(6))

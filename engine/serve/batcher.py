@@ -1,10 +1,10 @@
 """Requests -> batches: the texts of concurrent requests are tokenised and computed together.
 
-    event loop ──texts──> tokenising threads ──tokens──> computing thread ──rows──> event loop
+    event loop ──texts──> tokenising threads ──tokens──> computing threads ──rows──> event loop
 
-The computing thread takes whatever is waiting the moment it is free: nothing waits for a timer or
-for company, and a batch is made as late as can be. That takes microseconds, so the engine stands
-idle only when there is nothing to do. Both stages take texts in turns (`engine.serve.turns`).
+A computing thread takes whatever is waiting the moment it is free: nothing waits for a timer or
+for company. There are two, so that one batch is ready while the other is computed and the engine
+stands idle only when there is nothing to do. Both stages take texts in turns (engine.serve.turns).
 """
 
 import asyncio
@@ -26,6 +26,7 @@ log = logging.getLogger("bge.serve")
 BULKY = 50_000  # characters; a longer text takes tens of milliseconds or more to tokenise
 CHARACTERS = 32_768  # of texts tokenised in one go, and a request's share of them a turn
 CHARACTERS_A_TURN = 4_096
+COMPUTING = 2  # threads that call the engine: one batch is being packed while one is computed
 SHARE = 8  # a request counts for at most an eighth of a limit
 
 
@@ -39,6 +40,7 @@ class Batcher:
         batch_tokens: int,
         waiting_texts: int,
         waiting_tokens: int,
+        computing: int = COMPUTING,
         observe_batch: Callable[[int, int], None] = lambda texts, tokens: None,
     ) -> None:
         self.embedder, self.batch_tokens = embedder, batch_tokens
@@ -49,31 +51,24 @@ class Batcher:
         self._bulky: Turns[Entry] = Turns(1, BULKY)
         self._ready: Turns[Entry] = Turns(embedder.max_tokens, waiting_tokens // SHARE)
         self._rate = 1000.0  # tokens a second, a moving average
-        self._threads = [
-            threading.Thread(target=work, args=work_args, name=f"bge-{name}", daemon=True)
-            for name, work, work_args in (
-                ("tokenise", self._tokenising, (self._short,)),
-                ("tokenise-bulky", self._tokenising, (self._bulky,)),
-                ("compute", self._computing, ()),
-            )
+        self._tokenisers = [
+            _thread("tokenise", self._tokenising, turns) for turns in (self._short, self._bulky)
         ]
+        self._computers = [_thread("compute", self._computing) for _ in range(computing)]
 
     def start(self) -> None:
         """Call from the event loop that will call `embed`."""
         self._loop = asyncio.get_running_loop()
-        for thread in self._threads:
+        for thread in self._tokenisers + self._computers:
             thread.start()
 
     async def stop(self) -> None:
         """Finishes what was accepted, then ends the threads."""
-        for turns, threads in (
-            ((self._short, self._bulky), self._threads[:2]),
-            ((self._ready,), self._threads[2:]),
-        ):
-            for one in turns:
-                one.close()
-            for thread in threads:
-                await asyncio.to_thread(thread.join)
+        for turns in (self._short, self._bulky):
+            turns.close()
+        await _joined(self._tokenisers)
+        self._ready.close()
+        await _joined(self._computers)
 
     async def embed(self, texts: Sequence[str], wish: Wish) -> Job:
         """Computes `texts` (one at least); the job returned is done.
@@ -193,6 +188,15 @@ class Batcher:
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _thread(name: str, work: Callable[..., None], *arguments: Any) -> threading.Thread:
+    return threading.Thread(target=work, args=arguments, name=f"bge-{name}", daemon=True)
+
+
+async def _joined(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
 
 
 def _backend_problem(error: Exception) -> Problem:

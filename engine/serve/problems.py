@@ -4,6 +4,8 @@ from enum import Enum, auto
 
 from engine.errors import InputError, ModelNotFound, Overloaded, TooLong
 
+RETRY_AFTER = 5  # seconds, where nothing better is known
+
 
 class Kind(Enum):
     """The cases that at least one dialect tells apart."""
@@ -42,7 +44,10 @@ class Problem(Exception):
     ) -> None:
         super().__init__(message)
         self.kind, self.message, self.param = kind, message, param
-        self.retry_after, self.allow = retry_after, allow
+        self.allow = allow
+        if kind is Kind.OVERLOADED and retry_after is None:
+            retry_after = RETRY_AFTER
+        self.retry_after = retry_after
 
 
 _KINDS = (

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -18,9 +19,11 @@ from engine.serve.cloudflare import POOLING, Cloudflare
 from engine.serve.guard import guarded
 from engine.serve.metrics import Metrics
 from engine.serve.models import Load, Models, Served, load_model, names_of
-from engine.serve.queue import BatchQueue, default_url
 from engine.serve.service import Service
 from engine.serve.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.serve.queue import BatchQueue
 
 NO_QUEUE = "none"
 SWITCH_S = 0.001  # between threads: the event loop should not wait 5 ms for its turn
@@ -63,6 +66,8 @@ def serve(settings: Settings, load: Load = load_model) -> int:
     _allow_files(settings.max_connections + 64)
     with _bound(settings) as listener:
         service = service_of(settings, load)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: later collections need not walk through it
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(service, listener))
     return 0
@@ -90,13 +95,7 @@ async def _run(service: Service, listener: socket.socket) -> None:
     cloudflare = Cloudflare(service)
     service.models.start()
     if settings.queue != NO_QUEUE:
-        service.queue = BatchQueue(
-            settings.queue or default_url(),
-            cloudflare.run_item,
-            concurrency=settings.queue_concurrency,
-            retention_seconds=settings.queue_retention,
-            max_pending=settings.queue_max_requests,
-        )
+        service.queue = _queue(settings, cloudflare)
         await service.queue.start()
     app = App(service, cloudflare)
     server = Server(_config(app, settings), app, _greeting(service, listener))
@@ -107,6 +106,18 @@ async def _run(service: Service, listener: socket.socket) -> None:
         await service.queue.stop()
     await service.models.stop()
     say("stopped")
+
+
+def _queue(settings: Settings, cloudflare: Cloudflare) -> "BatchQueue":
+    from engine.serve.queue import BatchQueue, default_url  # takes a second: only where it is used
+
+    return BatchQueue(
+        settings.queue or default_url(),
+        cloudflare.run_item,
+        concurrency=settings.queue_concurrency,
+        retention_seconds=settings.queue_retention,
+        max_pending=settings.queue_max_requests,
+    )
 
 
 def _config(app: App, settings: Settings) -> uvicorn.Config:

@@ -3,15 +3,17 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.serve.metrics import Metrics
 from engine.serve.models import Models, Served
 from engine.serve.problems import Kind, Problem
-from engine.serve.queue import BatchQueue
 from engine.serve.settings import Settings
 from engine.serve.wire import Call, Header, parse_json
 from engine.serve.work import Job, Wish
+
+if TYPE_CHECKING:
+    from engine.serve.queue import BatchQueue
 
 
 @dataclass
@@ -21,7 +23,7 @@ class Service:
     settings: Settings
     models: Models
     metrics: Metrics
-    queue: BatchQueue | None = None
+    queue: "BatchQueue | None" = None
     held: int = 0  # bytes of the bodies of all requests that are not answered yet
 
     async def json(self, call: Call) -> Any:
@@ -31,7 +33,7 @@ class Service:
         def hold(size: int) -> None:
             if self.held + size > limits.max_waiting_bytes:
                 told = f"{self.held} bytes of requests wait, of {limits.max_waiting_bytes}."
-                raise Problem(Kind.OVERLOADED, told, retry_after=1)
+                raise Problem(Kind.OVERLOADED, told)
             self.held += size
             call.held += size
 

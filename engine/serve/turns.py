@@ -72,6 +72,8 @@ class Turns(Generic[I]):
             batch: list[I] = []
             room = budget - self._fill(self._foreground, batch, budget)
             self._fill(self._background, batch, room)
+            if self._foreground or self._background:
+                self._changed.notify()  # to another taker
             return batch
 
     def discard(self, job: Hashable) -> None:
