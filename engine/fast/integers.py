@@ -72,7 +72,7 @@ def quantize_int16(row, out, width, norm_limit):
         squares = fma(x, x, squares)
         size = absolute(x)
         peak = select(size > peak, size, peak)
-    norm = sqrt(total(squares)) + 1e-30
+    norm = sqrt(total(squares)) + 1e-20  # never too short, even where squares underflow
     inverse = float32(min(norm_limit / norm, 32767.0 / largest(peak)))
     for i in range(0, width, LANES):
         shifted = fma(load_f(row, i), splat(inverse), splat(MAGIC))
