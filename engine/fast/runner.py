@@ -1,5 +1,6 @@
 """`FastEncoder`: texts as batches for the compiled `encode`, dealt to a team of threads."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from engine.fast import prepared
 from engine.fast.memory import POOLINGS, Memory, Model
 from engine.fast.pack import Shape
 from engine.fast.target import host_target
-from engine.fast.team import Job, Team
+from engine.fast.team import Job, Team, closed
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.int32]
@@ -26,10 +27,12 @@ class FastEncoder:
         self.config = config
         shape = Shape(host_target(), precision)
         self._encode, self._code = prepared.kernels(shape)
-        self._model = Model(prepared.weights(folder, config, shape), config, shape)
+        model = Model(prepared.weights(folder, config, shape), config, shape)
+        self._model: Model | None = model
         self._team = Team(threads)
         self._free: list[Memory] = []
-        self._scratch = [np.empty(self._model.scratch_size, np.float32) for _ in range(threads)]
+        self._scratch = [np.empty(model.scratch_size, np.float32) for _ in range(threads)]
+        weakref.finalize(self, self._team.dismiss).atexit = False
 
     def pooled(self, ids: Sequence[Ids], poolings: Sequence[str]) -> Array:
         """One vector for each text, not normalised: (n, D)."""
@@ -56,14 +59,19 @@ class FastEncoder:
         """Ends the threads and lets go of the weights."""
         self._team.close()
         self._free.clear()
-        del self._model
+        self._model = None  # who still computes holds on to it
 
     def _run(self, ids: Sequence[Ids], poolings: Sequence[str], keep: Keep) -> None:
+        model = self._model
+        if model is None:
+            raise closed()
         names = np.array([POOLINGS[name] for name in poolings], np.int32)
-        batches = plan([len(one) for one in ids], self._model.budget)
-        self._team.run([self._job(texts, ids, names, keep) for texts in batches])
+        batches = plan([len(one) for one in ids], model.budget)
+        self._team.run([self._job(model, texts, ids, names, keep) for texts in batches])
 
-    def _job(self, texts: list[int], ids: Sequence[Ids], poolings: Ids, keep: Keep) -> Job:
+    def _job(
+        self, model: Model, texts: list[int], ids: Sequence[Ids], poolings: Ids, keep: Keep
+    ) -> Job:
         """A batch. It has memory only while it is under way."""
         batch: PackedBatch
         memory: Memory
@@ -71,7 +79,7 @@ class FastEncoder:
         def begin() -> None:
             nonlocal batch, memory
             batch = PackedBatch.of([ids[i] for i in texts])
-            memory = self._free.pop() if self._free else Memory(self._model)
+            memory = self._free.pop() if self._free else Memory(model)
             memory.take(batch, poolings[texts])
 
         def run(seat: int) -> None:

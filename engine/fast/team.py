@@ -14,6 +14,12 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
+from engine.errors import EngineError
+
+
+def closed() -> EngineError:
+    return EngineError("this embedder is closed; load it again to go on.")
+
 
 class Job:
     """Work that any number of threads may do together, by calling `run(seat)` after one `begin()`.
@@ -33,7 +39,7 @@ class Job:
 class _Call:
     """The jobs of one caller, and where it sleeps."""
 
-    def __init__(self, lock: threading.Lock, jobs: Sequence[Job]) -> None:
+    def __init__(self, lock: threading.RLock, jobs: Sequence[Job]) -> None:
         self.condition = threading.Condition(lock)
         self.left = len(jobs)
         self.error: BaseException | None = None
@@ -49,23 +55,23 @@ class Team:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self._closed = False
         self._reset()
         _teams.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `dismiss` may come from within: the end of an object
         self._seats = list(range(self.size))
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
         self._sleepers: deque[threading.Condition] = deque()
         self._helpers: list[threading.Thread] = []
-        self._closed = False
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Returns when all jobs are done; raises what a job raised."""
         with self._lock:
             if self._closed:
-                raise RuntimeError("this embedder is closed")
+                raise closed()
             self._hire()
             call = _Call(self._lock, jobs)
             self._waiting.extend(jobs)
@@ -79,26 +85,37 @@ class Team:
 
     def close(self) -> None:
         """Helpers end; what runs is finished first."""
+        self.dismiss()
+        for helper in self._helpers:
+            helper.join()
+
+    def dismiss(self) -> None:
+        """The same without waiting for it."""
         with self._lock:
             self._closed = True
             for sleeper in self._sleepers:
                 sleeper.notify()
-        for helper in self._helpers:
-            helper.join()
 
     # What follows is called with the lock held.
 
     def _work(self, enough: Callable[[], bool], condition: threading.Condition) -> None:
         """Takes part in jobs until `enough`."""
         while not enough():
-            job = self._next() if self._seats else None
-            if job is not None:
-                self._take_part(job)
+            if self._take_next():
                 continue
             self._sleepers.append(condition)
-            condition.wait()
-            if condition in self._sleepers:
-                self._sleepers.remove(condition)
+            try:
+                condition.wait()
+            finally:
+                if condition in self._sleepers:
+                    self._sleepers.remove(condition)
+
+    def _take_next(self) -> bool:
+        """Takes part in one job, if there is one; who sleeps later holds on to none."""
+        job = self._next() if self._seats else None
+        if job is not None:
+            self._take_part(job)
+        return job is not None
 
     def _next(self) -> Job | None:
         if self._waiting:
@@ -128,10 +145,18 @@ class Team:
         if job in self._running:  # who comes back from `run` first has seen all work done
             self._running.remove(job)
         if job.inside == 0:
-            job.end()
-            job.call.left -= 1
+            self._end(job)
         if job.call.over():
             job.call.condition.notify()
+
+    def _end(self, job: Job) -> None:
+        job.call.left -= 1
+        if job.call.error:  # it may never have begun
+            return
+        try:
+            job.end()
+        except BaseException as error:
+            job.call.error = error
 
     @contextlib.contextmanager
     def _unlocked(self) -> Iterator[None]:
@@ -162,6 +187,7 @@ class Team:
     def _help(self) -> None:
         with self._lock:
             self._work(lambda: self._closed, threading.Condition(self._lock))
+            self._wake_one()  # it may have been woken for work that it leaves to others
 
 
 _teams: "weakref.WeakSet[Team]" = weakref.WeakSet()
