@@ -58,7 +58,10 @@ class PublishedCosine:
 
 @dataclass(frozen=True)
 class Entry:
-    """A known checkpoint. `files` is empty where the registry pins no file of it."""
+    """A known checkpoint. `files` is empty where the registry pins no file of it.
+
+    `folder` is what its folder is called wherever it is kept: the name, unless `at` says otherwise.
+    """
 
     name: str
     hub_id: str
@@ -74,6 +77,10 @@ class Entry:
     prompts: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, FileFact] = field(default_factory=dict)
     pypi: Package | None = None
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.folder or self.name)
 
     @cached_property
     def published(self) -> tuple[PublishedVector, ...]:
@@ -93,12 +100,18 @@ class Entry:
         weights = self.files.get("model.safetensors", FileFact()).size
         return weights and sum(fact.size or 0 for fact in self.files.values())
 
+    @property
+    def command(self) -> str:
+        """What a user types to fetch it."""
+        other = f" --revision {self.revision}" if self.folder != self.name else ""
+        return f"bge pull {self.name}{other}"
+
     def at(self, revision: str | None) -> "Entry":
-        """This checkpoint at another revision, of which nothing is pinned."""
+        """This checkpoint at another revision: nothing is pinned, its folder has another name."""
         if revision in (None, self.revision):
             return self
-        name = f"{self.name}@{revision}".replace("/", "--")
-        return replace(self, name=name, revision=revision, files={}, pypi=None)
+        folder = f"{self.name}@{revision}".replace("/", "--")
+        return replace(self, folder=folder, revision=revision, files={}, pypi=None)
 
 
 def entries() -> tuple[Entry, ...]:

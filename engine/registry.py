@@ -40,7 +40,7 @@ def locate(
     if folder := _given(model):
         return folder
     wanted = entry(str(model)).at(revision)
-    for folder in (Path("weights") / wanted.name, weights_home() / wanted.name):
+    for folder in (Path("weights") / wanted.folder, weights_home() / wanted.folder):
         if folder.is_dir():
             verify_files(folder, wanted)
             return folder

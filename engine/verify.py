@@ -39,7 +39,7 @@ def verify_files(folder: Path, entry: Entry) -> None:
         path, wrong = found
         raise CheckpointError(
             f"{folder / path} {wrong}. {entry.name} is not loaded from this folder. Mend it "
-            f"with `bge pull {entry.name} --to {folder}`. If the file is meant to differ, keep the "
+            f"with `{entry.command} --to {folder}`. If the file is meant to differ, keep the "
             "folder elsewhere and give its path instead of the model's name."
         )
 

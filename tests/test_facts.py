@@ -2,17 +2,24 @@
 
 import math
 import re
+import tomllib
 
 import numpy as np
 import pytest
 
 from engine.errors import ModelNotFound
-from engine.facts import Entry, FileFact, entries, entry
+from engine.facts import HERE, Entry, FileFact, entries, entry
 from engine.verify import NEEDED, WEIGHTS
 
 NAMES = [each.name for each in entries()]
 FIRST = ["bge-small-en-v1.5", "bge-base-en-v1.5", "bge-large-en-v1.5", "all-MiniLM-L6-v2"]
 each_entry = pytest.mark.parametrize("known", entries(), ids=NAMES)
+
+
+def test_the_facts_are_part_of_the_package() -> None:
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))
+    data = {file.name for file in HERE.iterdir() if file.is_file() and file.suffix != ".py"}
+    assert data == set(project["tool"]["setuptools"]["package-data"]["engine"])
 
 
 def test_names_are_told_apart_in_any_case() -> None:
@@ -115,8 +122,11 @@ def test_another_revision_pins_nothing() -> None:
     assert known.at(None) is known
     assert known.at(known.revision) is known
     other = known.at("refs/pr/3")
-    assert (other.name, other.revision) == ("all-MiniLM-L6-v2@refs--pr--3", "refs/pr/3")
-    assert (dict(other.files), other.pypi, other.published) == ({}, None, ())
+    assert (other.name, other.revision) == ("all-MiniLM-L6-v2", "refs/pr/3")
+    assert (dict(other.files), other.pypi) == ({}, None)
+    assert (known.folder, other.folder) == ("all-MiniLM-L6-v2", "all-MiniLM-L6-v2@refs--pr--3")
+    assert known.command == "bge pull all-MiniLM-L6-v2"
+    assert other.command == "bge pull all-MiniLM-L6-v2 --revision refs/pr/3"
 
 
 def test_sizes_are_added_up() -> None:

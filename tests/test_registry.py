@@ -177,6 +177,9 @@ def test_another_revision_is_looked_for_under_its_own_name(hub: Hub, known: Entr
     assert folder.name == f"mouse@{LATER}"
     assert (folder / WEIGHTS).read_bytes() == b"newer"
     assert registry.locate("mouse", revision=COMMIT) == Path("weights/mouse")
+    found = registry.find("mouse", LATER)
+    assert found is not None
+    assert (found.name, found.revision) == ("mouse", LATER)
 
 
 def test_a_folder_is_known_by_its_weights(known: Entry, tmp_path: Path) -> None:
