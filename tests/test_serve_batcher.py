@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine import TooLong
-from engine.serve.batcher import BULKY, Batcher
+from engine.serve.batcher import BULKY, Batcher, head_of
 from engine.serve.models import Served
 from engine.serve.problems import Kind, Problem
 from engine.serve.work import Wish
@@ -213,10 +213,37 @@ def test_a_bulky_text_is_tokenised_apart_from_the_short_ones():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             job = await batcher.embed(["short", "w" * (BULKY + 1), "brief"], Wish())
-            assert sorted(map(len, embedder.tokenised)) == [1, 2]
+            assert sorted(embedder.tokenised) == [["short", "brief"], ["w" * (BULKY + 1)]]
             assert len(job.vectors()) == 3
 
     run(test())
+
+
+def test_of_a_bulky_text_only_the_head_is_read_where_that_is_enough():
+    async def test():
+        embedder = FakeEmbedder()
+        long, blank = "some words " * 100_000, " " * 100_000 + "late"
+        async with batching(embedder) as batcher:
+            job = await batcher.embed([long, blank], Wish(pooling="cls"))
+            assert np.array_equal(job.vectors(), embedder.encode([long, blank]))
+            assert job.cut == 1
+            left = await batcher.embed([long], Wish(pooling="cls", side="left"))
+            assert np.array_equal(left.vectors(), embedder.encode(["some words " * 31]))
+            with pytest.raises(TooLong, match="Given: 200002"):
+                await batcher.embed([long], Wish(cut=False))
+        lengths = [len(text) for texts in embedder.tokenised for text in texts]
+        assert lengths.count(len(long)) == 2  # for the last two requests
+        assert len(blank) in lengths
+
+    run(test())
+
+
+def test_the_head_of_a_text_ends_with_a_word():
+    assert head_of("short text") == "short text"
+    assert head_of("word " * 20_000) == ("word " * 10_000)[:-1]
+    assert head_of("x" + "word\n" * 20_000) == "x" + ("word\n" * 9_998) + "word"
+    for whole in ("w" * 60_000, " " + "w" * 60_000, "a\x1cb" * 30_000):
+        assert head_of(whole) == whole
 
 
 def test_token_vectors_and_pooled_ones_in_one_batch():

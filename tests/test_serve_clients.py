@@ -248,6 +248,15 @@ def test_concurrent_requests_get_the_librarys_bits(server, load):
         assert same(list(pool.map(ask, texts)), expected)
 
 
+def test_a_text_of_megabytes_gets_the_librarys_bits(server, load):
+    texts = [text for text in mixed_texts() if text]
+    long = [" ".join(texts) * 20, "\u3000".join(texts) * 20, "漢" * 200_000, "x" * 200_000 + " end"]
+    expected = load("minilm", "float32").encode(long, on_truncate="ignore")
+    reply = server.ask("/embed", {"inputs": long}, headers={"authorization": f"Bearer {TOKEN}"})
+    assert same(reply.json, expected)
+    assert reply.headers["x-truncated-texts"] == "3"
+
+
 def test_the_version_is_ours(server):
     reply = server.ask("/info", headers={"authorization": f"Bearer {TOKEN}"})
     assert reply.json["version"] == engine.__version__

@@ -82,6 +82,12 @@ def test_tokenize(server):
     assert [token["id"] for token in bare] == [5, 3]
 
 
+def test_tokenize_has_a_limit(server):
+    reply = server.ask("/tokenize", {"inputs": ["w " * 300_000] * 2})
+    assert reply.status == 422
+    assert "1200000 characters; at most 1000000" in reply.json["error"]
+
+
 def test_info_and_health(server):
     info = server.ask("/info").json
     assert info["model_type"] == {"embedding": {"pooling": "cls"}}

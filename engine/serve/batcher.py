@@ -14,16 +14,19 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine import Embedder, TooLong
 from engine.serve.problems import Kind, Problem, problem_of
 from engine.serve.turns import Turns
 from engine.serve.work import Entry, Job, Vectors, Wish
 
+if TYPE_CHECKING:
+    from engine.tokens import Tokens
+
 log = logging.getLogger("bge.serve")
 
-BULKY = 50_000  # characters; a longer text takes tens of milliseconds or more to tokenise
+BULKY = 50_000  # characters: ten milliseconds or so to tokenise; a text of ten megabytes, seconds
 CHARACTERS = 32_768  # of texts tokenised in one go, and a request's share of them a turn
 CHARACTERS_A_TURN = 4_096
 COMPUTING = 2  # threads that call the engine: one batch is being packed while one is computed
@@ -125,8 +128,7 @@ class Batcher:
                     self._tokenise(entries, side)
 
     def _tokenise(self, entries: list[Entry], side: str) -> None:
-        texts = [entry.text for entry in entries]
-        found = self.embedder.tokenize(texts, truncation_side=side)
+        found = self._tokens(entries, side)
         now = time.perf_counter()
         for entry, tokens in zip(entries, found, strict=True):
             entry.tokens, entry.cost, entry.text = tokens, len(tokens), ""
@@ -134,6 +136,21 @@ class Batcher:
             if tokens.cut and not entry.job.wish.cut:
                 self._call(entry.job.fail, self._too_long(entry))
         self._ready.add([entry for entry in entries if not entry.job.done.done()])
+
+    def _tokens(self, entries: list[Entry], side: str) -> "list[Tokens]":
+        """Tokens as of the whole texts, but of a bulky one only its head is read where that is
+        enough: words are tokenised one by one, so when the head is over the limit already, the
+        same tokens are kept of it as of the whole.
+        """
+        heads = [
+            head_of(entry.text) if entry.job.wish.cut and side == "right" else entry.text
+            for entry in entries
+        ]
+        found = self.embedder.tokenize(heads, truncation_side=side)
+        for i, entry in enumerate(entries):
+            if len(heads[i]) < len(entry.text) and not found[i].cut:
+                found[i] = self.embedder.tokenize([entry.text])[0]
+        return found
 
     def _too_long(self, entry: Entry) -> TooLong:
         given = len(entry.tokens) + entry.tokens.cut
@@ -188,6 +205,12 @@ class Batcher:
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def head_of(text: str) -> str:
+    """Of a text longer than `BULKY` about as much, up to where a word ends, if one does."""
+    end = max(text.rfind(blank, 0, BULKY) for blank in " \n\t\r") if len(text) > BULKY else 0
+    return text[:end] if end > 0 else text
 
 
 def _thread(name: str, work: Callable[..., None], *arguments: Any) -> threading.Thread:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from engine.serve.wire import Answer, Call, Header, array_to_json, to_json
 from engine.serve.work import Job, Wish
 
 SIDES = {"Left": "left", "left": "left", "Right": "right", "right": "right"}
+MAX_TOKENIZED = 1_000_000  # characters to /tokenize, which tells some 100 bytes of each token
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 EMPTY = "`inputs` cannot be empty"
 
@@ -92,12 +94,16 @@ class TEI:
         body = fields.object_of(await self.service.json(call))
         texts = self._served.prompted(self._inputs(body), self._prompt(body))
         special = fields.flag(body, "add_special_tokens", True)
+        size = sum(map(len, texts))
+        if size > MAX_TOKENIZED:
+            told = f"`inputs` has {size} characters; at most {MAX_TOKENIZED} are taken here."
+            raise Problem(Kind.INVALID, told)
         async with self._details:
-            found = await asyncio.to_thread(
-                self._served.embedder.token_details, texts, add_special_tokens=special
-            )
-        rows = [[_token(token) for token in text] for text in found]
-        return Answer(200, await array_to_json(rows, step=1))
+            return Answer(200, await asyncio.to_thread(self._token_details, texts, special))
+
+    def _token_details(self, texts: Sequence[str], special: bool) -> bytes:
+        found = self._served.embedder.token_details(texts, add_special_tokens=special)
+        return to_json([[_token(token) for token in text] for text in found])
 
     async def info(self, call: Call) -> Answer:
         """GET /info: the model and the limits."""
