@@ -58,7 +58,7 @@ ROOM_OF = {
     "dbos": {"serve.queue", "serve.queue_answers", "serve.queue_keeper", "serve.queue_runner"},
     "sqlalchemy": {"serve.queue_store", "serve.queue_keeper"},
     "pyarrow": {"jobs"},
-    "ray": {"jobs.ray"},
+    "ray": {"jobs.ray", "jobs.cluster"},
 }
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "jsonpickle", "marshal", "shelve"}
 TOP_LEVEL = {

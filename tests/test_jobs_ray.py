@@ -1,6 +1,7 @@
 """The same job on a Ray cluster of two nodes on this machine, one of which is killed half-way."""
 
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 import engine
 from engine import jobs
 from engine.errors import EngineError, InputError
-from tests.jobs_support import MODEL, ROOT, TINY, results, texts, write_parquet
+from tests.jobs_support import MODEL, ROOT, TINY, command, results, texts, write_parquet
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # its name for: loopback addresses only
@@ -82,7 +83,7 @@ def test_a_job_begun_here_goes_on_there(
 def test_errors_of_ours_come_back_as_they_are(cluster: Any, corpus: Path, tmp_path: Path) -> None:
     lines = tmp_path / "in.jsonl"
     lines.write_text('{"body": "x"}\n' * 200)
-    with pytest.raises(InputError, match="none of the first 200 rows is usable"):
+    with pytest.raises(InputError, match=r"^none of the first 200 rows is usable"):
         jobs.main([str(lines), "-o", str(tmp_path / "out"), *MODEL, "--ray", cluster.address])
     with pytest.raises(InputError, match="standard input cannot be read by a cluster"):
         job(cluster, "-", "-o", tmp_path / "stdin")
@@ -121,6 +122,31 @@ def test_embed_refuses_what_is_no_string() -> None:
     embed = Embed(str(TINY), threads=1)
     with pytest.raises(InputError, match="row 1 of a batch: column 'text' holds None"):
         embed({"text": np.array(["x", None], object)})
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"),
+        ("ray://127.0.0.1:10001", "give host:port of the head node"),
+        ("somewhere", "give host:port of the head node"),
+    ],
+)
+def test_an_address_where_no_cluster_is(
+    corpus: Path, tmp_path: Path, address: str, message: str
+) -> None:
+    with pytest.raises(EngineError, match=message):
+        jobs.main([str(corpus), "-o", str(tmp_path / "o"), *SHARD, *MODEL, "--ray", address])
+
+
+def test_ray_local_starts_a_cluster_of_its_own_and_says_nothing_of_it(
+    corpus: Path, alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    words = command(corpus, "-o", out, *SHARD, "--ray", "local")
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+    assert results(out) == alone
 
 
 def test_a_node_that_is_killed_half_way_is_made_up_for(

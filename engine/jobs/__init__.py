@@ -5,7 +5,7 @@
 Read in this order: `options` and `arguments` (what may be asked); `inputs`, `readers`, `columnar`
 and `rows` (files to rows); `shards` (rows to units of work); `vectors` (a shard's texts to its
 vectors); `parts`, `store` and `manifest` (what is on disk, and what a second run finds there);
-`pipeline` and `corpus` (one machine); `ray` (many).
+`pipeline` and `corpus` (one machine); `cluster` and `ray` (many).
 """
 
 from collections.abc import Sequence

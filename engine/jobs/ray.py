@@ -6,17 +6,18 @@ locality, back-pressure and what is lost with a node. All nodes must see inputs 
 the same paths, and have `bge-engine[ray]` installed.
 """
 
-import logging
+import json
 import os
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import engine
+from engine import errors
 from engine.errors import CheckpointError, EngineError, InputError
 from engine.jobs import vectors
+from engine.jobs.cluster import connected, places
 from engine.jobs.inputs import STDIN
 from engine.jobs.parts import Record, write_part
 from engine.jobs.shards import Shard
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from engine.jobs.vectors import Advance
 
 READER_CPUS = 0.25
-SPARE_CPUS = 1  # of each node: for readers, and for an actor whose own node has died
 
 
 class Embed:
@@ -69,22 +69,23 @@ def embed_there(job: "Job", store: "Store", advance: "Advance") -> Generator[Rec
     """Embed the shards that are missing on the cluster at `options.ray`, in any order."""
     if STDIN in job.options.inputs:
         raise InputError("standard input cannot be read by a cluster; give --ray files")
-    with _cluster(str(job.options.ray)):
+    with connected(str(job.options.ray)):
         import ray
 
         try:
             for row in _dataset(job, store).iter_rows():
+                _raise_if(row["error"])
                 record = Record.from_json(row["record"])
                 advance(record.rows, record.tokens, record.size)
                 yield record
         except ray.exceptions.RayError as error:
-            raise _our_error(error) or EngineError(f"the Ray job failed: {error}") from error
+            raise EngineError(f"the Ray job failed: {error}") from error
 
 
 def _dataset(job: "Job", store: "Store") -> Any:
     import ray
 
-    threads, actors = _places(ray.nodes(), job.options.threads)
+    threads, actors = places(ray.nodes(), job.options.threads)
     missing = [split for split in range(len(job.splits)) if not store.done(split)]
     items = [{"split": split, "done": list(store.digests(split).items())} for split in missing]
     here = os.getcwd()  # noqa: PTH109  (a string that travels)
@@ -100,29 +101,28 @@ def _dataset(job: "Job", store: "Store") -> Any:
     )
 
 
-def _places(nodes: list[dict[str, Any]], threads: int | None) -> tuple[int, int]:
-    """Return threads of an actor and how many actors; one a node unless `threads` is given."""
-    cpus = [int(node["Resources"].get("CPU", 0)) - SPARE_CPUS for node in nodes if node["Alive"]]
-    usable = [count for count in cpus if count > 0]
-    threads = threads or min(usable, default=0)
-    actors = sum(count // threads for count in usable) if threads else 0
-    if not actors:
-        raise EngineError(
-            f"no node of the Ray cluster has {(threads or 1) + SPARE_CPUS} logical CPUs (they have "
-            f"{[count + SPARE_CPUS for count in cpus]}): an actor takes {threads or 1} and leaves "
-            f"{SPARE_CPUS}; give nodes more, or lower --threads"
-        )
-    return threads, actors
-
-
-def _read(row: dict[str, Any], shared: Any, here: str) -> Iterator[dict[str, bytes]]:
+def _read(row: dict[str, Any], shared: Any, here: str) -> Iterator[dict[str, Any]]:
     """Read one split, shard by shard."""
     import ray
 
     os.chdir(here)
     job: Job = ray.get(shared)
-    for shard in job.shards(row["split"], dict(row["done"])):
-        yield {"shard": shard.to_bytes()}
+    try:
+        for shard in job.shards(row["split"], dict(row["done"])):
+            yield {"shard": shard.to_bytes(), "error": ""}
+    except EngineError as error:
+        yield {"shard": b"", "error": _told(error)}
+
+
+def _told(error: EngineError) -> str:
+    """Write an error of ours as data: Ray would bring it home wrapped in pages of traceback."""
+    return json.dumps([type(error).__name__, str(error)])
+
+
+def _raise_if(told: str) -> None:
+    if told:
+        name, message = json.loads(told)
+        raise getattr(errors, name, EngineError)(message)
 
 
 @dataclass(frozen=True)
@@ -141,62 +141,37 @@ class _Worker:
     def __init__(self, target: _Target, options: "Options", how: vectors.How) -> None:
         os.chdir(target.here)
         self._folder, self._options, self._how = Path(target.folder), options, how
-        self._embedder = engine.load(
-            options.model,
-            precision=options.precision,
-            threads=target.threads,
-            offline=options.offline,
-            revision=options.revision,
-        )
-        if self._embedder.model_hash != target.model_hash:
-            raise CheckpointError(
-                f"node {os.uname().nodename}: {options.model} has hash {self._embedder.model_hash}"
-                f", the job's is {target.model_hash}; give every node the same"
-            )
+        self._error = ""
+        try:
+            self._embedder = _load(target, options)
+        except EngineError as error:
+            self._error = _told(error)
 
-    def __call__(self, row: dict[str, bytes]) -> dict[str, str]:
-        work = vectors.tokenize(self._embedder, self._how, Shard.from_bytes(row["shard"]))
+    def __call__(self, row: dict[str, Any]) -> dict[str, str]:
+        if told := row["error"] or self._error:
+            return {"record": "", "error": told}
+        try:
+            return {"record": self._embed(Shard.from_bytes(row["shard"])).to_json(), "error": ""}
+        except EngineError as error:
+            return {"record": "", "error": _told(error)}
+
+    def _embed(self, shard: Shard) -> Record:
+        work = vectors.tokenize(self._embedder, self._how, shard)
         done = vectors.embed(self._embedder, self._how, work, lambda *_: None)
-        record = write_part(self._folder, done, self._options.format, self._options.dtype)
-        return {"record": record.to_json()}
+        return write_part(self._folder, done, self._options.format, self._options.dtype)
 
 
-@contextmanager
-def _cluster(address: str) -> Iterator[None]:
-    """Connect to a cluster, quietly; one that this process is connected to already stays so."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address == "local":  # loopback only: Ray's own name for that is about other systems
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    try:
-        import ray
-        import ray.data
-    except ModuleNotFoundError as error:
-        raise EngineError("--ray needs Ray: pip install 'bge-engine[ray]'") from error
-    _configure(ray.data.DataContext.get_current())
-    if ray.is_initialized():
-        yield
-        return
-    options = {"include_dashboard": False} if address == "local" else {}
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise EngineError(f"no Ray cluster at {address!r}: {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _configure(context: Any) -> None:
-    context.enable_progress_bars = False
-    context.target_max_block_size = 1  # a block a shard: it is the unit that is dealt and retried
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-
-def _our_error(error: BaseException | None) -> EngineError | None:
-    """Find what an actor or a reader of ours raised inside what Ray wrapped around it."""
-    while error is not None:
-        if isinstance(error, EngineError):
-            return error
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
+def _load(target: _Target, options: "Options") -> engine.Embedder:
+    embedder = engine.load(
+        options.model,
+        precision=options.precision,
+        threads=target.threads,
+        offline=options.offline,
+        revision=options.revision,
+    )
+    if embedder.model_hash != target.model_hash:
+        raise CheckpointError(
+            f"node {os.uname().nodename}: {options.model} has hash {embedder.model_hash}, "
+            f"the job's is {target.model_hash}; give every node the same"
+        )
+    return embedder
