@@ -46,9 +46,7 @@ def load() -> Iterator[Load]:
 
 
 @pytest.fixture
-def bge(
-    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> command.Run:
+def bge(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> command.Run:
     """The command, in this process."""
     return command.Run(capfdbinary, monkeypatch)
 
