@@ -133,6 +133,7 @@ def _facts(embedder: Embedder) -> Iterator[tuple[str, str]]:
     for kind, prompt in embedder.prompts.items():
         yield f"{kind} prompt", repr(prompt)
     yield "precision", embedder.precision
+    yield "kernels", embedder.target
     yield "threads", str(embedder.threads)
     yield "machine", f"{platform.machine()} {platform.system()}, Python {platform.python_version()}"
 

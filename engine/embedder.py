@@ -25,6 +25,8 @@ WINDOW = 2048  # texts that are tokenised and computed together
 class Encoder(Protocol):
     """What a precision offers: token ids in, float32 out, the order of the texts kept."""
 
+    @property
+    def target(self) -> str: ...
     def pooled(self, ids: Sequence[Ids], poolings: Sequence[str]) -> Vectors: ...
     def hidden(self, ids: Sequence[Ids]) -> list[Vectors]: ...
     def close(self) -> None: ...
@@ -68,6 +70,11 @@ class Embedder:
     def pooling(self) -> str:
         """What the checkpoint says: "mean" or "cls"."""
         return self.config.pooling
+
+    @property
+    def target(self) -> str:
+        """The kind of CPU whose kernels compute here, or "numpy" for the readable model."""
+        return self._encoder.target
 
     @cached_property
     def model_hash(self) -> str:
@@ -138,7 +145,8 @@ class Embedder:
         cut = CutCount(self.config.max_tokens, choice.on_truncate)
         with Progress(total, choice.show_progress_bar) as progress:
             while window := list(itertools.islice(texts, chunk)):
-                tokens = self.tokenize(window, prompt=choice.prompt or self.default_prompt)
+                prompt = self.default_prompt if choice.prompt is None else choice.prompt
+                tokens = self.tokenize(window, prompt=prompt)
                 cut.add(tokens)
                 yield self.encode_tokens(
                     tokens,

@@ -17,6 +17,8 @@ Ids = NDArray[np.int32]
 class ReferenceEncoder:
     """Batches of at most `budget` tokens; memory follows the budget, not the number of texts."""
 
+    target = "numpy"
+
     def __init__(self, weights: Weights, config: Config, budget: int = 2048) -> None:
         self.weights, self.config, self.budget = weights, config, budget
 

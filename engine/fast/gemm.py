@@ -29,7 +29,7 @@ from engine.fast.teach import (
     splat_value,
     teach,
     void,
-)
+)  # fmt: skip
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 QUADS = ir.VectorType(I8, 4 * LANES)

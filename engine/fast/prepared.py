@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,8 +60,7 @@ def weights(folder: Path, config: Config, shape: Shape) -> Mapping[str, NDArray]
 
 def kernels(shape: Shape) -> tuple[compile.Encode, object]:
     """`encode` for this CPU, as `compile.load` gives it; compiled now if it is not there."""
-    versions = (version("numba"), version("llvmlite"))
-    key = _key(KERNEL_SOURCES, shape.precision, shape.target.name, *versions)
+    key = _key(KERNEL_SOURCES, shape.precision, shape.target.name, *_versions())
     path = cache_folder() / f"{shape.target.name}-{shape.precision}-{key}.kernels"
 
     def make(target: Path) -> None:
@@ -83,6 +82,13 @@ def _code(path: Path) -> bytes:
 def _source(modules: tuple[str, ...]) -> bytes:
     folder = Path(__file__).parent
     return b"".join((folder / f"{name}.py").read_bytes() for name in modules)
+
+
+def _versions() -> Iterator[str]:
+    """Of numba and llvmlite, neither of them imported: that would cost more than all the rest."""
+    for name in ("numba", "llvmlite"):
+        spec = find_spec(name)
+        yield Path(spec.origin).with_name("_version.py").read_text() if spec and spec.origin else ""
 
 
 def _key(modules: tuple[str, ...], *parts: str) -> str:

@@ -26,6 +26,7 @@ class FastEncoder:
     def __init__(self, folder: Path, config: Config, precision: str, threads: int) -> None:
         self.config = config
         shape = Shape(host_target(), precision)
+        self.target = shape.target.name
         self._encode, self._code = prepared.kernels(shape)
         model = Model(prepared.weights(folder, config, shape), config, shape)
         self._model: Model | None = model

@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.errors import InputError
+
 Tiles = Mapping[str, tuple[int, int]]  # kind of product -> (rows, vectors)
 
 
@@ -44,9 +46,7 @@ V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 FUSED = ",+fast-dpwssd"  # no feature: LLVM's leave to write vpdpwssd for vpmaddwd and vpaddd
 
 X86 = (  # best first
-    Target(
-        "avx512vnni", "x86-64-v4", "+avx512vnni" + FUSED, (*V4, "avx512vnni"), 16, "vnni", WIDE
-    ),
+    Target("avx512vnni", "x86-64-v4", "+avx512vnni" + FUSED, (*V4, "avx512vnni"), 16, "vnni", WIDE),
     Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (7, 3)}),
     Target("avxvnni", "x86-64-v3", "+avxvnni" + FUSED, (*V3, "avxvnni"), 8, "vnni", NARROW),
     Target("avx2", "x86-64-v3", "", V3, 8, "pairs", {**NARROW, "int8": (6, 1)}),
@@ -70,6 +70,6 @@ def host_target() -> Target:
     for target in able:
         if wanted in (None, "", target.name):
             return target
-    raise ValueError(
+    raise InputError(
         f"BGE_TARGET is {wanted!r}; this CPU runs {', '.join(t.name for t in able) or 'none'}."
     )
