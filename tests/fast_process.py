@@ -17,8 +17,9 @@ def run(script: str, *arguments: object, **changes: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         env=environment(**changes),
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.fast.target import ARM64, TARGETS, X86
-from tests import assembly, bars, checkpoints, fast_process, tile_ir
+from engine.fast.target import ARM64, TARGETS, X86, host_target
+from tests import assembly, bars, fast_process, tile_ir
 from tests.golden import golden
 
 Vectors = Mapping[str, NDArray[np.float32]]
@@ -113,6 +113,7 @@ def test_a_spill_would_be_seen() -> None:
 HOST = [t.name for t in X86 if all(llvm.get_host_cpu_features().get(need) for need in t.needs)]
 SAMPLE = slice(3, 200, 9)
 PRECISIONS = ("float32", "int16", "int8")
+PYTEST = "import pytest, sys; sys.exit(pytest.main(['-p', 'no:cacheprovider', *sys.argv[1:]]))"
 ENCODE = """
 import sys, numpy, engine
 from tests import checkpoints
@@ -153,6 +154,12 @@ def test_every_kind_of_cpu_is_right(
 ) -> None:
     got = vectors(target, folder)[f"{checkpoint} {precision}"]
     bars.UNIT[precision][checkpoint].hold(got, golden(checkpoint).vectors["mean"][SAMPLE])
+
+
+@pytest.mark.parametrize("target", [name for name in HOST if name != host_target().name])
+def test_every_kind_of_cpu_passes_the_tests_of_kernels_and_tiles(target: str) -> None:
+    files = [f"tests/test_fast_{name}.py" for name in ("kernels", "tiles")]
+    fast_process.run(PYTEST, *files, BGE_TARGET=target)
 
 
 PAIRS = [("avx512", "avx512vnni", PRECISIONS), ("avx2", "avxvnni", PRECISIONS[:2])]

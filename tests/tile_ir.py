@@ -2,9 +2,9 @@
 
     python -m tests.tile_ir       in an environment made by `environment`
 
-numba generates code for the machine it runs on while it compiles. That code is never called here, so
-it need not be right: what only other CPUs have becomes a call of nothing, under a name that is given
-back at the end.
+numba generates code for the machine it runs on while it compiles. That code is never called here,
+so it need not be right: what only other CPUs have becomes a call of nothing, under a name that is
+given back at the end.
 """
 
 import subprocess

@@ -1,0 +1,212 @@
+"""Quantised sums cannot overflow: not for any weights, not for any activations.
+
+Hypothesis looks for the worst rows; what it finds goes through the compiled kernels.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from hypothesis.strategies import SearchStrategy
+from numpy.typing import NDArray
+
+from engine.fast import quantize
+from tests import fast_kernels as fast
+from tests.test_fast_kernels import hadamard
+
+Array = NDArray[Any]
+LIMIT = 2**31
+SIZES = (1, 2, 40, 64, 384, 768, 1000, 3072, 4096)
+many = settings(max_examples=300, deadline=None)
+
+
+def numbers(largest: float) -> SearchStrategy[float]:
+    """Of every magnitude, denormal ones too, either sign; and often the same few."""
+    return st.one_of(
+        st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-45, -1e-40, 3e-20, 1e-25, 1e-10, largest]),
+        st.floats(-largest, largest, width=32),
+    )
+
+
+def rows(largest: float) -> SearchStrategy[Array]:
+    """Few different numbers in any order, or noise of one size with outliers."""
+    sizes = st.sampled_from(SIZES)
+    sparse = sizes.flatmap(
+        lambda n: arrays.arrays(np.float32, n, elements=numbers(largest), fill=numbers(largest))
+    )
+    return st.one_of(sparse, st.builds(_noise, sizes, st.integers(0, 99), st.floats(-40, 15)))
+
+
+def _noise(size: int, seed: int, magnitude: float) -> Array:
+    draw = np.random.default_rng(seed)
+    x = draw.standard_normal(size) * 10.0**magnitude
+    x[draw.integers(size)] *= draw.choice([1, 30, 1000])
+    return np.asarray(x, np.float32)
+
+
+def length(x: Array) -> float:
+    return math.sqrt(int(np.square(x.astype(np.int64)).sum()))
+
+
+# int16: |a| |w| bounds every sum, of any subset of the products as well
+
+
+def test_the_longest_rows_fit_together() -> None:
+    assert quantize.LENGTH**2 < LIMIT <= (quantize.LENGTH + 1) ** 2
+
+
+@many
+@given(rows(2.0**50))
+def test_int16_activations_are_never_too_long(x: Array) -> None:
+    whole, scale = fast.quantize_int16(x, quantize.length_limit(len(x)))
+    assert length(whole) <= quantize.LENGTH and np.abs(whole.astype(int)).max() <= 32767
+    assert math.isfinite(scale)
+
+
+@many
+@given(rows(2.0**50))
+def test_int16_weights_are_never_too_long(w: Array) -> None:
+    whole, scales = quantize.int16(w[None])
+    assert length(whole) <= quantize.LENGTH and np.abs(whole.astype(int)).max() <= 32767
+    assert np.isfinite(scales).all()
+
+
+def test_int16_rows_of_equal_numbers_are_never_too_long() -> None:
+    """Every size of every magnitude: rounding goes the same way in all places."""
+    for size in (768, 3072, 4096):
+        for magnitude in np.concatenate(
+            [10.0 ** np.arange(-45, 16), 0.37 * 10.0 ** np.arange(-45, 16)]
+        ):
+            x = np.full(size, magnitude, np.float32)
+            a, _ = fast.quantize_int16(x, quantize.length_limit(size))
+            w, _ = quantize.int16(x[None])
+            assert length(a) * length(w) < LIMIT
+            assert int(a.astype(np.int64) @ w[0].astype(np.int64)) < LIMIT
+
+
+@many
+@given(st.integers(0, 999), st.sampled_from(SIZES[2:]), st.sampled_from([0, 1, 30, 1000]))
+def test_int16_is_close(seed: int, size: int, outlier: float) -> None:
+    """What it is for: 13 bits or more of each number, and all 16 of an outlier."""
+    draw = np.random.default_rng(seed)
+    x, w = draw.standard_normal((2, size)).astype(np.float32)
+    x[0] *= outlier
+    a, scale = fast.quantize_int16(x, quantize.length_limit(size))
+    b, scales = quantize.int16(w[None])
+    product = int(a.astype(np.int64) @ b[0].astype(np.int64)) * scale * float(scales[0])
+    error = abs(product - x.astype(np.float64) @ w)
+    assert error <= 1.5 * size / 46000 * np.linalg.norm(x) * np.linalg.norm(w) / math.sqrt(size)
+
+
+# int8: a whole sum, and where pairs are summed in 16 bits first, each of these
+
+
+def saturated(x: Array) -> Array:
+    return np.clip(x, -32768, 32767)
+
+
+def pairs_in_16_bits(a: Array, w: Array) -> tuple[Array, Array]:
+    """Sums of two products and of four, as vpmaddubsw and vpaddw give them: [8 numbers][pair]."""
+    products = (a.astype(np.int64) * w).reshape(-1, 2, 2, 2)  # [8 numbers][step][pair][member]
+    two = saturated(products.sum(axis=3))
+    return two, two.sum(axis=1)
+
+
+def hold_pairs(a: Array, w: Array) -> None:
+    """What 16 bits give is what 64 bits give."""
+    exact = (a.astype(np.int64) * w).reshape(-1, 2, 2, 2)
+    two, four = pairs_in_16_bits(a, w)
+    assert np.array_equal(two, exact.sum(axis=3))
+    assert np.array_equal(four, exact.sum(axis=(1, 3)))
+    assert np.array_equal(four.astype(np.int16), four)
+
+
+def worst_activations(w: Array) -> list[Array]:
+    """All as large as can be; only where weights are positive; only where they are negative."""
+    full = np.full(len(w), 127)
+    return [full, np.where(w > 0, full, 0), np.where(w < 0, full, 0)]
+
+
+def whole_turns(x: Array) -> Array:
+    """Zeros behind, up to a multiple of 8."""
+    return np.concatenate([x, np.zeros(-len(x) % 8, x.dtype)])
+
+
+@many
+@given(rows(2.0**50))
+def test_no_pair_leaves_16_bits(w: Array) -> None:
+    whole, scales = quantize.int8(whole_turns(w)[None], pairs=True)
+    assert np.abs(whole.astype(int)).max() <= 127 and np.isfinite(scales).all()
+    for a in worst_activations(whole[0]):
+        hold_pairs(a, whole[0])
+
+
+def test_no_pair_of_the_largest_weights_leaves_16_bits() -> None:
+    """Every way in which eight neighbours can be extreme."""
+    for signs in range(3**8):
+        w = np.array([signs // 3**i % 3 - 1 for i in range(8)], np.float32)
+        whole, _ = quantize.int8(w[None], pairs=True)
+        for a in worst_activations(whole[0]):
+            hold_pairs(a, whole[0])
+
+
+def test_without_the_check_pairs_would_overflow() -> None:
+    whole, _ = quantize.int8(np.ones((1, 8), np.float32), pairs=False)
+    _, four = pairs_in_16_bits(np.full(8, 127), whole[0])
+    assert (four > 32767).all()
+
+
+@many
+@given(rows(2.0**50))
+def test_int8_sums_fit_32_bits(w: Array) -> None:
+    whole, scales = quantize.int8(w[None], pairs=False)
+    assert np.abs(whole.astype(np.int64)).sum() * 255 < LIMIT and np.isfinite(scales).all()
+
+
+@many
+@given(rows(2.0**50))
+def test_int8_activations_stay_in_range(x: Array) -> None:
+    """Both ends of the row are met, nothing wraps around."""
+    whole, scale, low = fast.quantize_int8(x)
+    got = low + whole[: len(x)].astype(np.float64) * scale
+    span = max(x.max(), 0) - min(x.min(), 0) + 1e-27
+    assert np.abs(got - x).max() <= span * (0.51 / 127 + 1e-6)
+
+
+def test_zeros_stay_zeros() -> None:
+    zeros = np.zeros((2, 64), np.float32)
+    for whole, scales in (
+        quantize.int16(zeros),
+        quantize.int8(zeros, pairs=True),
+        quantize.int8(zeros, pairs=False),
+    ):
+        assert not whole.any() and (scales == 1).all()
+    assert not fast.quantize_int16(zeros[0], 46000)[0].any()
+
+
+# the rotation
+
+
+@many
+@given(st.sampled_from([1, 4, 8, 32, 128, 512]), st.integers(1, 4), st.integers(0, 99))
+def test_rotation_leaves_products_alone(block: int, blocks: int, seed: int) -> None:
+    """The kernel turns activations by H, weights are turned by H / order: H H / order is 1."""
+    x, w = np.random.default_rng(seed).standard_normal((2, block * blocks))
+    turned = quantize.rotate(w[None].astype(np.float32), block)[0].astype(np.float64)
+    H = hadamard(block)
+    expected = (w.astype(np.float32).reshape(-1, block) @ H / block).reshape(-1)
+    np.testing.assert_allclose(turned, expected, rtol=0, atol=2e-6)
+    product = (x.reshape(-1, block) @ H).reshape(-1) @ expected
+    np.testing.assert_allclose(product, x @ w.astype(np.float32), rtol=0, atol=1e-9)
+
+
+@given(
+    st.sampled_from([1, 20, 24, 37, 384, 768, 1024, 1536, 3072, 4096]), st.sampled_from([4, 8, 16])
+)
+def test_blocks_divide_the_row_and_fill_vectors(K: int, lanes: int) -> None:
+    block = quantize.block_size(K, lanes)
+    assert K % block == 0 and (block == 1 or lanes <= block <= quantize.LARGEST_BLOCK)
+    assert block & (block - 1) == 0

@@ -1,0 +1,279 @@
+"""Threads: many callers, forks, errors, Ctrl-C, the end; and no thread that outlives its use."""
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import engine
+from engine.errors import EngineError
+from engine.fast.team import Job, Team
+from tests import checkpoints, fast_process
+from tests.texts import SENTENCES
+
+Vectors = NDArray[np.float32]
+PATIENCE = 120  # seconds after which something hangs; this machine may be busy
+
+
+def load(threads: int = 3) -> engine.Embedder:
+    return engine.load(checkpoints.tiny(), threads=threads)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[engine.Embedder]:
+    with load() as one:
+        one.encode(SENTENCES)  # its helpers are there
+        yield one
+
+
+@pytest.fixture(scope="module")
+def expected(embedder: engine.Embedder) -> Vectors:
+    return embedder.encode(SENTENCES)
+
+
+def helpers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "bge-helper"}
+
+
+def within(seconds: float, true: Callable[[], bool]) -> bool:
+    """Whether it comes true in time."""
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.01)
+    return true()
+
+
+# callers
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_eight_callers_get_their_own_results(threads: int, expected: Vectors) -> None:
+    with load(threads) as shared, ThreadPoolExecutor(8) as callers:
+        futures = [callers.submit(shared.encode, SENTENCES[i % 70 :]) for i in range(80)]
+        for i, future in enumerate(futures):
+            assert np.array_equal(future.result(PATIENCE), expected[i % 70 :])
+
+
+def test_no_more_threads_compute_than_there_are_seats() -> None:
+    team, seats, most = Team(2), set[int](), [0]
+
+    def run(seat: int) -> None:
+        assert seat not in seats
+        seats.add(seat)
+        most[0] = max(most[0], len(seats))
+        time.sleep(0.001)
+        seats.remove(seat)
+
+    def call(_: int) -> None:
+        team.run([Job(lambda: None, run, lambda: None) for _ in range(5)])
+
+    with ThreadPoolExecutor(6) as callers:
+        list(callers.map(call, range(30)))
+    team.close()
+    assert most == [2]
+
+
+def test_idle_helpers_use_no_cpu(embedder: engine.Embedder) -> None:
+    embedder.encode(SENTENCES)
+    time.sleep(0.1)
+    before = time.process_time()
+    time.sleep(1)
+    assert time.process_time() - before < 0.02
+
+
+# forks
+
+
+def test_a_fork_goes_on_with_its_parents_embedder(
+    embedder: engine.Embedder, expected: Vectors
+) -> None:
+    """As under a preforking server: load, use, fork, and use on both sides."""
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if np.array_equal(embedder.encode(SENTENCES), expected) else 9)
+        assert np.array_equal(embedder.encode(SENTENCES), expected)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_fork_in_the_middle_of_work(embedder: engine.Embedder, expected: Vectors) -> None:
+    """Locks and seats may be taken at that moment; the child does not inherit who has them."""
+    with ThreadPoolExecutor(4) as callers:
+        busy = [callers.submit(embedder.encode, SENTENCES * 20) for _ in range(4)]
+        codes = []
+        for _ in range(3):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(PATIENCE)
+                os._exit(0 if np.array_equal(embedder.encode(SENTENCES[:9]), expected[:9]) else 9)
+            codes.append(os.waitpid(child, 0)[1])
+        for future in busy:
+            assert np.array_equal(future.result(PATIENCE)[:70], expected[:70])
+    assert codes == [0, 0, 0]
+
+
+inherited: engine.Embedder
+
+
+def encode_inherited(texts: list[str]) -> bytes:
+    return inherited.encode(texts).tobytes()
+
+
+def test_process_pool_with_an_inherited_embedder(
+    embedder: engine.Embedder, expected: Vectors
+) -> None:
+    global inherited
+    inherited = embedder
+    parts = [SENTENCES[i : i + 10] for i in range(0, 70, 10)]
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+        found = pool.map(encode_inherited, parts, timeout=PATIENCE)
+        assert b"".join(found) == expected[:70].tobytes()
+
+
+def test_a_closed_embedder_stays_closed_in_a_fork() -> None:
+    with load() as one:
+        one.encode("a")
+    child = os.fork()
+    if child == 0:
+        try:
+            one.encode("a")
+        except EngineError:
+            os._exit(0)
+        os._exit(9)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+# errors
+
+
+def nothing() -> None:
+    pass
+
+
+def fail(*_: object) -> None:
+    raise MemoryError("no room")
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("part", range(3))
+def test_an_error_reaches_its_caller_only(size: int, part: int) -> None:
+    """Whether work fails to begin, breaks off, or its result cannot be kept."""
+    team, kept = Team(size), list[int]()
+    parts = [nothing, lambda seat: time.sleep(0.001), nothing]
+    parts[part] = fail
+
+    def good(i: int) -> None:
+        def run(seat: int) -> None:
+            time.sleep(0.001)
+
+        team.run([Job(nothing, run, lambda: kept.append(i)) for _ in range(3)])
+
+    def bad(_: int) -> None:
+        with pytest.raises(MemoryError, match="no room"):
+            team.run([Job(*parts) for _ in range(3)])  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(6) as callers:
+        futures = [callers.submit(f, i) for i in range(10) for f in (good, bad)]
+        for future in futures:
+            future.result(PATIENCE)
+    assert sorted(kept) == sorted([*range(10)] * 3)
+    assert len(team._seats) == size and not team._running and not team._waiting
+    team.close()
+
+
+def test_an_encoder_goes_on_after_an_error(
+    embedder: engine.Embedder, expected: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.fast.runner.PackedBatch.of", fail)
+        with pytest.raises(MemoryError, match="no room"):
+            embedder.encode(SENTENCES)
+    assert np.array_equal(embedder.encode(SENTENCES), expected)
+
+
+INTERRUPTED = """
+import engine, sys, time
+from tests import checkpoints
+from tests.texts import SENTENCES
+one = engine.load(checkpoints.minilm(), threads=2)
+before = one.encode(SENTENCES[:3])
+many = one.tokenize([" ".join(SENTENCES)]) * 20_000
+print("ready", flush=True)
+try:
+    one.encode_tokens(many)
+except KeyboardInterrupt:
+    print("interrupted", (one.encode(SENTENCES[:3]) == before).all(), flush=True)
+"""
+
+
+def test_ctrl_c_ends_a_long_encode() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=fast_process.environment(),
+    )
+    assert process.stdout
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert process.communicate(timeout=PATIENCE)[0] == "interrupted True\n"
+        assert time.monotonic() - began < 20  # a moment, on a machine with nothing else to do
+
+
+# the end
+
+
+def test_a_closed_embedder_says_so() -> None:
+    one = load()
+    one.encode("a")
+    one.close()
+    with pytest.raises(EngineError, match="closed"):
+        one.encode("a")
+    one.close()
+
+
+def test_close_ends_the_helpers() -> None:
+    before = helpers()
+    with load(4) as one:
+        one.encode(SENTENCES)
+        assert len(helpers() - before) == 3
+    assert helpers() == before
+
+
+def test_close_while_others_compute(expected: Vectors) -> None:
+    """Whoever has begun gets a right result; who comes later is told; nobody waits for ever."""
+    for threads in (1, 2, 3):
+        one = load(threads)
+        with ThreadPoolExecutor(4) as callers:
+            futures = [callers.submit(one.encode, SENTENCES) for _ in range(40)]
+            futures[0].result(PATIENCE)
+            one.close()
+            for future in futures:
+                error = future.exception(PATIENCE)
+                assert isinstance(error, EngineError) if error else True
+                assert error or np.array_equal(future.result(), expected)
+
+
+def test_a_dropped_embedder_takes_its_threads_along() -> None:
+    gc.collect()
+    before = helpers()
+    one = load(4)
+    for _ in range(20):
+        one.encode(SENTENCES)
+    assert len(helpers() - before) == 3
+    del one
+    gc.collect()
+    assert within(PATIENCE, lambda: helpers() <= before)
