@@ -1,5 +1,6 @@
 """`engine.load`: from a name or a folder to an `Embedder`."""
 
+import warnings
 from pathlib import Path
 
 from engine import registry
@@ -39,8 +40,17 @@ def load(
 
 
 def _encoder(folder: Path, config: Config, precision: str, threads: int) -> Encoder:
-    if precision == "reference":
+    if precision == "reference" or (precision == "float32" and not _has_kernels()):
         return ReferenceEncoder(load_weights(folder, config), config)
     from engine.fast.runner import FastEncoder
 
     return FastEncoder(folder, config, precision, threads)
+
+
+def _has_kernels() -> bool:
+    from engine.fast.target import able_targets
+
+    able = bool(able_targets())
+    if not able:
+        warnings.warn("no kernels for this kind of CPU: computing with numpy", stacklevel=4)
+    return able

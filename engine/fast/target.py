@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.errors import InputError
+from engine.errors import EngineError, InputError
 
 Tiles = Mapping[str, tuple[int, int]]  # kind of product -> (rows, vectors)
 
@@ -59,17 +59,26 @@ ARM64 = (
 TARGETS = {target.name: target for target in (*X86, *ARM64)}
 
 
-def host_target() -> Target:
-    """The best target that this CPU can run; $BGE_TARGET asks for a lesser one."""
+def able_targets() -> list[Target]:
+    """The targets that this CPU can run, best first; none on a kind of CPU that nobody tried."""
     import llvmlite.binding as llvm
 
-    arm = llvm.get_process_triple().split("-")[0] in ("aarch64", "arm64")
+    machine = llvm.get_process_triple().split("-")[0]
+    kinds = {"x86_64": X86, "aarch64": ARM64, "arm64": ARM64}.get(machine, ())
     features = llvm.get_host_cpu_features()
-    wanted = os.environ.get("BGE_TARGET")
-    able = [t for t in (ARM64 if arm else X86) if all(features.get(n) for n in t.needs)]
+    return [target for target in kinds if all(features.get(need) for need in target.needs)]
+
+
+def host_target() -> Target:
+    """The best target that this CPU can run; $BGE_TARGET asks for a lesser one."""
+    able, wanted = able_targets(), os.environ.get("BGE_TARGET")
     for target in able:
         if wanted in (None, "", target.name):
             return target
-    raise InputError(
-        f"BGE_TARGET is {wanted!r}; this CPU runs {', '.join(t.name for t in able) or 'none'}."
+    names = ", ".join(target.name for target in able)
+    if wanted and able:
+        raise InputError(f"BGE_TARGET is {wanted!r}; this CPU runs {names}.")
+    raise EngineError(
+        "there are no kernels for this kind of CPU (x86-64 and arm64 have them); "
+        'precision="reference" computes without.'
     )
