@@ -70,9 +70,7 @@ def _texts(options: Namespace) -> Iterator[str]:
     return cli_input.open_texts(options.texts, options.file, options.field)
 
 
-def _blocks(
-    embedder: Embedder, texts: Iterator[str], options: Namespace
-) -> Iterator[Block]:
+def _blocks(embedder: Embedder, texts: Iterator[str], options: Namespace) -> Iterator[Block]:
     """Each array of vectors with the texts that it is of."""
     waiting: deque[str] = deque()
 
