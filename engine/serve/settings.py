@@ -46,6 +46,9 @@ def _flag(text: str) -> bool:
     return known[text.lower()]
 
 
+SHOWN: dict[Callable[[str], Any], str] = {_positive: "N", _seconds: "SECONDS", _port: "PORT"}
+
+
 @dataclass(frozen=True)
 class ModelChoice:
     """A model to serve and the names it answers to besides its own."""
@@ -72,13 +75,14 @@ class Settings:
 
     model: tuple[ModelChoice, ...] = _option(
         (ModelChoice("bge-base-en-v1.5"),),
-        "name or folder, more names after a sign: NAME=ALIAS,ALIAS (repeatable; in the variable "
-        "separated by spaces; the first one serves the routes that name no model)",
+        "name or folder, and after a sign more names to answer to: NAME=ALIAS,ALIAS; repeatable, "
+        "in the variable separated by spaces; the first serves the routes that name no model "
+        "[bge-base-en-v1.5]",
         parse=_models,
     )
     precision: str = _option("float32", "float32, int16, int8 or reference", parse=str)
     threads: int | None = _option(
-        None, "threads that compute, in each model (default: all cores)", parse=_positive
+        None, "threads that compute, in each model [all cores]", parse=_positive
     )
     offline: bool = _option(False, "never download: the weights must be here", parse=_flag)
     host: str = _option("127.0.0.1", "address to listen on", parse=str)
@@ -99,7 +103,10 @@ class Settings:
     read_timeout: float = _option(20.0, "seconds for a client to send it", parse=_seconds)
     keep_alive: int = _option(75, "seconds an idle connection stays open", parse=_positive)
     queue: str = _option(
-        "", "database of the batch queue: sqlite:///FILE or postgresql://..., or none", parse=str
+        "",
+        "database of the batch queue: sqlite:///FILE, postgresql://..., or none "
+        "[a SQLite file in the user's state folder]",
+        parse=str,
     )
     queue_concurrency: int = _option(8, "queued items computed at once", parse=_positive)
     queue_retention: float = _option(86_400.0, "seconds that results are kept", parse=_seconds)
@@ -153,14 +160,18 @@ def _add(parser: argparse.ArgumentParser, option: Any, environ: Mapping[str, str
             default = parse(environ[variable])
         except ValueError as error:
             parser.error(f"{variable} is {environ[variable]!r}: {error}")
-    common = {"dest": option.name, "help": option.metadata["help"]}
+    about = option.metadata["help"]
+    if option.default and parse not in (_flag, _models):
+        about = f"{about} [{option.default}]"
+    common = {"dest": option.name, "help": about}
     if parse is _flag:
         parser.add_argument(flag, default=default, action=argparse.BooleanOptionalAction, **common)
     elif parse is _models:
         parser.add_argument(flag, action="append", type=_typed(parse), metavar="NAME", **common)
         parser.set_defaults(model_default=[default])
     else:
-        parser.add_argument(flag, default=default, type=_typed(parse), **common)
+        shown = SHOWN.get(parse, option.name.upper())
+        parser.add_argument(flag, default=default, type=_typed(parse), metavar=shown, **common)
 
 
 def _typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
