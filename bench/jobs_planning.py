@@ -23,6 +23,7 @@ PAGE = Path(__file__).with_name("planning.md")
 SIZES = (1_000_000, 100_000_000, 10_000_000_000)
 CORES = (2, 64, 2048)
 DAY = 86_400
+LABELS = {"minilm": "all-MiniLM-L6-v2", "bge-shape": "bge-base's shape, seeded weights"}
 
 
 def page(costs: Sequence[Costs], machine: dict[str, Any], dollars: float) -> str:
@@ -40,19 +41,20 @@ Made by `python bench/jobs_planning.py --write` on {machine["date"][:10]}: {cpu}
 {cores} cores, commit {machine["commit"]}. Every figure is measured there, or computed from what
 was. Run it on your own machine before you rent a hundred of them.
 
-A document here has {first.characters:,.0f} characters and {first.tokens:.0f} tokens: paragraphs of
-docstrings, joined. Reading, tokenizing and computing cost more for longer ones; writing does not.
+A document here has {first.characters:,.0f} characters: paragraphs of docstrings, joined. Reading,
+tokenizing and computing cost more for longer ones; writing does not.
 """
 
 
 def stages(costs: Sequence[Costs]) -> Iterator[str]:
     yield "## What one document costs, in microseconds of one core\n"
     names = [*(f"read {form}" for form in FORMATS), "tokenize", "compute", "write"]
-    yield table_head("model", *names, "tokens/s a core, all stages")
+    yield table_head("model", "tokens", *names, "tokens/s a core, all stages")
     for cost in costs:
         seconds = (*(cost.read[form] for form in FORMATS), cost.tokenize, cost.compute, cost.write)
         yield row(
-            f"{cost.model}, {cost.precision}",
+            label(cost),
+            f"{cost.tokens:.0f}",
             *(f"{1e6 * value:,.0f}" for value in seconds),
             f"{cost.tokens / cost.total:,.0f}",
         )
@@ -68,7 +70,7 @@ assume that cores add up, which holds within the limits below. Money is core-hou
 each (an assumption; say yours by `--dollars`); API is what Cloudflare would ask for as many tokens
 of bge-base-en-v1.5, ${DOLLARS_PER_MILLION} per million."""
     for cost in costs:
-        yield f"\n**{cost.model}, {cost.precision}**\n"
+        yield f"\n**{label(cost)}**\n"
         hours = (f"hours on {number:,}" for number in CORES)
         yield table_head("documents", "tokens", "core-hours", *hours, "money", "API", "output")
         yield from (size(cost, documents, dollars) for documents in SIZES)
@@ -96,7 +98,7 @@ On one machine all stages share the cores, so the largest share is the bottlenec
 cores can be added, but a file has one reader, a shard one writer and a job one journal: each keeps
 up with so many computing cores and no more."""
     for cost in costs:
-        yield f"\n**{cost.model}, {cost.precision}**\n"
+        yield f"\n**{label(cost)}**\n"
         yield "\n".join(limit(cost, documents) for documents in SIZES)
         yield ""
         yield table_head("", "computing cores it keeps up with")
@@ -124,6 +126,10 @@ def limit(cost: Costs, documents: int) -> str:
         f"grows to {shards * cost.journal_bytes / 1e6:,.1f} MB, and takes "
         f"{shards * cost.books_bytes / 1e6:,.1f} MB of memory."
     )
+
+
+def label(cost: Costs) -> str:
+    return f"{LABELS.get(cost.model, cost.model)}, {cost.precision}"
 
 
 def plural(count: float, what: str) -> str:
