@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.checkpoints import Checkpoint, find_checkpoint
 from bench.export import exported
-from bench.peers import ENGINES, find_engine, is_installed
+from bench.peers import ENGINES, find_engine
 from bench.workers import ROOT, EngineFailed, environment
 
 PATIENCE = 120.0
@@ -60,7 +60,7 @@ import json
 from fastembed import TextEmbedding
 from fastembed.common.model_description import ModelSource, PoolingType
 
-TextEmbedding.add_custom_model("a/b", pooling=PoolingType("{pooling}"), normalization=True,
+TextEmbedding.add_custom_model("a/b", pooling=PoolingType.{pooling}, normalization=True,
                                sources=ModelSource(hf="a/b"), dim={dim}, model_file="fused.onnx")
 model = TextEmbedding("a/b", threads={threads}, specific_model_path="{folder}")
 print(json.dumps(next(iter(model.embed("hello"))).tolist()))
@@ -96,7 +96,7 @@ def command(engine: str, checkpoint: Checkpoint, threads: int) -> list[str]:
         threads=threads,
         variant=entry.variant,
         pool=POOL[checkpoint.pooling],
-        pooling=checkpoint.pooling,
+        pooling=checkpoint.pooling.upper(),
         dim=checkpoint.bert["hidden_size"],
     )
     return [sys.executable, "-c", script]
@@ -128,16 +128,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     checkpoint = find_checkpoint(options.model)
     engines = list(ENGINES) if options.engines == "all" else options.engines.split(",")
-    engines = [name for name in engines if is_installed(find_engine(name))]
-    for name in engines:
-        start(name, checkpoint, options.threads)
-    rounds = [
-        {name: start(name, checkpoint, options.threads) for name in engines}
-        for _ in range(options.rounds)
-    ]
-    for name in engines:
-        seconds = [each[name] for each in rounds]
-        print(f"{name:22s} {statistics.median(seconds):6.3f} s, least {min(seconds):6.3f}")
+    seconds: dict[str, list[float]] = {}
+    for turn in range(options.rounds + 1):
+        for name in engines:
+            try:
+                seconds.setdefault(name, []).append(start(name, checkpoint, options.threads))
+            except EngineFailed as failure:
+                raise SystemExit(f"{name}: {failure}") from None
+        if turn == 0:
+            seconds.clear()
+    for name, each in seconds.items():
+        print(f"{name:22s} {statistics.median(each):6.3f} s, least {min(each):6.3f}")
 
 
 if __name__ == "__main__":
