@@ -1,8 +1,9 @@
 """A file of named arrays, written once and memory-mapped by everyone.
 
-Layout: MAGIC; the arrays, each at a multiple of 64 bytes; a JSON table of them; its length in 8
-bytes; MAGIC again. What is written last is looked for first, so a file cut short is never taken for
-whole. The table holds a checksum of the beginning of each array, checked on opening.
+Layout: MAGIC; the arrays, each at a multiple of 64 bytes; a JSON table of them; its checksum and its
+length, 8 bytes each; MAGIC again. What is written last is looked for first, so a file cut short is
+never taken for whole. The table holds a checksum of the beginning of each array. All checksums are
+checked on opening.
 """
 
 import json
@@ -29,18 +30,22 @@ def write(path: Path, arrays: Iterable[tuple[str, NDArray]]) -> None:
             table[name] = [file.tell(), array.dtype.str, list(array.shape), zlib.crc32(head)]
             array.tofile(file)
         text = json.dumps(table).encode()
-        file.write(text + len(text).to_bytes(8, "little") + MAGIC)
+        ends = zlib.crc32(text), len(text)
+        file.write(text + b"".join(n.to_bytes(8, "little") for n in ends) + MAGIC)
         file.flush()
 
 
 def read(path: Path) -> dict[str, NDArray]:
     """The arrays, mapped from the file, read-only. ValueError if it is not whole."""
     content = np.memmap(path, np.uint8, "r")
-    end = len(content) - len(MAGIC)
-    if end < len(MAGIC) + 8 or content[end:].tobytes() != MAGIC:
+    end = len(content) - len(MAGIC) - 16
+    if end < len(MAGIC) or content[end + 16 :].tobytes() != MAGIC:
         raise ValueError(f"{path} is cut short, or no file of arrays")
-    length = int.from_bytes(content[end - 8 : end].tobytes(), "little")
-    table = json.loads(content[end - 8 - length : end - 8].tobytes())
+    check, length = (int(n) for n in np.frombuffer(content[end : end + 16].tobytes(), "<u8"))
+    text = content[max(end - length, 0) : end].tobytes()
+    if zlib.crc32(text) != check:
+        raise ValueError(f"{path}: the table is damaged")
+    table = json.loads(text)
     arrays = {}
     for name, (start, kind, shape, check) in table.items():
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
