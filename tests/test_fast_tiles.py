@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from engine.fast import gemm
 from engine.fast.build import LANES, TARGET
 from engine.fast.kernels import jit
+from engine.fast.steps import KINDS as STEPS
+from engine.fast.steps import Int8Plain, Int8Sdot, Int8Wide, Int16Wide
 from tests.fast_kernels import address
 
 Array = NDArray[Any]
 Tile = Callable[..., Array]
 
-PLAIN = {"plain int8": gemm.Int8Plain, "wide int8": gemm.Int8Wide, "wide int16": gemm.Int16Wide}
+PLAIN = {"plain int8": Int8Plain, "wide int8": Int8Wide, "wide int16": Int16Wide}
 SHAPES = {**TARGET.tiles, "plain int8": (5, 2), "wide int8": (3, 2), "wide int16": (4, 2)}
-KINDS = {**gemm.KINDS, **PLAIN}
+KINDS = {**STEPS, **PLAIN}
 LEVELS = 127 if TARGET.int8 == "pairs" else 255
 FLOATS = ("float32", "attention")
 INT16 = ("int16", "wide int16")
@@ -33,7 +35,7 @@ def tiles() -> Iterator[dict[str, Tile]]:
     """(A, B) -> the product for each kind, the rows of A at most those of a tile."""
     with pytest.MonkeyPatch.context() as patch:
         for name, kind in PLAIN.items():
-            patch.setitem(gemm.KINDS, name, kind)
+            patch.setitem(STEPS, name, kind)
             patch.setitem(TARGET.tiles, name, SHAPES[name])  # type: ignore[arg-type]
         yield {name: product(name) for name in KINDS}
 
@@ -184,7 +186,7 @@ def test_int8_at_its_extremes(name: str, sign: int, tiles: dict[str, Tile]) -> N
 
 
 def hold_exact(tile: Tile, name: str, a: Array, b: Array) -> None:
-    signed = 128 if KINDS[name] is gemm.Int8Sdot else 0
+    signed = 128 if KINDS[name] is Int8Sdot else 0
     expected = exact(a - signed, b)
     assert np.array_equal(tile(a.astype(np.uint8), b.astype(np.int8)), expected)
 

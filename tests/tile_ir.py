@@ -46,11 +46,11 @@ def assembly(target: str, cpu: str) -> str:
 
 
 def main() -> None:
-    from engine.fast import gemm
+    from engine.fast import gemm, steps
     from engine.fast.kernels import jit
-    from engine.fast.simd import int64, void
+    from engine.fast.teach import int64, void
 
-    own_call = gemm.llvm_call
+    own_call = steps.llvm_call
 
     def call_or_nothing(builder, name, *args):  # type: ignore[no-untyped-def]
         stand_in = name.replace(FOREIGN, STAND_IN)
@@ -58,7 +58,7 @@ def main() -> None:
             llvm.add_symbol(stand_in, 1)
         return own_call(builder, stand_in, *args)
 
-    gemm.llvm_call = call_or_nothing
+    steps.llvm_call = call_or_nothing
     float32, attention, int16, int8 = map(gemm.tile, KINDS)
 
     @jit  # type: ignore[untyped-decorator]

@@ -32,7 +32,7 @@ Kept = TypeVar("Kept")
 
 KERNEL_SOURCES = (
     "build", "compile", "encoder", "gemm", "integers", "kernels", "layout", "linear", "simd",
-    "target", "tasks", "teach",
+    "steps", "target", "tasks", "teach",
 )  # fmt: skip
 WEIGHT_SOURCES = ("arrays", "pack", "quantize", "target")
 
@@ -109,13 +109,19 @@ def _kept(
                 return read(path)
             return _made(path, read, make, what)
     except OSError as error:
-        warnings.warn(
-            f"{what}: the result cannot be kept in {path.parent} ({error}), so every process makes "
-            "it again. Set BGE_CACHE to a folder that can be written.",
-            stacklevel=2,
-        )
+        _warn(path.parent, str(error))
     with tempfile.TemporaryDirectory(prefix="bge-") as folder:
         return _made(Path(folder) / path.name, read, make, what)
+
+
+@cache
+def _warn(folder: Path, error: str) -> None:
+    """Once, though it holds for weights and machine code alike."""
+    warnings.warn(
+        f"nothing can be kept in {folder} ({error}), so every process compiles kernels and "
+        "prepares weights again. Set BGE_CACHE to a folder that can be written.",
+        stacklevel=2,
+    )
 
 
 def _made(

@@ -10,7 +10,7 @@ same: LENGTH² < 2³¹. Long scales go to short vectors, so outliers keep all 16
 int8. W and the activations are first multiplied by the same orthogonal matrix along K, block by
 block; the product stays the same, but outliers are spread over their block, and 8 bits serve all
 numbers alike. Sums are exact in int32: 255 * 127 * K < 2³¹ up to K = 66,000. Where the CPU sums
-pairs in 16 bits first ("pairs" of `engine.fast.gemm`), activations have 7 bits, and scales are
+pairs in 16 bits first ("pairs" of `engine.fast.steps`), activations have 7 bits, and scales are
 chosen so that neither the positive nor the negative weights that meet in a sum exceed 2¹⁵ / 127.
 """
 

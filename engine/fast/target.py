@@ -20,8 +20,8 @@ class Target:
 
     `cpu` and `features` are what LLVM generates code for: never more than `needs`, so that the same
     code serves every CPU of the kind. `int8` and `int16` name inner steps of products, classes of
-    `engine.fast.gemm`. For 8 bits "vnni" and "sdot" are one instruction, "pairs" is AVX2's way with
-    16-bit sums, "plain" is arithmetic that every CPU has; "wide" is how arm64 likes either.
+    `engine.fast.steps`. For 8 bits "vnni" and "sdot" are one instruction, "pairs" is AVX2's way
+    with 16-bit sums, "plain" is arithmetic that every CPU has; "wide" is how arm64 likes either.
     """
 
     name: str
