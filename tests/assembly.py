@@ -8,6 +8,7 @@ from dataclasses import dataclass
 LABEL = re.compile(r"^(\.?\w+):")
 JUMP = re.compile(r"^\t(?:j\w+|b\.\w+|cbn?z|b)\s.*?(\.?LBB\w+)$")
 OPERATION = re.compile(r"^\t(?:\{vex\}\s+)?(\w+)")
+ORDER = re.compile(r"(?<=vfmadd)(132|213|231)")  # which operand is the sum: the same instruction
 KIND = re.compile(r"%([xyz]mm)\d|\bv\d+\.(\d+[bhsd])\b")
 VECTOR = re.compile(r"%[xyz]mm\d|\b[qvd]\d+\b")
 STACK = re.compile(r"\(%r[sb]p|\[(?:sp|x29)\b")
@@ -33,7 +34,7 @@ class Loop:
 def _operation(line: str) -> str:
     match = OPERATION.match(line)
     kinds = KIND.findall(line)
-    name = match[1] if match else line.strip()
+    name = ORDER.sub("", match[1]) if match else line.strip()
     return f"{name} {''.join(kinds[-1])}" if kinds else name
 
 
