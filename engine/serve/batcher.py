@@ -3,8 +3,8 @@
     event loop ──texts──> tokenising threads ──tokens──> computing threads ──rows──> event loop
 
 A computing thread takes whatever is waiting the moment it is free: nothing waits for a timer or
-for company. There are two, so that one batch is ready while the other is computed and the engine
-stands idle only when there is nothing to do. Both stages take texts in turns (engine.serve.turns).
+for company, and a batch is made as late as can be, which takes microseconds. Both stages take
+texts in turns (engine.serve.turns).
 """
 
 import asyncio
@@ -29,7 +29,7 @@ log = logging.getLogger("bge.serve")
 BULKY = 50_000  # characters: ten milliseconds or so to tokenise; a text of ten megabytes, seconds
 CHARACTERS = 32_768  # of texts tokenised in one go, and a request's share of them a turn
 CHARACTERS_A_TURN = 4_096
-COMPUTING = 2  # threads that call the engine: one batch is being packed while one is computed
+COMPUTING = 1  # threads that call the engine, which has threads of its own; two were no faster
 SHARE = 8  # a request counts for at most an eighth of a limit
 
 
