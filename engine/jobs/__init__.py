@@ -8,6 +8,7 @@ vectors); `parts`, `store` and `manifest` (what is on disk, and what a second ru
 `pipeline` and `corpus` (one machine); `cluster` and `ray` (many).
 """
 
+import os
 from collections.abc import Sequence
 
 
@@ -17,6 +18,8 @@ def main(argv: Sequence[str]) -> int:
     0: every row is embedded; 1: an error of ours; 2: wrong usage (raised as SystemExit by
     argparse); 3: finished, but some rows were rejected; 130: stopped by Ctrl-C or SIGTERM.
     """
+    # Arrow's own allocator keeps what it has once had; this one gives it back.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from engine.jobs.command import main as run
 
     return run(argv)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.tokens import Tokens
 
 CHUNK_TOKENS = 4096  # a thread: enough to share out evenly, and soon done when Ctrl-C waits for it
-TOKENIZE_BYTES = 1 << 20
+TOKENIZE_CHARACTERS = 1 << 17
 
 Advance = Callable[[int, int, int], None]  # rows, tokens, bytes of input
 
@@ -59,7 +59,7 @@ def _pieces(texts: list[str]) -> Iterator[list[str]]:
     for text in texts:
         piece.append(text)
         size += len(text)
-        if size >= TOKENIZE_BYTES:
+        if size >= TOKENIZE_CHARACTERS:
             yield piece
             piece, size = [], 0
     if piece:
