@@ -1,9 +1,9 @@
 """A file of named arrays, written once and memory-mapped by everyone.
 
-Layout: MAGIC; the arrays, each at a multiple of 64 bytes; a JSON table of them; its checksum and its
-length, 8 bytes each; MAGIC again. What is written last is looked for first, so a file cut short is
-never taken for whole. The table holds a checksum of the beginning of each array. All checksums are
-checked on opening.
+Layout: MAGIC; the arrays, each at a multiple of 64 bytes; a JSON table of them; its checksum and
+its length, 8 bytes each; MAGIC again. What is written last is looked for first, so a file cut short
+is never taken for whole. The table holds a checksum of the beginning of each array. All checksums
+are checked on opening.
 """
 
 import json

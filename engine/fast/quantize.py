@@ -10,8 +10,8 @@ same: LENGTH² < 2³¹. Long scales go to short vectors, so outliers keep all 16
 int8. W and the activations are first multiplied by the same orthogonal matrix along K, block by
 block; the product stays the same, but outliers are spread over their block, and 8 bits serve all
 numbers alike. Sums are exact in int32: 255 * 127 * K < 2³¹ up to K = 66,000. Where the CPU sums
-pairs in 16 bits first ("pairs" of `engine.fast.steps`), activations have 7 bits, and scales are
-chosen so that neither the positive nor the negative weights that meet in a sum exceed 2¹⁵ / 127.
+pairs in 16 bits first ("pairs" of `engine.fast.steps`), scales are chosen so that two weights of
+one sign that meet in such a sum are not above 2¹⁵ / 255 together.
 """
 
 import math
@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 
 LENGTH = 46340  # ⌊√(2³¹)⌋
 LARGEST_BLOCK = 512
-PAIRS_LIMIT = 258  # ⌊(2¹⁵ - 1) / 127⌋
+PAIR_LIMIT = 128  # ⌊(2¹⁵ - 1) / 255⌋
 
 
 def length_limit(K: int) -> float:
@@ -66,18 +66,14 @@ def int8(w_OI: Array, pairs: bool) -> tuple[NDArray[np.int8], Array]:
     scales = np.abs(w_OI).max(axis=1) / 127
     scales[scales == 0] = 1
     integers = np.rint(w_OI / scales[:, None])
-    while pairs and (over := _fullest_sum(integers) / PAIRS_LIMIT).max() > 1:
+    while pairs and (over := _fullest_pair(integers) / PAIR_LIMIT).max() > 1:
         scales *= np.where(over > 1, over * 1.001, 1)  # a coarser scale where a sum could overflow
         integers = np.rint(w_OI / scales[:, None])
     return integers.astype(np.int8), scales.astype(np.float32)
 
 
-def _fullest_sum(integers: NDArray[np.floating]) -> NDArray[np.floating]:
-    """For each row the largest sum of one sign among the weights that meet in one 16-bit sum.
-
-    Two steps of four weights are 8 neighbours; 0, 1, 4, 5 meet, and 2, 3, 6, 7.
-    """
-    groups = integers.reshape(len(integers), -1, 2, 2, 2)  # [8 neighbours][step][pair][member]
-    positive = np.maximum(groups, 0).sum(axis=(2, 4))
-    negative = np.maximum(-groups, 0).sum(axis=(2, 4))
-    return np.maximum(positive, negative).reshape(len(integers), -1).max(axis=1)
+def _fullest_pair(integers: NDArray[np.floating]) -> NDArray[np.floating]:
+    """For each row the largest sum of one sign of two neighbours, which meet in a 16-bit sum."""
+    pairs = integers.reshape(len(integers), -1, 2)
+    positive, negative = np.maximum(pairs, 0).sum(axis=2), np.maximum(-pairs, 0).sum(axis=2)
+    return np.maximum(positive, negative).max(axis=1)

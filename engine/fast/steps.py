@@ -92,25 +92,20 @@ class Int8Sdot(Int8Plain):
 
 
 class Int8Pairs(Int8Plain):
-    """AVX2: `unroll` steps are summed in 16 bits, two products a sum, and then widened.
+    """AVX2: two products summed in 16 bits by vpmaddubsw, two such sums in 32 bits by vpmaddwd.
 
-    No such sum can leave 16 bits, nor a pair of products saturate: activations are 0..127 here, and
-    `quantize` chooses scales so that the weights that meet in a sum are small enough.
+    The first would saturate where two large weights of one sign meet two large activations:
+    `quantize` chooses scales so that they never do.
     """
-
-    unroll = 2
 
     @staticmethod
     def step(b, sums, words, x):
-        sums, short = sums if isinstance(sums, tuple) else (sums, None)
         bytes_ = ir.VectorType(I8, 4 * LANES)
         kind = ir.FunctionType(PAIRS, [bytes_, bytes_])
         multiply = llvm_declared(b, "llvm.x86.avx2.pmadd.ub.sw", kind)
         pairs = b.call(multiply, [b.bitcast(x, bytes_), b.bitcast(words, bytes_)])
-        if short is None:
-            return sums, pairs
         ones = ir.Constant(PAIRS, [1] * 2 * LANES)
-        return b.add(sums, pair_sums(b, products(b, b.add(short, pairs), ones)))
+        return b.add(sums, pair_sums(b, products(b, pairs, ones)))
 
 
 def products(b, x, y):
