@@ -22,7 +22,7 @@ THREADS = (1, 2, 3, 4)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
 # (number of tokens, seed of their ids): mostly few tokens, some up to the limit
-TEXTS = st.tuples(st.one_of(st.integers(1, 12), st.integers(1, 61)), st.integers(0, 9))
+TEXTS = st.tuples(st.one_of(st.integers(1, 12), st.integers(1, 59)), st.integers(0, 9))
 LONG_TEXTS = st.tuples(st.sampled_from([1, 2, 3, 8, 17, 60, 128, 256]), st.integers(0, 1))
 
 
@@ -85,7 +85,7 @@ def test_random_batches_on_any_number_of_threads(precision: str, team: Team) -> 
 def test_random_batches_of_a_real_model(precision: str, team: Team) -> None:
     alone = Alone(team("minilm", precision, 1), 30522)
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.lists(LONG_TEXTS, min_size=1, max_size=6), st.sampled_from(THREADS[1:]))
     def hold(texts: list[tuple[int, int]], threads: int) -> None:
         alone.hold(team("minilm", precision, threads), texts)
@@ -97,7 +97,7 @@ def test_random_batches_of_a_real_model(precision: str, team: Team) -> None:
 def test_any_place_and_order(precision: str, team: Team) -> None:
     """All lengths at once, forwards, backwards and shuffled: several batches, full and not."""
     alone = Alone(team("tiny", precision, 1), 242)
-    texts = [(size, seed) for size in range(1, 62) for seed in range(2)]
+    texts = [(size, seed) for size in range(1, 60) for seed in range(2)]
     shuffled = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))]
     for order in texts, texts[::-1], shuffled, shuffled * 3:
         alone.hold(team("tiny", precision, 3), order)
@@ -108,7 +108,7 @@ def test_eight_callers_at_once(precision: str, team: Team) -> None:
     alone = Alone(team("tiny", precision, 1), 242)
     draw = np.random.default_rng(8)
     batches = [
-        [(int(draw.integers(1, 62)), int(draw.integers(3))) for _ in range(draw.integers(1, 30))]
+        [(int(draw.integers(1, 60)), int(draw.integers(3))) for _ in range(draw.integers(1, 30))]
         for _ in range(200)
     ]
     for batch in batches:
@@ -122,7 +122,7 @@ def test_eight_callers_at_once(precision: str, team: Team) -> None:
 
 @each_precision
 def test_token_embeddings_as_well(precision: str, team: Team) -> None:
-    texts = [tokens(size, 0, 242) for size in (1, 2, 9, 40, 61)]
+    texts = [tokens(size, 0, 242) for size in (1, 2, 9, 40, 59)]
     alone = [team("tiny", precision, 1).token_embeddings([text])[0] for text in texts]
     together = team("tiny", precision, 4).token_embeddings(texts[::-1])[::-1]
     assert [x.tobytes() for x in together] == [x.tobytes() for x in alone]
