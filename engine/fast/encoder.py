@@ -14,21 +14,20 @@ from numba import float32, types
 
 from engine.fast import layout as at
 from engine.fast.build import LANES
-from engine.fast.kernels import attention_head, jit, layer_norm, padded
+from engine.fast.kernels import attention_head, jit, layer_norm
 from engine.fast.linear import (
     GELU,
     NOTHING,
-    PANEL,
     QUANTIZES,
     RESIDUAL,
-    ROWS_A_TASK,
     linear,
+    linear_tasks,
     quantize_row,
 )
 from engine.fast.simd import load_f, load_float, load_int, load_long, splat, store
 from engine.fast.tasks import step
 
-CHUNK = 8  # rows a task of the steps that go row by row
+CHUNK = 2  # rows a task of the steps that go row by row
 
 
 @jit
@@ -181,19 +180,17 @@ def encoder_layer(job, scratch, layer, number):
     """One layer; gives the number of the step that follows."""
     tokens, texts = load_long(job, at.TOKENS), load_long(job, at.TEXTS)
     width, wide = load_long(job, at.D_WIDTH), load_long(job, at.F_WIDTH)
-    blocks = (tokens + ROWS_A_TASK - 1) // ROWS_A_TASK
     chunks = (tokens + CHUNK - 1) // CHUNK
-    narrow_tasks = padded(width, PANEL) // PANEL * blocks
-    number = to_qkv(job, scratch, layer, number, padded(3 * width, PANEL) // PANEL * blocks)
+    number = to_qkv(job, scratch, layer, number, linear_tasks(job, width, 3 * width))
     number = attend(job, scratch, layer, number, texts * load_long(job, at.HEADS))
     if QUANTIZES:
         number = quantize_heads(job, scratch, layer, number, chunks)
-    number = from_heads(job, scratch, layer, number, narrow_tasks)
+    number = from_heads(job, scratch, layer, number, linear_tasks(job, width, width))
     number = attention_norm(job, scratch, layer, number, chunks)
-    number = up(job, scratch, layer, number, padded(wide, PANEL) // PANEL * blocks)
+    number = up(job, scratch, layer, number, linear_tasks(job, width, wide))
     if QUANTIZES:
         number = quantize_wide(job, scratch, layer, number, chunks)
-    number = down(job, scratch, layer, number, narrow_tasks)
+    number = down(job, scratch, layer, number, linear_tasks(job, wide, width))
     return output_norm(job, scratch, layer, number, chunks)
 
 

@@ -24,6 +24,7 @@ from engine.fast.simd import (
 ROWS, VECTORS = TARGET.tiles[PRECISION]
 PANEL = VECTORS * LANES
 ROWS_A_TASK = 16 * ROWS
+STRETCH = 100_000  # bytes of weights
 NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}[PRECISION]
 QUANTIZES, SHORT = PRECISION != "float32", PRECISION == "int16"
 NOTHING, GELU, RESIDUAL = range(3)  # what follows a product and its bias
@@ -32,17 +33,32 @@ multiply = tile(PRECISION)
 
 
 @jit
+def panels_a_task(tokens, steps):
+    """With few tokens several: a thread then reads long stretches of memory, which is faster."""
+    return max(1, STRETCH // (steps * PANEL * 4)) if tokens <= 4 * ROWS else 1
+
+
+@jit
+def linear_tasks(job, width, out_width):
+    """How many tasks `linear` has for a map of these widths."""
+    tokens, panels = load_long(job, at.TOKENS), (out_width + PANEL - 1) // PANEL
+    group = panels_a_task(tokens, width // NUMBERS_A_WORD)
+    return (panels + group - 1) // group * ((tokens + ROWS_A_TASK - 1) // ROWS_A_TASK)
+
+
+@jit
 def linear(job, scratch, linear_map, source, stride, width, out, out_stride, out_width, then, task):
-    """x Wᵀ + b for one panel of columns and some rows, and what follows while they are at hand."""
-    blocks = (load_long(job, at.TOKENS) + ROWS_A_TASK - 1) // ROWS_A_TASK
-    column, top = (task // blocks) * PANEL, (task % blocks) * ROWS_A_TASK
-    steps = width // NUMBERS_A_WORD
-    panel = load_long(linear_map, at.PANELS) + column * steps * 4
-    bottom = min(top + ROWS_A_TASK, load_long(job, at.TOKENS))
-    for r in range(top, bottom, ROWS):
-        m = min(ROWS, bottom - r)
-        multiply(m, source + r * stride * 4, stride, panel, steps, scratch, PANEL)
-        epilogue(job, linear_map, scratch, m, r, column, out, out_stride, out_width, then)
+    """x Wᵀ + b for some panels of columns and some rows, and what follows while at hand."""
+    tokens, steps = load_long(job, at.TOKENS), width // NUMBERS_A_WORD
+    blocks, group = (tokens + ROWS_A_TASK - 1) // ROWS_A_TASK, panels_a_task(tokens, steps)
+    left, top = (task // blocks) * group * PANEL, (task % blocks) * ROWS_A_TASK
+    bottom = min(top + ROWS_A_TASK, tokens)
+    for column in range(left, min(left + group * PANEL, out_width), PANEL):
+        panel = load_long(linear_map, at.PANELS) + column * steps * 4
+        for r in range(top, bottom, ROWS):
+            m = min(ROWS, bottom - r)
+            multiply(m, source + r * stride * 4, stride, panel, steps, scratch, PANEL)
+            epilogue(job, linear_map, scratch, m, r, column, out, out_stride, out_width, then)
 
 
 @jit
