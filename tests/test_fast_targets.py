@@ -54,7 +54,7 @@ PRODUCTS: dict[str, dict[str, Product]] = {
     "avx2": {
         "float32": FMA_YMM,
         "int16": Product(("vpmaddwd ymm",)),
-        "int8": Product(("vpmaddubsw ymm",), 2),  # two steps a turn
+        "int8": Product(("vpmaddubsw ymm",)),
     },
     "avxvnni": {
         "float32": FMA_YMM,
