@@ -7,7 +7,7 @@ is: `python bench/run.py --engines onnxruntime,onnxruntime:plain`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -201,13 +201,17 @@ Build = Callable[[Checkpoint, int, str], Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """package: what has to be installed. exact: float32 throughout, so it must equal the truth."""
+    """package: what has to be installed. exact: float32 throughout, so it must equal the truth.
+
+    rounds: the most that it takes part in; a slow peer would take most of a run's time.
+    """
 
     build: Build
     package: str
     variant: str
     exact: bool
     about: str
+    rounds: int = 1000
 
 
 ENGINES = {
@@ -217,10 +221,10 @@ ENGINES = {
     "ours-int8": Entry(Ours, "engine", "int8", False, "engine/fast/"),
     "onnxruntime": Entry(OnnxRuntime, "onnxruntime", "fused", True, "float32, fused graph"),
     "onnxruntime-int8": Entry(OnnxRuntime, "onnxruntime", "int8", False, "dynamic, per channel"),
-    "openvino": Entry(OpenVino, "openvino", "latency", True, "float32"),
-    "fastembed": Entry(FastEmbed, "fastembed", "fused", True, "float32, onnxruntime inside"),
+    "openvino": Entry(OpenVino, "openvino", "latency", True, "float32", rounds=3),
+    "fastembed": Entry(FastEmbed, "fastembed", "fused", True, "float32, onnxruntime inside", 3),
     "sentence-transformers": Entry(
-        SentenceTransformers, "sentence_transformers", "torch", True, "torch float32"
+        SentenceTransformers, "sentence_transformers", "torch", True, "torch float32", rounds=3
     ),
 }
 TRUTH = Entry(Transformers, "transformers", "float32", True, "transformers, text by text")
@@ -236,7 +240,7 @@ def find_engine(name: str) -> Entry:
     entry = ENGINES[base]
     if not variant:
         return entry
-    return Entry(entry.build, entry.package, variant, entry.exact, f"{entry.about}: {variant}")
+    return replace(entry, variant=variant, about=f"{entry.about}: {variant}")
 
 
 def is_installed(entry: Entry) -> bool:

@@ -1,13 +1,13 @@
 """A run as a record (JSON, for keeping) and as tables (for people)."""
 
 import json
-import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.peers import BATCH
 from bench.verify import teller
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def record(run: "Run", facts: Mapping[str, Any]) -> Record:
         "cases": {
             case.name: {
                 "texts": len(case.texts),
-                "tokens": run.tokens[case.name],
+                "tokens": sum(run.lengths[case.name]),
+                "padding": round(padding(run.lengths[case.name]), 3),
                 "sha256": case.fingerprint,
             }
             for case in run.cases
@@ -43,7 +44,9 @@ def record(run: "Run", facts: Mapping[str, Any]) -> Record:
 
 def summary(engine: str, results: Mapping[str, Mapping[str, Any]]) -> Record:
     result = dict(results[engine])
-    result.pop("noise", None)
+    if clocks := result.pop("clocks", None):
+        seconds, cpu, _ = (sum(column) for column in zip(*clocks, strict=True))
+        result["cores"] = round(cpu / seconds, 2)
     if "rounds" in result:
         result["medians"] = {
             name: float(f"{statistics.median(values):.4g}")
@@ -55,6 +58,13 @@ def summary(engine: str, results: Mapping[str, Mapping[str, Any]]) -> Record:
             if base != engine and "rounds" in results.get(base, {})
         }
     return result
+
+
+def padding(lengths: Sequence[int]) -> float:
+    """What an engine computes that pads sorted batches, by the tokens that there are."""
+    order = sorted(lengths)
+    batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+    return sum(len(batch) * batch[-1] for batch in batches) / sum(lengths)
 
 
 def ratios(ours: Mapping[str, Sequence[float]], base: Mapping[str, Sequence[float]]) -> Record:
@@ -72,9 +82,9 @@ def _by(a: float, b: float) -> float:
 
 def noise(results: Iterable[Mapping[str, Any]]) -> Record:
     """Cores that other processes kept busy during the timings, on average."""
-    pairs = [pair for result in results for pair in result.get("noise", [])]
-    others, seconds = (sum(part) for part in zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
-    return {"cores_used_by_others": round(others / seconds, 3) if seconds else math.nan}
+    clocks = [clock for result in results for clock in result.get("clocks", [])]
+    seconds, others = (sum(clock[at] for clock in clocks) for at in (0, 2))
+    return {"cores_used_by_others": round(others / seconds, 3) if seconds else 0.0}
 
 
 def save(result: Record, kind: str = "") -> Path:
@@ -91,7 +101,7 @@ def tables(result: Record) -> str:
     """Medians, then ratios to the peers and to the ceiling, then what limits the figures."""
     engines = result["engines"]
     columns = list(dict.fromkeys(c for e in engines.values() for c in e.get("medians", {})))
-    head = ["engine", *columns, "peak MB", "max |d|", "1 - cos"]
+    head = ["engine", *columns, "cores", "peak MB", "max |d|", "1 - cos"]
     parts = [heading(result), grid([head, *(row(n, e, columns) for n, e in engines.items())])]
     for base in BASES:
         names = [n for n, e in engines.items() if base in e.get("ratios", {})]
@@ -115,13 +125,13 @@ def heading(result: Record) -> str:
 
 
 def row(name: str, engine: Record, columns: Sequence[str]) -> list[str]:
-    if "failed" in engine:
-        return [name, engine["failed"]]
+    if "medians" not in engine:
+        return [name, engine.get("failed", "verified, not timed")]
     figures = [number(engine["medians"].get(column)) for column in columns]
     if name == "blas":
-        return ["blas (ceiling)", *figures]
+        return ["blas (ceiling)", *figures, f"{engine['cores']:.1f}"]
     exactness = [f"{engine[key]:.1e}" for key in ("max_difference", "cosine_error")]
-    return [name, *figures, str(engine["peak_mb"]), *exactness]
+    return [name, *figures, f"{engine['cores']:.1f}", str(engine["peak_mb"]), *exactness]
 
 
 def ratio(values: Mapping[str, float], column: str) -> str:
@@ -157,7 +167,8 @@ def closing(result: Record) -> str:
     )
     others, cores = result["noise"]["cores_used_by_others"], result["machine"]["cores"]
     tokens = ", ".join(
-        f"{name} {case['tokens']:,} in {case['texts']}" for name, case in result["cases"].items()
+        f"{name} {case['tokens']:,} in {case['texts']} (padded x {case['padding']:.2f})"
+        for name, case in result["cases"].items()
     )
     return "\n".join(
         (

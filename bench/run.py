@@ -43,7 +43,7 @@ class Run:
     threads: int
     starts: bool
     clock: str  # "seconds" of the wall, or of the "cpu"
-    tokens: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, list[int]] = field(default_factory=dict)  # of a case's texts, in tokens
     truth: dict[str, Vectors] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Run:
 
     def prepare(self, stack: ExitStack) -> None:
         say(f"looking up the true vectors; the first time {teller()} computes them")
-        self.tokens = count_tokens(self.checkpoint, self.cases)
+        self.lengths = count_tokens(self.checkpoint, self.cases)
         self.truth = true_vectors(self.checkpoint, self.cases, self.worker)
         say("preparing the ceiling: numpy's products")
         self.workers["blas"] = stack.enter_context(self.worker("blas"))
@@ -74,10 +74,22 @@ class Run:
         if self.starts:
             self.start(engine)  # untimed: files into the page cache, caches filled
 
+    def rounds(self, count: int, until: float) -> None:
+        for turn in range(count):
+            say(f"round {turn + 1} of {count}")
+            began = time.monotonic()
+            self.round(turn)
+            now = time.monotonic()
+            if turn + 1 < count and now + (now - began) > until:
+                say(f"stopped after {turn + 1} of {count} rounds: the time is up")
+                return
+
     def round(self, turn: int) -> None:
         names = list(self.workers)
-        turn %= len(names)
-        for engine in names[turn:] + names[:turn]:
+        shift = turn % len(names)
+        for engine in names[shift:] + names[:shift]:
+            if engine != "blas" and turn >= find_engine(engine).rounds:
+                continue
             try:
                 self.measure(engine)
             except EngineFailed as failure:
@@ -91,8 +103,8 @@ class Run:
                 continue
             answer = self.time(engine, case)
             figures |= self.figures(case, answer)
-            noise = self.results[engine].setdefault("noise", [])
-            noise.append((answer["others"], answer["seconds"]))
+            clocks = self.results[engine].setdefault("clocks", [])
+            clocks.append([answer[clock] for clock in ("seconds", "cpu", "others")])
         if self.starts and engine != "blas" and "start failed" not in self.results[engine]:
             figures |= self.start(engine)
         rounds = self.results[engine].setdefault("rounds", {})
@@ -102,15 +114,12 @@ class Run:
     def time(self, engine: str, case: Case) -> Answer:
         worker = self.workers[engine]
         if engine == "blas":
-            return worker.ask("products", self.tokens[case.name])
-        if case.measure == "latency":
-            worker.ask("singles", case.name)  # a process that was stopped is cold
-            return worker.ask("singles", case.name)
-        return worker.ask("time", case.name)
+            return worker.ask("products", sum(self.lengths[case.name]))
+        return worker.ask("singles" if case.measure == "latency" else "time", case.name)
 
     def figures(self, case: Case, answer: Answer) -> dict[str, float]:
         if case.measure == "throughput":
-            return {f"{case.name} tok/s": self.tokens[case.name] / answer[self.clock]}
+            return {f"{case.name} tok/s": sum(self.lengths[case.name]) / answer[self.clock]}
         each = 1e3 * np.array(answer["each"][self.clock])
         return {f"{case.name} p{p} ms": float(np.percentile(each, p)) for p in (50, 95)}
 
@@ -128,15 +137,15 @@ class Run:
         self.workers.pop(engine, None)
 
 
-def count_tokens(checkpoint: Checkpoint, cases: Sequence[Case]) -> dict[str, int]:
-    """Tokens of each case, special ones included, after cutting: what every engine is credited."""
+def count_tokens(checkpoint: Checkpoint, cases: Sequence[Case]) -> dict[str, list[int]]:
+    """Tokens of each text, special ones included, after cutting: what every engine is credited."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(checkpoint.max_tokens)
     encoded = {case.name: tokenizer.encode_batch(list(case.texts)) for case in cases}
-    return {name: sum(len(text.ids) for text in texts) for name, texts in encoded.items()}
+    return {name: [len(text.ids) for text in texts] for name, texts in encoded.items()}
 
 
 def choose(asked: str) -> list[str]:
@@ -165,19 +174,15 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
                 run.verify(engine, stack)
             except EngineFailed as failure:
                 run.give_up(engine, failure)
-        timing = time.monotonic()
-        for turn in range(options.rounds):
-            say(f"round {turn + 1} of {options.rounds}")
-            run.round(turn)
-            passed = time.monotonic()
-            if passed + (passed - timing) / (turn + 1) > began + 60 * options.minutes:
-                say(f"stopped after {turn + 1} rounds: the next would pass {options.minutes} min")
-                break
+        try:
+            run.rounds(options.rounds, until=began + 60 * options.minutes)
+        except KeyboardInterrupt:
+            say("interrupted: what was measured so far is reported")
     return report.record(run, describe() | {"model": options.model, "minutes": options.minutes})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no worker is left behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no worker is left behind
     parser = argparse.ArgumentParser(description="Every engine verified, then timed side by side.")
     add = parser.add_argument
     add("--model", default="bge-shape", help="bge-shape, minilm, a known name or a folder")

@@ -25,6 +25,8 @@ from bench.peers import find_engine
 
 Answer = dict[str, Any]
 
+WAKING = 16  # texts that are not timed: a process that was stopped is cold
+
 
 class Worker:
     def __init__(self, engine: str, folder: str, threads: str, texts: str) -> None:
@@ -33,7 +35,7 @@ class Worker:
         if engine == "blas":
             from bench.ceiling import Products
 
-            self.products = Products(checkpoint)
+            self.products = Products(checkpoint, int(threads))
         else:
             entry = find_engine(engine)
             self.engine = entry.build(checkpoint, int(threads), entry.variant)
@@ -51,6 +53,8 @@ class Worker:
         return timed(lambda: self.products.run(tokens))
 
     def do_singles(self, case: str) -> Answer:
+        for text in self.cases[case][:WAKING]:
+            self.engine.encode([text])
         alone = [timed(partial(self.engine.encode, [text])) for text in self.cases[case]]
         each = {clock: [one[clock] for one in alone] for clock in ("seconds", "cpu")}
         return {"each": each} | {clock: sum(times) for clock, times in each.items()}

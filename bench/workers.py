@@ -50,7 +50,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker", engine, checkpoint.folder, str(threads), texts],
             cwd=ROOT,
-            env=environment(threads),
+            env=environment(1 if engine == "blas" else threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
