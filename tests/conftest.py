@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 import engine
 from tests import checkpoints, command, postgres
+
+# Whoever runs us in the background may have had SIGINT ignored, and children inherit that; not so a
+# handler, so that Ctrl-C can be tested in them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Load = Callable[[str, str], engine.Embedder]
 

@@ -25,7 +25,7 @@ from engine.fast.simd import (
 )
 
 MAGIC_BITS = 0x4B400000  # the bits of MAGIC
-LEVELS = 255.0  # the largest integer
+LEVELS = 200.0 if TARGET.int8 == "pairs" else 255.0  # the largest integer, see `quantize`
 SHIFT = 128.0 if TARGET.int8 == "sdot" else 0.0  # sdot's sums are of integer - 128
 
 
