@@ -128,10 +128,11 @@ def row(name: str, engine: Record, columns: Sequence[str]) -> list[str]:
     if "medians" not in engine:
         return [name, engine.get("failed", "verified, not timed")]
     figures = [number(engine["medians"].get(column)) for column in columns]
+    cores = f"{engine['cores']:.1f}" if "cores" in engine else ""  # known where a round was timed
     if name == "blas":
-        return ["blas (ceiling)", *figures, f"{engine['cores']:.1f}"]
+        return ["blas (ceiling)", *figures, cores]
     exactness = [f"{engine[key]:.1e}" for key in ("max_difference", "cosine_error")]
-    return [name, *figures, f"{engine['cores']:.1f}", str(engine["peak_mb"]), *exactness]
+    return [name, *figures, cores, str(engine["peak_mb"]), *exactness]
 
 
 def ratio(values: Mapping[str, float], column: str) -> str:
