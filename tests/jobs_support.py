@@ -47,7 +47,7 @@ def command(*words: object) -> list[str]:
 @contextlib.contextmanager
 def running(*words: object) -> Iterator["subprocess.Popen[str]"]:
     """`bge job` with the tiny model in a process of its own, dead at the end whatever happens."""
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process = subprocess.Popen(command(*words), cwd=ROOT, text=True, **streams)
     try:
         yield process

@@ -6,15 +6,27 @@ import os
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import EngineError, InputError
 from engine.jobs.store import Store
-from tests.jobs_support import command, job, results, running, texts, wait_until, write_parquet
+from tests.jobs_support import (
+    ROOT,
+    command,
+    job,
+    results,
+    running,
+    table,
+    texts,
+    wait_until,
+    write_parquet,
+)
 
 ROWS = 600
 SHARD = ("--shard-rows", 50, "--id", "id")
@@ -124,6 +136,24 @@ def test_ctrl_c_and_sigterm_stop_with_a_word_and_the_job_goes_on(
     job(corpus, "-o", out, *SHARD)
     assert results(out) == undisturbed
     assert before == [path.stat().st_mtime_ns for path in whole]
+
+
+@pytest.mark.parametrize("packing", [None, "gzip", "zstd"])
+def test_ctrl_c_while_standard_input_is_waited_for(tmp_path: Path, packing: str | None) -> None:
+    out = tmp_path / "out"
+    lines = "".join(text + "\n" for text in texts(200)).encode()
+    data = pa.compress(lines, packing, asbytes=True) if packing else lines
+    with running("-", "-o", out, "--shard-rows", 50) as process:
+        assert process.stdin is not None
+        process.stdin.buffer.write(data)
+        process.stdin.flush()
+        wait_until(lambda: (out / "_job" / "manifest.json").exists(), process)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130  # it does not wait for the input to end
+    words = command("-", "-o", out, "--shard-rows", 50)
+    subprocess.run(words, input=data, cwd=ROOT, check=True)
+    assert table(out).num_rows == 200
 
 
 def test_a_torn_journal_a_lost_shard_and_leftovers_are_mended(

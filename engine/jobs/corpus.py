@@ -133,7 +133,7 @@ def embed_here(
             stages.check()
             advance(rows, tokens, read)
 
-        read = stages.ahead(_missing(job, store), awaited=False)
+        read = stages.ahead(_missing(job, store))
         tokenized = stages.ahead(vectors.tokenize(embedder, job.how, shard) for shard in read)
         embedded: Iterator[Embedded] = stages.ahead(
             vectors.embed(embedder, job.how, work, report) for work in tokenized

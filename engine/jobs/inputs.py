@@ -147,6 +147,8 @@ def format_of(name: str) -> str | None:
 def _source(name: str, format: str | None) -> Source:
     if not name.isprintable():
         raise InputError(f"input {name!r}: give it a name of printable UTF-8; it goes into files")
+    if not Path(name).is_file():
+        raise InputError(f"input {name!r} is not a file; a pipe can be read as standard input, -")
     known = format or format_of(name)
     if known is None:
         raise InputError(

@@ -4,29 +4,43 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TypeVar
 
 Item = TypeVar("Item")
 POLL_SECONDS = 0.2
+
+_pipeline: ContextVar["Stages | None"] = ContextVar("pipeline", default=None)
 
 
 class Stopped(BaseException):
     """Unwinds a stage when nobody wants its items any more."""
 
 
+def check() -> None:
+    """Raise Stopped when the calling thread is a stage of a pipeline that is being left."""
+    stages = _pipeline.get()
+    if stages is not None:
+        stages.check()
+
+
 class Stages:
-    """The threads of one pipeline. Leaving the context ends them all, whatever they wait for."""
+    """The threads of one pipeline. Leaving the context ends them all, whatever they wait for.
+
+    Every thread is waited for: one that is left in native code of C++ aborts the process when the
+    interpreter ends. What may wait without end, as for standard input, calls `check` meanwhile.
+    """
 
     def __init__(self) -> None:
         self._stop = threading.Event()
-        self._awaited: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> "Stages":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
-        for thread in self._awaited:
+        for thread in self._threads:
             thread.join()
 
     def check(self) -> None:
@@ -34,20 +48,19 @@ class Stages:
         if self._stop.is_set():
             raise Stopped
 
-    def ahead(self, items: Iterable[Item], *, awaited: bool = True) -> Iterator[Item]:
+    def ahead(self, items: Iterable[Item]) -> Iterator[Item]:
         """Iterate over `items` in another thread, which keeps one item ready.
 
-        What `items` raises is raised here. Not `awaited`: nobody waits for the thread at the end,
-        because it may itself wait without end, as for standard input.
+        What `items` raises is raised here.
         """
         ready: queue.Queue[tuple[str, object]] = queue.Queue(1)
         thread = threading.Thread(target=self._feed, args=(items, ready), daemon=True)
-        if awaited:
-            self._awaited.append(thread)
+        self._threads.append(thread)
         thread.start()
         return self._drain(ready)  # type: ignore[return-value]
 
     def _feed(self, items: Iterable[Item], ready: "queue.Queue[tuple[str, object]]") -> None:
+        _pipeline.set(self)
         try:
             for item in items:
                 self._put(ready, ("item", item))

@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import json
+import os
+import select
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import pyarrow as pa
 from engine.errors import EngineError, InputError
 from engine.jobs.inputs import STDIN, Source
 from engine.jobs.options import Fields
+from engine.jobs.pipeline import POLL_SECONDS, check
 from engine.jobs.rows import Bad, Values, take
 
 BLOCK_ROWS = 1024
@@ -93,9 +96,8 @@ def _line_blocks(source: Source, fields: Fields) -> Iterator[Block]:
 @contextmanager
 def open_stream(name: str) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
     """Open a file (or standard input), decompressed, and a function that tells how far we are."""
-    # Not sys.stdin: its lock, held by a thread that waits, would abort the interpreter's exit.
-    with open(0 if name == STDIN else name, "rb", BUFFER_BYTES, closefd=name != STDIN) as raw:
-        magic = raw.peek(4)[:4]  # type: ignore[attr-defined]
+    with io.BufferedReader(_Stdin() if name == STDIN else io.FileIO(name), BUFFER_BYTES) as raw:
+        magic = raw.peek(4)[:4]
         stream: Any = raw
         if magic[:2] == b"\x1f\x8b":
             stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), BUFFER_BYTES)
@@ -103,6 +105,18 @@ def open_stream(name: str) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
             native = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
             stream = io.BufferedReader(native, BUFFER_BYTES)
         yield stream, (lambda: 0) if name == STDIN else raw.tell
+
+
+class _Stdin(io.RawIOBase):
+    """Standard input for a stage of a pipeline, which can be left while it waits for more."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not select.select([0], [], [], POLL_SECONDS)[0]:
+            check()
+        return os.readv(0, [buffer])
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | Bad]]:
