@@ -87,10 +87,10 @@ def softmax(x: Floats, factor: float, width: int) -> Floats:
     return row[: len(x)]
 
 
-def rotate(x: Floats, block: int) -> Floats:
-    row = padded(x)
+def rotate(x: Floats, signs: Floats, block: int) -> Floats:
+    row, signs = padded(x), padded(signs)
     out = np.empty_like(row)
-    integers.rotate(address(row), address(out), len(row), block)
+    integers.rotate(address(row), address(signs), address(out), len(row), block)
     return out[: len(x)]
 
 

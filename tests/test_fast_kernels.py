@@ -145,12 +145,13 @@ def hadamard(order: int) -> NDArray[np.int64]:
 
 @pytest.mark.parametrize("block", [2**n for n in range(10)])
 def test_rotation_is_hadamards(block: int) -> None:
-    """Integers stay integers, so it can be exact. Blocks below a vector are left alone."""
-    width = 3 * max(block, LANES)
-    x = np.random.default_rng(block).integers(-1000, 1001, width)
+    """Integers stay integers, so it can be exact. Blocks below a vector only get signs."""
+    width, draw = 3 * max(block, LANES), np.random.default_rng(block)
+    x, signs = draw.integers(-1000, 1001, width), draw.choice([-1, 1], width)
     order = block if block >= LANES else 1
-    expected = x.reshape(-1, order) @ hadamard(order)
-    assert np.array_equal(fast.rotate(x.astype(np.float32), block), expected.reshape(-1))
+    expected = (x * signs).reshape(-1, order) @ hadamard(order)
+    got = fast.rotate(x.astype(np.float32), signs.astype(np.float32), block)
+    assert np.array_equal(got, expected.reshape(-1))
 
 
 # attention

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -182,14 +183,22 @@ def test_zeros_stay_zeros() -> None:
 @many
 @given(st.sampled_from([1, 4, 8, 32, 128, 512]), st.integers(1, 4), st.integers(0, 99))
 def test_rotation_leaves_products_alone(block: int, blocks: int, seed: int) -> None:
-    """The kernel turns activations by H, weights are turned by H / order: H H / order is 1."""
+    """Activations are turned by S H, weights by S H / order: S H Hᵀ Sᵀ / order is 1."""
     x, w = np.random.default_rng(seed).standard_normal((2, block * blocks))
+    signs = quantize.signs(block * blocks)
     turned = quantize.rotate(w[None].astype(np.float32), block)[0].astype(np.float64)
     H = hadamard(block)
-    expected = (w.astype(np.float32).reshape(-1, block) @ H / block).reshape(-1)
+    expected = ((signs * w.astype(np.float32)).reshape(-1, block) @ H / block).reshape(-1)
     np.testing.assert_allclose(turned, expected, rtol=0, atol=2e-6)
-    product = (x.reshape(-1, block) @ H).reshape(-1) @ expected
+    product = ((signs * x).reshape(-1, block) @ H).reshape(-1) @ expected
     np.testing.assert_allclose(product, x @ w.astype(np.float32), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [2**n for n in range(10)])
+def test_signs_have_nothing_in_common_with_any_row(order: int) -> None:
+    """For as long as a block may be, wherever it begins; so what is common is spread evenly."""
+    for block in quantize.signs(8 * order).reshape(8, order):
+        assert np.abs(hadamard(order) @ block).max() <= math.sqrt(2 * order) + 1e-9
 
 
 @given(

@@ -30,15 +30,15 @@ SHIFT = 128.0 if TARGET.int8 == "sdot" else 0.0  # sdot's sums are of integer - 
 
 
 @jit
-def rotate(row, out, width, block):
-    """Each `block` numbers times the Hadamard matrix of that order, which has only 1 and -1.
+def rotate(row, signs, out, width, block):
+    """Numbers times `signs`, and each `block` of them times the Hadamard matrix of that order.
 
     It spreads an outlier over the block, and 8 bits then serve all numbers alike. Blocks smaller
-    than a vector are left as they are. Fast Walsh-Hadamard transform: first within each vector,
+    than a vector only get their signs. Fast Walsh-Hadamard transform: first within each vector,
     then between vectors 1, 2, 4, ... apart.
     """
     for i in range(0, width, LANES):
-        x = load_f(row, i)
+        x = load_f(row, i) * load_f(signs, i)
         store(out, i, hadamard_lanes(x) if block >= LANES else x)
     step = LANES
     while 4 * step <= block:  # two rounds of sums and differences at once

@@ -17,9 +17,9 @@ WORD, POSITION, TOKEN_TYPE, EMBED_SCALE, EMBED_SHIFT, LAYERS = (next(_job) for _
 # memory for the batch
 X, SUMS, X_STRIDE, QKV, QKV_STRIDE, WIDE, WIDE_STRIDE = (next(_job) for _ in range(7))
 # of quantised products: rows of integers, their stride in words, scale and low of each row, the
-# blocks of the rotations over D and F, the limits of a row's norm
-INTEGERS, INTEGERS_STRIDE, ROW_SCALES, BLOCK_D, BLOCK_F, NORM_D, NORM_F = (
-    next(_job) for _ in range(7)
+# blocks of the rotations over D and F and their signs, the limits of a row's norm
+INTEGERS, INTEGERS_STRIDE, ROW_SCALES, BLOCK_D, BLOCK_F, SIGNS, NORM_D, NORM_F = (
+    next(_job) for _ in range(8)
 )
 # two counters for each step, of tasks taken and tasks done; the C function to call while waiting
 TICKETS, YIELD = (next(_job) for _ in range(2))

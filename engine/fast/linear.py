@@ -101,5 +101,5 @@ def quantize_row(job, scratch, row, width, block, norm, r):
     if SHORT:
         store(parameters, 0, quantize_int16(row, out, width, norm))
     else:
-        rotate(row, scratch, width, block)
+        rotate(row, load_long(job, at.SIGNS), scratch, width, block)
         quantize_int8(scratch, out, width, parameters)

@@ -24,12 +24,13 @@ NORMS = {
     "norm2.scale": at.NORM2_SCALE,
     "norm2.shift": at.NORM2_SHIFT,
 }
-EMBEDDINGS = {
+SHARED = {
     "word": at.WORD,
     "position": at.POSITION,
     "token_type": at.TOKEN_TYPE,
     "embed_scale": at.EMBED_SCALE,
     "embed_shift": at.EMBED_SHIFT,
+    "signs": at.SIGNS,
 }
 
 
@@ -72,7 +73,7 @@ class Model:
         job[at.D], job[at.D_WIDTH], job[at.F_WIDTH] = config.hidden, self.width, self.wide
         job[at.HEADS], job[at.LAYER_COUNT] = config.heads, config.layers
         job.view(np.float32)[2 * at.EPS] = config.eps
-        for name, place in EMBEDDINGS.items():
+        for name, place in SHARED.items():
             job[place] = self.arrays[name].ctypes.data
         job[at.LAYERS] = self.layers.ctypes.data
         job[at.BLOCK_D] = quantize.block_size(config.hidden, lanes)

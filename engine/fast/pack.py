@@ -47,6 +47,7 @@ def packed(weights: Weights, shape: Shape) -> Iterator[Named]:
     yield "token_type", padded(weights.token_type_D[None], width)
     yield "embed_scale", padded(weights.embedding_norm.scale[None], width)
     yield "embed_shift", padded(weights.embedding_norm.shift[None], width)
+    yield "signs", quantize.signs(max(width, shape.width(weights.layers[0].up.w_OI.shape[0])))[None]
     for n, layer in enumerate(weights.layers):
         for name, array in _layer(layer, shape):
             yield f"{n}.{name}", array
