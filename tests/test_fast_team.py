@@ -75,12 +75,43 @@ def test_no_more_threads_compute_than_there_are_seats() -> None:
         seats.remove(seat)
 
     def call(_: int) -> None:
-        team.run([Job(lambda: None, run, lambda: None) for _ in range(5)])
+        team.run([Job(nothing, run, nothing, nothing) for _ in range(5)])
 
     with ThreadPoolExecutor(6) as callers:
         list(callers.map(call, range(30)))
     team.close()
     assert most == [2]
+
+
+def test_results_are_taken_once_and_memory_is_released_when_the_last_has_left() -> None:
+    """The caller does not wait for who is slow to leave; memory does."""
+    team, lock = Team(2), threading.Lock()
+    inside, ended, released = [0], [0], [0]
+    second, slow = threading.Event(), threading.Event()
+
+    def run(seat: int) -> None:
+        with lock:
+            inside[0] += 1
+            late = inside[0] == 2
+        if late:
+            second.set()
+            slow.wait(PATIENCE)
+        second.wait(PATIENCE)
+        with lock:
+            inside[0] -= 1
+
+    def end() -> None:
+        ended[0] += 1
+
+    def release() -> None:
+        assert inside == [0]
+        released[0] += 1
+
+    team.run([Job(nothing, run, end, release)])
+    assert (ended, released, inside) == ([1], [0], [1])
+    slow.set()
+    team.close()
+    assert (ended, released, inside) == ([1], [1], [0])
 
 
 def test_idle_helpers_use_no_cpu(embedder: engine.Embedder) -> None:
@@ -169,14 +200,14 @@ def fail(*_: object) -> None:
 def test_an_error_reaches_its_caller_only(size: int, part: int) -> None:
     """Whether work fails to begin, breaks off, or its result cannot be kept."""
     team, kept = Team(size), list[int]()
-    parts = [nothing, lambda seat: time.sleep(0.001), nothing]
+    parts = [nothing, lambda seat: time.sleep(0.001), nothing, nothing]
     parts[part] = fail
 
     def good(i: int) -> None:
         def run(seat: int) -> None:
             time.sleep(0.001)
 
-        team.run([Job(nothing, run, lambda: kept.append(i)) for _ in range(3)])
+        team.run([Job(nothing, run, lambda: kept.append(i), nothing) for _ in range(3)])
 
     def bad(_: int) -> None:
         with pytest.raises(MemoryError, match="no room"):
@@ -186,9 +217,9 @@ def test_an_error_reaches_its_caller_only(size: int, part: int) -> None:
         futures = [callers.submit(f, i) for i in range(10) for f in (good, bad)]
         for future in futures:
             future.result(PATIENCE)
+    team.close()  # the last helper may still be on its way out
     assert sorted(kept) == sorted([*range(10)] * 3)
     assert len(team._seats) == size and not team._running and not team._waiting
-    team.close()
 
 
 def test_an_encoder_goes_on_after_an_error(

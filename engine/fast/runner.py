@@ -75,7 +75,7 @@ class FastEncoder:
     ) -> Job:
         """A batch. It has memory only while it is under way."""
         batch: PackedBatch
-        memory: Memory
+        memory: Memory | None = None
 
         def begin() -> None:
             nonlocal batch, memory
@@ -84,10 +84,15 @@ class FastEncoder:
             memory.take(batch, poolings[texts])
 
         def run(seat: int) -> None:
+            assert memory
             self._encode(memory.job.ctypes.data, self._scratch[seat].ctypes.data)
 
         def end() -> None:
+            assert memory
             keep(texts, batch, memory)
-            self._free.append(memory)
 
-        return Job(begin, run, end)
+        def release() -> None:
+            if memory:
+                self._free.append(memory)
+
+        return Job(begin, run, end, release)

@@ -24,14 +24,18 @@ def closed() -> EngineError:
 class Job:
     """Work that any number of threads may do together, by calling `run(seat)` after one `begin()`.
 
-    Each call of `run` returns when the whole work is done, whoever did it; the last to leave calls
-    `end()`.
+    Each call of `run` returns when the whole work is done, whoever did it. The first to come back
+    calls `end()`, and the caller has its results; the last to leave calls `release()`.
     """
 
     def __init__(
-        self, begin: Callable[[], None], run: Callable[[int], None], end: Callable[[], None]
+        self,
+        begin: Callable[[], None],
+        run: Callable[[int], None],
+        end: Callable[[], None],
+        release: Callable[[], None],
     ) -> None:
-        self.begin, self.run, self.end = begin, run, end
+        self.begin, self.run, self.end, self.release = begin, run, end, release
         self.inside = 0  # threads that take part
         self.call: _Call  # set by `Team.run`
 
@@ -142,19 +146,19 @@ class Team:
     def _leave(self, job: Job, seat: int) -> None:
         self._seats.append(seat)
         job.inside -= 1
-        if job in self._running:  # who comes back from `run` first has seen all work done
+        if job in self._running:
             self._running.remove(job)
-        if job.inside == 0:
             self._end(job)
+        if job.inside == 0:
+            job.release()
         if job.call.over():
             job.call.condition.notify()
 
     def _end(self, job: Job) -> None:
         job.call.left -= 1
-        if job.call.error:  # it may never have begun
-            return
         try:
-            job.end()
+            if not job.call.error:
+                job.end()
         except BaseException as error:
             job.call.error = error
 
@@ -172,8 +176,10 @@ class Team:
 
     def _withdraw(self, jobs: Sequence[Job], call: _Call) -> None:
         """After an error or Ctrl-C: nobody starts these any more, and nobody is left inside."""
+        if call.left == 0 and not call.error:
+            return
         for job in jobs:
-            if call.left and job in self._waiting:
+            if job in self._waiting:
                 self._waiting.remove(job)
         while any(job.inside for job in jobs):
             call.condition.wait(0.1)
