@@ -83,7 +83,8 @@ def _by(a: float, b: float) -> float:
 def noise(results: Iterable[Mapping[str, Any]]) -> Record:
     """Cores that other processes kept busy during the timings, on average."""
     clocks = [clock for result in results for clock in result.get("clocks", [])]
-    seconds, others = (sum(clock[at] for clock in clocks) for at in (0, 2))
+    seconds = sum(clock[0] for clock in clocks)
+    others = sum(clock[0] * clock[2] for clock in clocks)
     return {"cores_used_by_others": round(others / seconds, 3) if seconds else 0.0}
 
 

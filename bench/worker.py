@@ -82,7 +82,10 @@ def main() -> None:
     print(json.dumps({"ready": True}), file=answers)
     for line in sys.stdin:
         command, *arguments = json.loads(line)
-        print(json.dumps(getattr(worker, f"do_{command}")(*arguments)), file=answers)
+        began = time.process_time()
+        answer = getattr(worker, f"do_{command}")(*arguments)
+        answer["spent"] = time.process_time() - began  # with what is not timed, as waking up
+        print(json.dumps(answer), file=answers)
 
 
 if __name__ == "__main__":

@@ -64,16 +64,16 @@ class Worker:
         self._signal(signal.SIGSTOP)
 
     def ask(self, command: str, *arguments: Any) -> dict[str, Any]:
-        """The worker's answer; "others" in it: CPU seconds that other processes used meanwhile."""
+        """The worker's answer; "others" in it: cores that other processes kept busy meanwhile."""
         assert self.process.stdin
         self._signal(signal.SIGCONT)
-        busy = busy_seconds()
+        busy, began = busy_seconds(), time.monotonic()
         self.process.stdin.write(json.dumps([command, *arguments]).encode() + b"\n")
         self.process.stdin.flush()
         answer = self._answer()
         self._signal(signal.SIGSTOP)
-        if "cpu" in answer:
-            answer["others"] = max(0.0, busy_seconds() - busy - answer["cpu"])
+        others = busy_seconds() - busy - answer.pop("spent")
+        answer["others"] = max(0.0, others / (time.monotonic() - began))
         return answer
 
     def encode(self, case: str, alone: bool = False) -> tuple[Vectors, float]:

@@ -21,8 +21,9 @@ X, SUMS, X_STRIDE, QKV, QKV_STRIDE, WIDE, WIDE_STRIDE = (next(_job) for _ in ran
 INTEGERS, INTEGERS_STRIDE, ROW_SCALES, BLOCK_D, BLOCK_F, SIGNS, NORM_D, NORM_F = (
     next(_job) for _ in range(8)
 )
-# two counters for each step, of tasks taken and tasks done; the C function to call while waiting
-TICKETS, YIELD = (next(_job) for _ in range(2))
+# how many threads may come; two counters for each step, of tasks taken and tasks done; the C
+# function to call while waiting
+THREADS, TICKETS, YIELD = (next(_job) for _ in range(3))
 JOB_SIZE = next(_job)
 
 # a layer: four linear maps, each with these four addresses, and two layer norms

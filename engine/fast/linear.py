@@ -24,7 +24,7 @@ from engine.fast.simd import (
 ROWS, VECTORS = TARGET.tiles[PRECISION]
 PANEL = VECTORS * LANES
 ROWS_A_TASK = 16 * ROWS
-STRETCH = 100_000  # bytes of weights
+STRETCH = 300_000  # bytes of weights
 NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}[PRECISION]
 QUANTIZES, SHORT = PRECISION != "float32", PRECISION == "int16"
 NOTHING, GELU, RESIDUAL = range(3)  # what follows a product and its bias
@@ -33,16 +33,19 @@ multiply = tile(PRECISION)
 
 
 @jit
-def panels_a_task(tokens, steps):
-    """With few tokens several: a thread then reads long stretches of memory, which is faster."""
-    return max(1, STRETCH // (steps * PANEL * 4)) if tokens <= 4 * ROWS else 1
+def panels_a_task(job, steps, panels):
+    """With few tokens several, for long stretches of memory are read faster; but every thread that
+    may come gets two tasks, so that all end together."""
+    if load_long(job, at.TOKENS) > 4 * ROWS:
+        return 1
+    return max(1, min(STRETCH // (steps * PANEL * 4), panels // (2 * load_long(job, at.THREADS))))
 
 
 @jit
 def linear_tasks(job, width, out_width):
     """How many tasks `linear` has for a map of these widths."""
     tokens, panels = load_long(job, at.TOKENS), (out_width + PANEL - 1) // PANEL
-    group = panels_a_task(tokens, width // NUMBERS_A_WORD)
+    group = panels_a_task(job, width // NUMBERS_A_WORD, panels)
     return (panels + group - 1) // group * ((tokens + ROWS_A_TASK - 1) // ROWS_A_TASK)
 
 
@@ -50,7 +53,8 @@ def linear_tasks(job, width, out_width):
 def linear(job, scratch, linear_map, source, stride, width, out, out_stride, out_width, then, task):
     """x Wᵀ + b for some panels of columns and some rows, and what follows while at hand."""
     tokens, steps = load_long(job, at.TOKENS), width // NUMBERS_A_WORD
-    blocks, group = (tokens + ROWS_A_TASK - 1) // ROWS_A_TASK, panels_a_task(tokens, steps)
+    blocks, panels = (tokens + ROWS_A_TASK - 1) // ROWS_A_TASK, (out_width + PANEL - 1) // PANEL
+    group = panels_a_task(job, steps, panels)
     left, top = (task // blocks) * group * PANEL, (task % blocks) * ROWS_A_TASK
     bottom = min(top + ROWS_A_TASK, tokens)
     for column in range(left, min(left + group * PANEL, out_width), PANEL):

@@ -37,13 +37,16 @@ SHARED = {
 class Model:
     """What all batches share: sizes, addresses of the weights, the memory that a batch needs."""
 
-    def __init__(self, arrays: Mapping[str, NDArray], config: Config, shape: Shape) -> None:
+    def __init__(
+        self, arrays: Mapping[str, NDArray], config: Config, shape: Shape, threads: int
+    ) -> None:
         self.arrays, self.config, self.shape = arrays, config, shape
         self.width, self.wide = shape.width(config.hidden), shape.width(config.feed_forward)
         self.budget = max(BUDGET, config.max_tokens)
         self.steps = at.STEPS_BEFORE + at.STEPS_A_LAYER * config.layers + at.STEPS_AFTER
         self.layers = self._layer_tables()
         self.job = self._job()
+        self.job[at.THREADS] = threads
 
     @property
     def scratch_size(self) -> int:

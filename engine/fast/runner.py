@@ -28,7 +28,7 @@ class FastEncoder:
         shape = Shape(host_target(), precision)
         self.target = shape.target.name
         self._encode, self._code = prepared.kernels(shape)
-        model = Model(prepared.weights(folder, config, shape), config, shape)
+        model = Model(prepared.weights(folder, config, shape), config, shape, threads)
         self._model: Model | None = model
         self._team = Team(threads)
         self._free: list[Memory] = []
