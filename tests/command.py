@@ -25,9 +25,7 @@ TEXTS = ["a cat", "", 'Zoë said "no", twice', "東京"]
 class Run:
     """`main` in this process: its exit status, and what it wrote."""
 
-    def __init__(
-        self, captured: pytest.CaptureFixture[bytes], patch: pytest.MonkeyPatch
-    ) -> None:
+    def __init__(self, captured: pytest.CaptureFixture[bytes], patch: pytest.MonkeyPatch) -> None:
         self._captured, self._patch = captured, patch
         patch.delenv("BGE_DEBUG", raising=False)
         patch.delenv("BGE_MODEL", raising=False)

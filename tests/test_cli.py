@@ -196,5 +196,3 @@ def test_the_output_is_as_readable_as_any_new_file(bge: Run, tmp_path: Path) -> 
     bge("embed", *HERE, "a", "-o", str(tmp_path / "out.jsonl"))
     modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
     assert modes["out.jsonl"] == modes["plain"]
-
-

@@ -53,9 +53,7 @@ def test_models_says_which_are_here(
     assert {row["here"] for row in rows} == {None}
 
 
-def test_pull_passes_everything_on_and_prepares(
-    bge: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pull_passes_everything_on_and_prepares(bge: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from engine import pull as puller
 
     seen: list[tuple[Any, ...]] = []
@@ -142,5 +140,3 @@ def test_a_missing_extra_is_named(
     assert run.status == 1
     cure = f"pip install 'bge-engine[{extra}]'"
     assert run.err == f"bge: error: `bge {command}` needs stars: {cure}\n"
-
-

@@ -68,7 +68,7 @@ def test_wrong_usage_is_status_2(bge: Run, words: list[str], complaint: str) -> 
         (["a", "--model", "bge-bas-en-v1.5"], "Did you mean bge-base-en-v1.5"),
         (["a", "--model", "./nowhere"], "There is no folder nowhere"),
         (["a", "--truncate-dim", "41"], "it may be from 1 to 40"),
-        (["-", "--field", "body"], 'line 1: no field \'body\'; its fields are: \'text\''),
+        (["-", "--field", "body"], "line 1: no field 'body'; its fields are: 'text'"),
         (["-", "--field", "text"], "line 2: not JSON"),
     ],
 )
@@ -123,5 +123,3 @@ def test_out_of_memory(bge: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "load", load, raising=False)
     run = bge("embed", "a")
     assert run.status == 1 and run.err == "bge: error: out of memory.\n"
-
-

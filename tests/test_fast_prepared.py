@@ -64,6 +64,24 @@ def encode() -> NDArray[np.float32]:
         return one.encode("hello")
 
 
+def test_what_other_versions_left_goes_after_a_month(cache: Path) -> None:
+    encode()
+    name = only(cache, "weights").name
+    stem, ending = name[: -len("0" * 32 + ".weights")], ".weights"
+    ages = {"a" * 32 + ending: 31, "b" * 32 + ending: 29, "c" * 31 + ending: 31}
+    ages |= {"a" * 32 + ".kernels": 31, "d" * 32 + ".part": 31}
+    for rest, days in ages.items():
+        (cache / (stem + rest)).write_bytes(b"")
+        os.utime(cache / (stem + rest), (time.time() - days * 24 * 3600,) * 2)
+    other = cache / ("other-" + stem + "a" * 32 + ending)
+    other.write_bytes(b"")
+    os.utime(other, (0, 0))
+    before = set(cache.glob("*"))
+    (cache / name).unlink()
+    encode()
+    assert before - set(cache.glob("*")) == {cache / (stem + "a" * 32 + ending)}
+
+
 def only(folder: Path, kind: str) -> Path:
     (path,) = folder.glob(f"*.{kind}")
     return path

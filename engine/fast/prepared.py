@@ -4,10 +4,11 @@ Both lie in one folder of the user's cache ($BGE_CACHE), under names that are ha
 depend on: the checkpoint, the precision, the kind of CPU, the source of this package, the
 versions of numba and LLVM. So a stale file is never found; a damaged one is noticed and made
 again. Files appear under their names only when whole, and one process makes a file while others
-wait for it.
+wait for it. Whoever makes one takes away those in its place that nobody has read for a month.
 """
 
 import contextlib
+import glob
 import hashlib
 import os
 import sys
@@ -29,6 +30,7 @@ from engine.fast import arrays, compile
 from engine.fast.pack import Shape, packed
 
 Kept = TypeVar("Kept")
+MONTH = 30 * 24 * 3600.0
 
 KERNEL_SOURCES = (
     "build", "compile", "encoder", "gemm", "integers", "kernels", "layout", "linear", "simd",
@@ -133,10 +135,22 @@ def _made(
     try:
         make(part)
         part.replace(path)
+        _remove_stale(path)
     finally:
         part.unlink(missing_ok=True)
     print(f"bge-engine: done in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
     return read(path)
+
+
+def _remove_stale(path: Path) -> None:
+    """Files made for the same by other versions: hundreds of megabytes each. Who still has one
+    mapped keeps it; another version in use makes it again."""
+    stem = path.name.rpartition("-")[0]
+    for other in path.parent.glob(f"{glob.escape(stem)}-{'?' * 32}{path.suffix}"):
+        with contextlib.suppress(OSError):
+            found = other.stat()
+            if max(found.st_atime, found.st_mtime) < time.time() - MONTH:
+                other.unlink()
 
 
 @contextlib.contextmanager
