@@ -5,6 +5,7 @@ It costs some 30 microseconds a request, so that it takes little from the server
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,7 +101,8 @@ class Load:
 
     async def open(self, rate: float, seconds: float, patience: float) -> Outcome:
         """Requests at a fixed rate, answered or not; then `patience` seconds for the last."""
-        self._idle: list[Peer] = []
+        # In turns, so that none is idle for so long that the server closes it.
+        self._idle: deque[Peer] = deque()
         await self._connect(lambda peer: self._idle.append(peer))
         self._idle.extend(self._peers)
         began = time.perf_counter()
@@ -109,7 +111,7 @@ class Load:
             while due < now * rate:
                 due += 1
                 if self._idle:
-                    self._send(self._idle.pop(), due)
+                    self._send(self._idle.popleft(), due)
                 else:
                     self.outcome.unsent += 1
             await asyncio.sleep(0.002)
