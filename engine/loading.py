@@ -41,7 +41,7 @@ def load(
 
 def _encoder(folder: Path, config: Config, precision: str, threads: int) -> Encoder:
     if precision == "reference" or (precision == "float32" and not _has_kernels()):
-        return ReferenceEncoder(load_weights(folder, config), config)
+        return ReferenceEncoder(load_weights(folder, config), config, threads)
     from engine.fast.runner import FastEncoder
 
     return FastEncoder(folder, config, precision, threads)
