@@ -148,7 +148,7 @@ def number(value: float | None) -> str:
 
 def grid(rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned: names to the left, figures to the right. A short row is a remark."""
-    full = [cells for cells in rows if len(cells) > 2]
+    full = [cells for cells in rows if len(cells) > 2] or rows
     widths = [max(len(c[i]) for c in full if i < len(c)) for i in range(max(map(len, full)))]
     widths[0] = max(len(cells[0]) for cells in rows)
     return "\n".join(_line(cells, widths) for cells in rows)
