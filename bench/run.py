@@ -152,7 +152,7 @@ def choose(asked: str) -> list[str]:
     names = list(ENGINES) if asked == "all" else asked.split(",")
     there = [name for name in names if is_installed(find_engine(name))]
     for name in (name for name in names if name not in there):
-        say(f"{name} is not installed: pip install -e '.[bench,reference]'")
+        say(f"{name} is not installed: pip install -e '.[bench]'")
     return there
 
 
