@@ -43,3 +43,18 @@ def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
         batches[-1].append(i)
         room -= lengths[i]
     return batches
+
+
+def split(lengths: Sequence[int], parts: int) -> list[list[int]]:
+    """Indices of the texts of each of at most `parts` batches, as alike in tokens as may be.
+
+    Longest first too. Laid end to end, the tokens are cut into equal parts, and a text belongs to
+    the part that its last token lies in: no batch is over a part by more than one text.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    batches: dict[int, list[int]] = {}
+    end, total = 0, sum(lengths)
+    for i in order:
+        end += lengths[i]
+        batches.setdefault((end - 1) * parts // total, []).append(i)
+    return list(batches.values())

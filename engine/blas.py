@@ -1,6 +1,7 @@
 """How many threads numpy's matrix products take. The only file that knows OpenBLAS."""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,32 +14,33 @@ import numpy as np
 GET, SET = (f"scipy_openblas_{word}_num_threads64_" for word in ("get", "set"))
 
 _lock = Lock()
-_users, _before = 0, 0
+_wishes: list[int] = []  # of all who are inside now
+_before = 0
 
 
 @contextmanager
-def one_thread() -> Iterator[bool]:
-    """Products take the thread that calls them and no other; gives whether that could be had.
+def at_most(threads: int) -> Iterator[bool]:
+    """Products take at most so many threads each; gives whether that could be had.
 
-    For the whole process, until the last of all who want it leaves; then it is as it was before.
+    For the whole process, and the smallest wish counts. When the last of all who had one leaves,
+    it is as it was before.
     """
-    global _users, _before
+    global _before
     library = _openblas()
     if library is None:
         yield False
         return
     with _lock:
-        if _users == 0:
+        if not _wishes:
             _before = library[GET]()
-            library[SET](1)
-        _users += 1
+        _wishes.append(threads)
+        library[SET](min([_before, *_wishes]))
     try:
         yield True
     finally:
         with _lock:
-            _users -= 1
-            if _users == 0:
-                library[SET](_before)
+            _wishes.remove(threads)
+            library[SET](min([_before, *_wishes]))
 
 
 @cache
@@ -51,3 +53,17 @@ def _openblas() -> ctypes.CDLL | None:
             if hasattr(library, GET) and hasattr(library, SET):
                 return library
     return None
+
+
+def _after_fork() -> None:
+    """A child has none of the threads that had wishes, and the lock may have been held."""
+    global _lock
+    _lock = Lock()
+    library = _openblas()
+    if _wishes and library is not None:
+        _wishes.clear()
+        library[SET](_before)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

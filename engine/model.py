@@ -66,7 +66,7 @@ def gelu(x_TF):
     This is the form with erf, Φ(x) = (1 + erf(x / √2)) / 2, not the tanh approximation. numpy has
     no erf. Written with |x|, what remains needs no case for negative x, because erf is odd:
 
-        x Φ(x) = max(x, 0) - |x| (1 - erf(|x| / √2)) / 2
+        x Φ(x) = (x + |x| erf(|x| / √2)) / 2
     """
     rows = max(1, 32768 // x_TF.shape[-1])  # so few rows at a time that they stay in the cache
     for top in range(0, len(x_TF), rows):
@@ -77,13 +77,12 @@ def gelu(x_TF):
         for a in reversed(ERF_A[:-1]):  # Horner's rule
             tail += a
             tail *= t
-        t[:] = np.square(size)
+        np.square(size, out=t)
         t *= -0.5
-        tail *= np.exp(t, out=t)  # 1 - erf(|x| / √2)
-        tail *= size
-        tail *= 0.5
-        np.maximum(x, 0, out=x)
-        x -= tail
+        tail *= np.exp(t, out=t)
+        size *= 1 - tail  # |x| erf(|x| / √2)
+        x += size
+        x *= 0.5
     return x_TF
 
 
