@@ -15,17 +15,25 @@ HOST = "127.0.0.1"  # and never anything else
 
 @dataclass
 class Outcome:
-    """What came of the requests: seconds by status, bodies of the accepted if kept, and losses."""
+    """What came of the requests: by status the seconds that each took, and when it was answered;
+    bodies of the accepted if kept, and losses."""
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
+    answered: dict[int, list[float]] = field(default_factory=dict)  # seconds from the beginning
     bodies: dict[int, bytes] = field(default_factory=dict)
     sent: int = 0
     lost: int = 0  # connections that ended under a request
     unsent: int = 0  # a request was due, and every connection was waiting for an answer
     elapsed: float = 0.0
+    cpu: float = 0.0  # seconds that this process took for it
 
     def count(self, status: int) -> int:
         return len(self.seconds.get(status, ()))
+
+    def rate(self, status: int, since: float, until: float) -> float:
+        """Answers a second of that status in a part of the time."""
+        times = self.answered.get(status, ())
+        return sum(since <= at < until for at in times) / (until - since)
 
     def quantile(self, status: int, part: float) -> float:
         """Of the seconds of that status; NaN where there is none."""
@@ -92,12 +100,12 @@ class Load:
         self._numbers = iter(range(count))
         self._ended = asyncio.get_running_loop().create_future()
         await self._connect(self._ask_again)
-        began = time.perf_counter()
+        self._begin()
         for peer in self._peers:
             self._ask(peer)
         async with asyncio.timeout(seconds):
             await self._ended
-        return self._close(began)
+        return self._close(time.perf_counter() - self._began)
 
     async def open(self, rate: float, seconds: float, patience: float) -> Outcome:
         """Requests at a fixed rate, answered or not; then `patience` seconds for the last."""
@@ -105,9 +113,9 @@ class Load:
         self._idle: deque[Peer] = deque()
         await self._connect(lambda peer: self._idle.append(peer))
         self._idle.extend(self._peers)
-        began = time.perf_counter()
+        self._begin()
         due = 0
-        while (now := time.perf_counter() - began) < seconds:
+        while (now := time.perf_counter() - self._began) < seconds:
             while due < now * rate:
                 due += 1
                 if self._idle:
@@ -117,7 +125,10 @@ class Load:
             await asyncio.sleep(0.002)
         await self._until_quiet(patience)
         self.outcome.lost += sum(peer.busy for peer in self._peers)
-        return self._close(began, seconds)
+        return self._close(seconds)
+
+    def _begin(self) -> None:
+        self._began, self._cpu = time.perf_counter(), time.process_time()
 
     async def _until_quiet(self, patience: float) -> None:
         ends = time.perf_counter() + patience
@@ -126,7 +137,9 @@ class Load:
 
     async def _connect(self, freed: Callable[[Peer], None]) -> None:
         def answered(peer: Peer, status: int, whole: bytes) -> None:
-            self.outcome.seconds.setdefault(status, []).append(time.perf_counter() - peer.sent_at)
+            now = time.perf_counter()
+            self.outcome.seconds.setdefault(status, []).append(now - peer.sent_at)
+            self.outcome.answered.setdefault(status, []).append(now - self._began)
             if self._keep and status == 200:
                 self.outcome.bodies[peer.number] = whole.partition(b"\r\n\r\n")[2]
             freed(peer)
@@ -166,8 +179,9 @@ class Load:
         self.outcome.sent += 1
         peer.ask(number, self._make(number))
 
-    def _close(self, began: float, seconds: float | None = None) -> Outcome:
-        self.outcome.elapsed = seconds or time.perf_counter() - began
+    def _close(self, seconds: float) -> Outcome:
+        self.outcome.elapsed = seconds
+        self.outcome.cpu = time.process_time() - self._cpu
         peers, self._peers = self._peers, []
         for peer in peers:
             peer.transport.close()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from engine.serve.overload import POLL_BYTES
 from tests.serving import ended, fake_server, shared_fake, works
 
 RUN = "/client/v4/accounts/acc/ai/run/fake"
@@ -21,6 +22,26 @@ def test_headers_without_end():
             for i in range(100_000):
                 peer.sendall(b"x-%d: %s\r\n" % (i, b"y" * 1000))
     assert works(server)
+
+
+def test_an_answer_leaves_in_one_piece():
+    with shared_fake().connect() as peer:
+        for _ in range(5):
+            peer.sendall(b'POST /embed HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "a"}')
+            head, _, body = peer.recv(100_000).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert len(json.loads(body)[0]) == 16
+        peer.sendall(b"GET /health HTTP/1.1\r\n\r\n")  # without a body
+        assert peer.recv(100_000).endswith(b"\r\n\r\n")
+
+
+def test_a_client_that_asks_before_it_sends_is_told_to_go_on():
+    with shared_fake().connect(timeout=5) as peer:
+        ask = b"POST /embed HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 15\r\n\r\n"
+        peer.sendall(ask)
+        assert peer.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        peer.sendall(b'{"inputs": "a"}')
+        assert peer.recv(100_000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_slow_loris():
@@ -108,6 +129,63 @@ def test_a_full_queue_says_429_at_once_in_the_dialect_asked():
             thread.join()
         assert server.ask(RUN, {"text": "a", "options": {"rejectIfBusy": True}}).status == 200
         assert b'te_request_failure{err="overloaded"} 4.0' in server.ask("/metrics").body
+
+
+def full_server(*options: str, **environ: str):
+    """A server with a place for one text, which is taken for a minute."""
+    few = ("--max-waiting-texts", "1", "--max-batch-tokens", "3")
+    server = fake_server(*few, *options, FAKE_SECONDS_A_BATCH="60", **environ)
+    peer = server.connect()
+    token = environ.get("BGE_API_TOKENS", "x").encode()
+    head = b"POST /embed HTTP/1.1\r\nauthorization: Bearer %b\r\ncontent-length: 15\r\n\r\n"
+    peer.sendall(head % token + b'{"inputs": "a"}')
+    while b"te_queue_size 1.0" not in server.ask("/metrics").body:
+        time.sleep(0.01)
+    return server, peer
+
+
+def test_a_full_server_refuses_before_it_reads():
+    server, peer = full_server()
+    try:
+        nonsense = b"{" * POLL_BYTES
+        assert [server.ask(path, nonsense).status for path in ROUTES] == [429] * 3
+        assert server.ask("/tokenize", {"inputs": "a"}).status == 200
+        assert server.ask("/v1/models").status == 200
+        with server.connect() as sender:  # a body that comes later does not disturb what follows
+            head = b"POST /embed HTTP/1.1\r\ncontent-length: 1000\r\n\r\n"
+            for _ in range(3):
+                sender.sendall(head)
+                assert sender.recv(10_000).startswith(b"HTTP/1.1 429 ")
+                sender.sendall(b" " * 1000)
+    finally:
+        server.process.kill()
+        peer.close()
+
+
+def test_a_full_server_still_asks_for_the_token():
+    server, peer = full_server(BGE_API_TOKENS="secret")
+    try:
+        tokens = {"wrong": 401, "secret": 429}
+        for token, status in tokens.items():
+            headers = {"authorization": f"Bearer {token}"}
+            assert server.ask("/embed", {"inputs": "a"}, headers=headers).status == status
+    finally:
+        server.process.kill()
+        peer.close()
+
+
+def test_a_batch_is_queued_and_asked_for_while_all_waits(tmp_path):
+    server, peer = full_server("--queue", f"sqlite:///{tmp_path}/queue.sqlite")
+    try:
+        requests = {"requests": [{"text": "a" * POLL_BYTES}]}
+        queued = server.ask(f"{RUN}?queueRequest=true", requests)
+        assert queued.status == 200
+        state = server.ask(RUN, {"request_id": queued.json["result"]["request_id"]})
+        assert state.json["result"]["status"] in ("queued", "running")
+        assert server.ask(RUN, requests).status == 429
+    finally:
+        server.process.kill()
+        peer.close()
 
 
 def test_clients_that_left_are_dropped_and_counted():

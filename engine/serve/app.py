@@ -12,6 +12,7 @@ from engine.serve.accesslog import say_request
 from engine.serve.auth import Gatekeeper
 from engine.serve.cloudflare import Cloudflare
 from engine.serve.openapi import document
+from engine.serve.overload import Overload
 from engine.serve.problems import Kind, Problem, problem_of
 from engine.serve.service import Service
 from engine.serve.wire import Answer, Call, Receive, Scope, Send, send_answer, to_json
@@ -39,6 +40,7 @@ class App:
     def __init__(self, service: Service, cloudflare: Cloudflare) -> None:
         self.service = service
         self.draining = False  # from then on each answer closes its connection
+        self._overload = Overload(service.models)
         self._gatekeeper = Gatekeeper(service.settings.tokens)
         self._document = to_json(document(service))
         self.routes = self._routes(cloudflare)
@@ -47,6 +49,15 @@ class App:
     def _routes(self, cloudflare: Cloudflare) -> list[Route]:
         v1, embeddings = openai.OpenAI(self.service), tei.TEI(self.service)
         account = "/client/v4/accounts/{account}"
+        post: dict[str, Handler] = {
+            f"{account}/ai/run/{{model:path}}": cloudflare.run,
+            "/v1/embeddings": v1.embeddings,
+            f"{account}/ai/v1/embeddings": v1.embeddings,
+            "/embed": embeddings.embed,
+            "/embed_all": embeddings.embed_all,
+            "/similarity": embeddings.similarity,
+            "/tokenize": embeddings.tokenize,
+        }
         get: dict[str, Handler] = {
             "/v1/models": v1.models,
             "/v1/models/{model:path}": v1.model,
@@ -63,15 +74,6 @@ class App:
             "/metrics": embeddings.metrics,
             "/openapi.json": self._openapi,
         }
-        post: dict[str, Handler] = {
-            f"{account}/ai/run/{{model:path}}": cloudflare.run,
-            "/v1/embeddings": v1.embeddings,
-            f"{account}/ai/v1/embeddings": v1.embeddings,
-            "/embed": embeddings.embed,
-            "/embed_all": embeddings.embed_all,
-            "/similarity": embeddings.similarity,
-            "/tokenize": embeddings.tokenize,
-        }
         return [
             Route(path, Endpoint(handler), methods=[method])
             for method, table in (("POST", post), ("GET", get))
@@ -87,7 +89,7 @@ class App:
         scope["app"] = self  # the router then raises for an unknown route, and we answer
         status = CLIENT_LEFT
         try:
-            answer = await self._answer(call, scope, receive, send)
+            answer = self._turned_away(call) or await self._answer(call, scope, receive, send)
             status = answer.status
             await self._send(send, answer, call)
         except asyncio.CancelledError:
@@ -100,6 +102,19 @@ class App:
             self.service.held -= call.held
             if self.service.settings.access_log:
                 say_request(call, status)
+
+    def _turned_away(self, call: Call) -> Answer | None:
+        """The answer of a full server to who may ask."""
+        problem = self._overload.problem(call)
+        if problem is None:
+            return None
+        try:
+            self._gatekeeper.check(call.scope["method"], call.path, call.headers)
+        except Problem as error:
+            problem = error
+        self._overload.rest()
+        self.service.metrics.failed(problem.kind)
+        return self._refuse(problem, call)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> Answer:
         try:

@@ -99,15 +99,22 @@ class Batcher:
     def _share_of_texts(self) -> int:
         return max(1, self.waiting_texts // SHARE)
 
-    def _admit(self, wish: Wish) -> None:
+    @property
+    def full(self) -> bool:
         """Looks at what waits already, not at the newcomer: a giant is let in like anyone else."""
-        full = self.waiting >= self.waiting_texts or self._ready.load >= self.waiting_tokens
-        if full or (wish.only_if_idle and self.waiting):
-            raise Problem(
-                Kind.OVERLOADED,
-                f"{self.waiting} texts are waiting, of at most {self.waiting_texts}; try again.",
-                retry_after=self.retry_after(),
-            )
+        return self.waiting >= self.waiting_texts or self._ready.load >= self.waiting_tokens
+
+    def _admit(self, wish: Wish) -> None:
+        if self.full or (wish.only_if_idle and self.waiting):
+            raise self.overloaded()
+
+    def overloaded(self) -> Problem:
+        """The refusal, with the time after which to try again."""
+        return Problem(
+            Kind.OVERLOADED,
+            f"{self.waiting} texts are waiting, of at most {self.waiting_texts}; try again.",
+            retry_after=self.retry_after(),
+        )
 
     def retry_after(self) -> int:
         """Seconds until about half of what waits is done."""

@@ -1,7 +1,8 @@
 """The connection, guarded against clients that are slow on purpose.
 
 uvicorn closes idle connections; here also those that never finish a request or never take an
-answer, and headers without end. The body's own time limit is `Call.body`'s.
+answer, and headers without end. The body's own time limit is `Call.body`'s. And an answer leaves
+in one piece.
 """
 
 import asyncio
@@ -11,8 +12,35 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEADER_BYTES = 65_536
 REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 "  # the only head that no body follows
 TOO_SLOW = REFUSAL % b"408 Request Timeout"
 TOO_MUCH = REFUSAL % b"431 Request Header Fields Too Large"
+
+
+class Whole:
+    """A transport on which the head of an answer waits for its body: one packet and one wake-up of
+    the client instead of two. uvicorn writes them one right after the other."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines([head, data])
+        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(CONTINUE):
+            self._head = data
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self.write(b"")
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -22,7 +50,7 @@ class GuardedProtocol(HttpToolsProtocol):
     read_timeout = 20.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Whole(transport))  # type: ignore[arg-type]
         self._in_headers, self._in_message = True, True
         self._header_bytes = 0
         self._answers = 0

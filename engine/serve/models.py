@@ -48,6 +48,11 @@ class Models:
     def first(self) -> Served:
         return self.all[0]
 
+    @property
+    def full(self) -> bool:
+        """None of them takes a text now."""
+        return all(one.batcher.full for one in self.all)
+
     def find(self, name: str) -> Served:
         """Any name, in any case. Raises Problem NO_MODEL."""
         found = self._by_name.get(name.lower())

@@ -1,0 +1,52 @@
+"""What a full server does: it refuses at the door, and then leaves the machine to its work.
+
+Clients that are refused come again, and each takes the processor, and what the caches held, from
+the texts that were accepted. So a refusal is given before anything is read, routed or waited for;
+and after one the event loop lies still for a moment, so that the next come as a group. A network
+card moderates its interrupts in the same way.
+"""
+
+import asyncio
+import time
+
+from engine.serve.models import Models
+from engine.serve.problems import Problem
+from engine.serve.wire import Call
+
+REST_S = 0.005
+POLL_BYTES = 128  # the question for the state of a queued batch is shorter
+VECTORS = ("/embed", "/embed_all", "/similarity", "/v1/embeddings")
+
+
+class Overload:
+    """One for a server."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._resting = False
+
+    def problem(self, call: Call) -> Problem | None:
+        """The refusal, if every model is full and vectors are wanted now; nothing is read."""
+        if call.scope["method"] == "POST" and self._models.full and _wants_vectors(call):
+            return self._models.first.batcher.overloaded()
+        return None
+
+    def rest(self) -> None:
+        """Once all that has come in is handled, the event loop sleeps; answers are on their way."""
+        if not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._sleep)
+
+    def _sleep(self) -> None:
+        time.sleep(REST_S)
+        self._resting = False
+
+
+def _wants_vectors(call: Call) -> bool:
+    """Whether a request, by its head, is for vectors now. A batch may be queued while all waits."""
+    if not call.path.startswith("/client/v4/"):
+        return call.path in VECTORS
+    if "/ai/run/" not in call.path:
+        return call.path.endswith("/ai/v1/embeddings")
+    length = int(call.headers.get(b"content-length", b"0"))  # 0: it comes in chunks
+    return length >= POLL_BYTES and "queueRequest" not in call.query
