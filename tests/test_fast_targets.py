@@ -164,15 +164,14 @@ def test_every_kind_of_cpu_passes_the_tests_of_kernels_and_tiles(target: str) ->
 
 
 PAIRS = [("avx512", "avx512vnni", PRECISIONS), ("avx2", "avxvnni", PRECISIONS[:2])]
+HOST_PAIRS = [(a, b, p) for a, b, precisions in PAIRS if {a, b} <= set(HOST) for p in precisions]
 
+if HOST_PAIRS:  # a CPU without such an instruction has nothing to compare, so nothing to skip
 
-@pytest.mark.parametrize(
-    ("plain", "special", "precision"),
-    [(a, b, p) for a, b, precisions in PAIRS if {a, b} <= set(HOST) for p in precisions],
-)
-@pytest.mark.parametrize("checkpoint", ["tiny", "minilm"])
-def test_one_instruction_or_many_give_the_same_bits(
-    plain: str, special: str, precision: str, checkpoint: str, folder: Path
-) -> None:
-    name = f"{checkpoint} {precision}"
-    bars.Largest(0).hold(vectors(plain, folder)[name], vectors(special, folder)[name])
+    @pytest.mark.parametrize(("plain", "special", "precision"), HOST_PAIRS)
+    @pytest.mark.parametrize("checkpoint", ["tiny", "minilm"])
+    def test_one_instruction_or_many_give_the_same_bits(
+        plain: str, special: str, precision: str, checkpoint: str, folder: Path
+    ) -> None:
+        name = f"{checkpoint} {precision}"
+        bars.Largest(0).hold(vectors(plain, folder)[name], vectors(special, folder)[name])

@@ -173,6 +173,20 @@ def test_a_torn_journal_a_lost_shard_and_leftovers_are_mended(
     )
 
 
+def test_what_a_node_left_half_written_goes_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("\n".join(texts(20)))
+    out = tmp_path / "out"
+    job(tmp_path / "in.txt", "-o", out, "--shard-rows", 5)
+    whole = results(out)
+    manifest = json.loads((out / "_job" / "manifest.json").read_text())
+    with Store(out, manifest, splits=1) as store:
+        for folder in (store.folder, store.job):
+            (folder / ".new-0000-part-000000-000002.parquet").write_bytes(b"its writer died")
+        store.finish()
+    assert results(out) == whole
+    assert not list(out.rglob(".new-*"))
+
+
 def test_a_journal_that_cannot_be_written_keeps_its_whole_lines(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("\n".join(texts(20)))
     job(tmp_path / "in.txt", "-o", tmp_path / "out", "--shard-rows", 5)

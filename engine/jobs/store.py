@@ -43,8 +43,7 @@ class Store:
         self.job.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
         try:
-            for stale in [*self.folder.glob(TEMPORARY + "*"), *self.job.glob(TEMPORARY + "*")]:
-                stale.unlink()
+            self._sweep()
             self._agree()
             self._journal = self._open_journal()
         except BaseException:
@@ -89,6 +88,7 @@ class Store:
     def finish(self) -> None:
         """Gather the rejects in the order of the input, and write the counts down."""
         assert self.complete
+        self._sweep()
         self._gather_rejects()
         counts = json.dumps({**self.totals, "shards": len(self.records)})
         put(self.job / "summary.json", counts.encode() + b"\n")
@@ -120,6 +120,12 @@ class Store:
         lock.write(f"{os.getpid()} on {os.uname().nodename}")
         lock.flush()
         return lock
+
+    def _sweep(self) -> None:
+        """Remove what was half written when its writer, here or on a node of a cluster, died."""
+        for folder in (self.folder, self.job):
+            for stale in folder.glob(TEMPORARY + "*"):
+                stale.unlink(missing_ok=True)
 
     def _agree(self) -> None:
         """Write the manifest of a new job, or hold the old one against what is asked now."""
