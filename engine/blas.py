@@ -59,8 +59,7 @@ def _after_fork() -> None:
     """A child has none of the threads that had wishes, and the lock may have been held."""
     global _lock
     _lock = Lock()
-    library = _openblas()
-    if _wishes and library is not None:
+    if _wishes and (library := _openblas()):
         _wishes.clear()
         library[SET](_before)
 

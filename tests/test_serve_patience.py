@@ -149,6 +149,7 @@ def test_a_full_server_refuses_before_it_reads():
     try:
         nonsense = b"{" * POLL_BYTES
         assert [server.ask(path, nonsense).status for path in ROUTES] == [429] * 3
+        assert b'te_request_count{method="unread"} 3.0' in server.ask("/metrics").body
         assert server.ask("/tokenize", {"inputs": "a"}).status == 200
         assert server.ask("/v1/models").status == 200
         with server.connect() as sender:  # a body that comes later does not disturb what follows

@@ -113,7 +113,7 @@ class App:
         except Problem as error:
             problem = error
         self._overload.rest()
-        self.service.metrics.failed(problem.kind)
+        self.service.metrics.turned_away(problem.kind)
         return self._refuse(problem, call)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> Answer:
