@@ -1,6 +1,8 @@
 """Clients that are slow, that wait too long, that leave, and or that are too many."""
 
+import contextlib
 import json
+import signal
 import socket
 import threading
 import time
@@ -131,22 +133,25 @@ def test_a_full_queue_says_429_at_once_in_the_dialect_asked():
         assert b'te_request_failure{err="overloaded"} 4.0' in server.ask("/metrics").body
 
 
+@contextlib.contextmanager
 def full_server(*options: str, **environ: str):
     """A server with a place for one text, which is taken for a minute."""
     few = ("--max-waiting-texts", "1", "--max-batch-tokens", "3")
     server = fake_server(*few, *options, FAKE_SECONDS_A_BATCH="60", **environ)
-    peer = server.connect()
     token = environ.get("BGE_API_TOKENS", "x").encode()
     head = b"POST /embed HTTP/1.1\r\nauthorization: Bearer %b\r\ncontent-length: 15\r\n\r\n"
-    peer.sendall(head % token + b'{"inputs": "a"}')
-    while b"te_queue_size 1.0" not in server.ask("/metrics").body:
-        time.sleep(0.01)
-    return server, peer
+    with server.connect() as peer:
+        peer.sendall(head % token + b'{"inputs": "a"}')
+        while b"te_queue_size 1.0" not in server.ask("/metrics").body:
+            time.sleep(0.01)
+        try:
+            yield server
+        finally:
+            server.stop(signal.SIGKILL)  # it would finish its minute
 
 
 def test_a_full_server_refuses_before_it_reads():
-    server, peer = full_server()
-    try:
+    with full_server() as server:
         nonsense = b"{" * POLL_BYTES
         assert [server.ask(path, nonsense).status for path in ROUTES] == [429] * 3
         assert b'te_request_count{method="unread"} 3.0' in server.ask("/metrics").body
@@ -158,35 +163,23 @@ def test_a_full_server_refuses_before_it_reads():
                 sender.sendall(head)
                 assert sender.recv(10_000).startswith(b"HTTP/1.1 429 ")
                 sender.sendall(b" " * 1000)
-    finally:
-        server.process.kill()
-        peer.close()
 
 
 def test_a_full_server_still_asks_for_the_token():
-    server, peer = full_server(BGE_API_TOKENS="secret")
-    try:
-        tokens = {"wrong": 401, "secret": 429}
-        for token, status in tokens.items():
+    with full_server(BGE_API_TOKENS="secret") as server:
+        for token, status in {"wrong": 401, "secret": 429}.items():
             headers = {"authorization": f"Bearer {token}"}
             assert server.ask("/embed", {"inputs": "a"}, headers=headers).status == status
-    finally:
-        server.process.kill()
-        peer.close()
 
 
 def test_a_batch_is_queued_and_asked_for_while_all_waits(tmp_path):
-    server, peer = full_server("--queue", f"sqlite:///{tmp_path}/queue.sqlite")
-    try:
+    with full_server("--queue", f"sqlite:///{tmp_path}/queue.sqlite") as server:
         requests = {"requests": [{"text": "a" * POLL_BYTES}]}
         queued = server.ask(f"{RUN}?queueRequest=true", requests)
         assert queued.status == 200
         state = server.ask(RUN, {"request_id": queued.json["result"]["request_id"]})
         assert state.json["result"]["status"] in ("queued", "running")
         assert server.ask(RUN, requests).status == 429
-    finally:
-        server.process.kill()
-        peer.close()
 
 
 def test_clients_that_left_are_dropped_and_counted():

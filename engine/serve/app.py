@@ -40,7 +40,7 @@ class App:
     def __init__(self, service: Service, cloudflare: Cloudflare) -> None:
         self.service = service
         self.draining = False  # from then on each answer closes its connection
-        self._overload = Overload(service.models)
+        self._overload = Overload(service.models, service.metrics)
         self._gatekeeper = Gatekeeper(service.settings.tokens)
         self._document = to_json(document(service))
         self.routes = self._routes(cloudflare)
@@ -89,7 +89,7 @@ class App:
         scope["app"] = self  # the router then raises for an unknown route, and we answer
         status = CLIENT_LEFT
         try:
-            answer = self._turned_away(call) or await self._answer(call, scope, receive, send)
+            answer = await self._answer(call, scope, receive, send)
             status = answer.status
             await self._send(send, answer, call)
         except asyncio.CancelledError:
@@ -103,23 +103,11 @@ class App:
             if self.service.settings.access_log:
                 say_request(call, status)
 
-    def _turned_away(self, call: Call) -> Answer | None:
-        """The answer of a full server to who may ask."""
-        problem = self._overload.problem(call)
-        if problem is None:
-            return None
-        try:
-            self._gatekeeper.check(call.scope["method"], call.path, call.headers)
-        except Problem as error:
-            problem = error
-        self._overload.rest()
-        self.service.metrics.turned_away(problem.kind)
-        return self._refuse(problem, call)
-
     async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> Answer:
         try:
+            self._gatekeeper.check(scope["method"], call.path, call.headers)
+            self._overload.check(call)
             async with asyncio.timeout(self.service.settings.request_timeout):
-                self._gatekeeper.check(scope["method"], call.path, call.headers)
                 await self._router.app(scope, receive, send)
                 return scope["bge.answer"]  # type: ignore[no-any-return]
         except Exception as error:

@@ -100,10 +100,9 @@ class Metrics(Collector):
         if kind in FAILURES:
             self.failures[FAILURES[kind]] += 1
 
-    def turned_away(self, kind: Kind) -> None:
+    def unread(self) -> None:
         """A request was refused by its head: whether it held one text or many is not known."""
         self.requests["unread"] += 1
-        self.failed(kind)
 
     def dropped(self) -> None:
         """The client left before its answer."""

@@ -9,8 +9,8 @@ card moderates its interrupts in the same way.
 import asyncio
 import time
 
+from engine.serve.metrics import Metrics
 from engine.serve.models import Models
-from engine.serve.problems import Problem
 from engine.serve.wire import Call
 
 REST_S = 0.005
@@ -21,17 +21,18 @@ VECTORS = ("/embed", "/embed_all", "/similarity", "/v1/embeddings")
 class Overload:
     """One for a server."""
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    def __init__(self, models: Models, metrics: Metrics) -> None:
+        self._models, self._metrics = models, metrics
         self._resting = False
 
-    def problem(self, call: Call) -> Problem | None:
-        """The refusal, if every model is full and vectors are wanted now; nothing is read."""
+    def check(self, call: Call) -> None:
+        """Raises Problem OVERLOADED, with nothing read, if vectors are wanted of full models."""
         if call.scope["method"] == "POST" and self._models.full and _wants_vectors(call):
-            return self._models.first.batcher.overloaded()
-        return None
+            self._metrics.unread()
+            self._rest()
+            raise self._models.first.batcher.overloaded()
 
-    def rest(self) -> None:
+    def _rest(self) -> None:
         """Once all that has come in is handled, the event loop sleeps; answers are on their way."""
         if not self._resting:
             self._resting = True
