@@ -1,15 +1,19 @@
-"""Clients that are slow, that wait too long, that leave, and or that are too many."""
+"""Clients that are slow, that wait too long, that leave, or that are too many."""
 
+import asyncio
 import contextlib
 import json
 import signal
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from engine.serve.overload import POLL_BYTES
+from engine.serve.metrics import Metrics
+from engine.serve.overload import POLL_BYTES, REST_S, Overload
+from engine.serve.problems import Kind, Problem
 from tests.serving import ended, fake_server, shared_fake, works
 
 RUN = "/client/v4/accounts/acc/ai/run/fake"
@@ -163,6 +167,74 @@ def test_a_full_server_refuses_before_it_reads():
                 sender.sendall(head)
                 assert sender.recv(10_000).startswith(b"HTTP/1.1 429 ")
                 sender.sendall(b" " * 1000)
+
+
+def test_a_full_server_answers_in_order_on_one_connection():
+    embed = b'POST /embed HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "a"}'
+    health = b"GET /health HTTP/1.1\r\n\r\n"
+    with full_server() as server, server.connect() as peer:
+        peer.sendall(embed + health + embed + embed + health)
+        got = b""
+        while got.count(b"HTTP/1.1 ") < 5:
+            got += peer.recv(100_000)
+    statuses = [int(part[:3]) for part in got.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [429, 200, 429, 429, 200]
+
+
+@pytest.mark.parametrize("version, header", [(b"1.0", b""), (b"1.1", b"connection: close\r\n")])
+def test_a_full_server_closes_a_connection_that_ends_with_its_request(version, header):
+    head = b"POST /embed HTTP/%b\r\ncontent-length: 15\r\n%b\r\n" % (version, header)
+    with full_server() as server, server.connect(timeout=5) as peer:
+        peer.sendall(head + b'{"inputs": "a"}')
+        answer = ended(peer)
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_a_full_server_refuses_whom_it_has_told_to_go_on():
+    with full_server() as server, server.connect(timeout=5) as peer:
+        peer.sendall(b"POST /embed HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 15\r\n\r\n")
+        assert peer.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        peer.sendall(b'{"inputs": "a"}')
+        assert peer.recv(10_000).startswith(b"HTTP/1.1 429 ")
+
+
+def test_the_refusals_of_a_moment_are_followed_by_one_rest():
+    def refuse(backlog: float) -> float:
+        """Seconds for which the event loop lies still after three refusals."""
+        full = SimpleNamespace(overloaded=lambda: Problem(Kind.OVERLOADED, "full"))
+        models = SimpleNamespace(backlog=backlog, first=SimpleNamespace(batcher=full))
+        overload = Overload(models, Metrics(lambda: 0))
+
+        async def refusing() -> float:
+            began = time.perf_counter()
+            for _ in range(3):
+                assert overload.problem().kind is Kind.OVERLOADED
+            await asyncio.sleep(0)
+            return time.perf_counter() - began
+
+        return asyncio.run(refusing())
+
+    assert REST_S <= min(refuse(3600) for _ in range(5)) < 2 * REST_S
+    assert min(refuse(REST_S) for _ in range(5)) < REST_S / 2  # shorter than the backlog
+
+
+def test_idle_connections_end_also_where_the_body_came_after_the_answer():
+    refused = b"POST /embed HTTP/1.1\r\ncontent-length: 4\r\n\r\n"
+    unknown = b"POST /nowhere HTTP/1.1\r\ncontent-length: 4\r\n\r\n"
+    with full_server("--keep-alive", "1") as server:
+        for head, status in ((refused, b"429"), (unknown, b"404")):
+            with server.connect(timeout=10) as peer:
+                peer.sendall(head)
+                assert peer.recv(10_000)[9:12] == status
+                peer.sendall(b"late")
+                assert ended(peer) == b""
+
+
+def test_a_body_that_never_comes_ends_the_connection_of_the_refused():
+    with full_server("--read-timeout", "0.5") as server, server.connect(timeout=10) as peer:
+        peer.sendall(b"POST /embed HTTP/1.1\r\ncontent-length: 1000\r\n\r\n")
+        assert ended(peer).startswith(b"HTTP/1.1 429 ")
 
 
 def test_a_full_server_still_asks_for_the_token():

@@ -1,8 +1,10 @@
 """One JSON line on standard error for each request, and for what else the server has to say.
 
-Never in it: texts, tokens, query strings, headers.
+Never in it: texts, tokens, query strings, headers. The lines of the requests that the event loop
+answers in one turn are written together.
 """
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -14,18 +16,27 @@ import orjson
 
 from engine.serve.wire import Call
 
+_waiting: list[bytes] = []  # lines of requests; only the event loop's thread touches them
+
 
 def say(event: str, **facts: Any) -> None:
-    """Writes one line."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = orjson.dumps({"time": now, "event": event, **facts}, default=str)
+    """Writes one line. From any thread."""
+    _write(_line(event, facts))
+
+
+def _line(event: str, facts: dict[str, Any]) -> bytes:
+    said = {"time": datetime.now(UTC), "event": event, **facts}
+    return orjson.dumps(said, default=str, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _write(lines: bytes) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody reads any more
-        sys.stderr.buffer.write(line + b"\n")
+        sys.stderr.buffer.write(lines)
         sys.stderr.buffer.flush()
 
 
 def say_request(call: Call, status: int) -> None:
-    """The line of one request. Status 499: the client left before the answer."""
+    """The line of one request, soon. Status 499: the client left before the answer."""
     client = call.scope.get("client") or ("",)
     facts: dict[str, Any] = {
         "id": call.id,
@@ -37,7 +48,14 @@ def say_request(call: Call, status: int) -> None:
     }
     if call.model:
         facts |= {"model": call.model, "texts": call.texts, "tokens": call.tokens}
-    say("request", **facts)
+    if not _waiting:
+        asyncio.get_running_loop().call_soon(_write_waiting)
+    _waiting.append(_line("request", facts))
+
+
+def _write_waiting() -> None:
+    _write(b"".join(_waiting))
+    _waiting.clear()
 
 
 class JSONHandler(logging.Handler):

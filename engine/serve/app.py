@@ -12,7 +12,7 @@ from engine.serve.accesslog import say_request
 from engine.serve.auth import Gatekeeper
 from engine.serve.cloudflare import Cloudflare
 from engine.serve.openapi import document
-from engine.serve.overload import Overload
+from engine.serve.overload import Overload, wants_vectors
 from engine.serve.problems import Kind, Problem, problem_of
 from engine.serve.service import Service
 from engine.serve.wire import Answer, Call, Receive, Scope, Send, send_answer, to_json
@@ -83,6 +83,26 @@ class App:
     async def _openapi(self, call: Call) -> Answer:
         return Answer(200, self._document)
 
+    def at_the_door(self, scope: Scope) -> Answer | None:
+        """The answer to a request of which only the head is there, or None: let it in.
+
+        A full server so spares itself the rest, and a task; those let in may still find no room.
+        """
+        if self.draining or not self.service.models.full:
+            return None
+        call = Call(scope)
+        if not wants_vectors(call):
+            return None
+        try:
+            self._gatekeeper.check(scope["method"], call.path, call.headers)
+            problem = self._overload.problem()
+        except Problem as wrong_token:
+            problem = wrong_token
+        self.service.metrics.failed(problem.kind)
+        answer = self._stamped(self._refuse(problem, call), call)
+        self._log(call, answer.status)
+        return answer
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
         scope["bge.call"] = call
@@ -91,7 +111,7 @@ class App:
         try:
             answer = await self._answer(call, scope, receive, send)
             status = answer.status
-            await self._send(send, answer, call)
+            await send_answer(send, self._stamped(answer, call))
         except asyncio.CancelledError:
             if not call.left:
                 raise
@@ -100,13 +120,11 @@ class App:
         finally:
             call.unwatch()
             self.service.held -= call.held
-            if self.service.settings.access_log:
-                say_request(call, status)
+            self._log(call, status)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> Answer:
         try:
             self._gatekeeper.check(scope["method"], call.path, call.headers)
-            self._overload.check(call)
             async with asyncio.timeout(self.service.settings.request_timeout):
                 await self._router.app(scope, receive, send)
                 return scope["bge.answer"]  # type: ignore[no-any-return]
@@ -138,11 +156,15 @@ class App:
             answer.headers.append((b"connection", b"close"))
         return answer
 
-    async def _send(self, send: Send, answer: Answer, call: Call) -> None:
+    def _stamped(self, answer: Answer, call: Call) -> Answer:
         answer.headers.append((b"x-request-id", call.id.encode()))
         if self.draining:
             answer.headers.append((b"connection", b"close"))
-        await send_answer(send, answer)
+        return answer
+
+    def _log(self, call: Call, status: int) -> None:
+        if self.service.settings.access_log:
+            say_request(call, status)
 
 
 def _dialect(path: str) -> Refusal:

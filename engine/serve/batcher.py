@@ -118,7 +118,12 @@ class Batcher:
 
     def retry_after(self) -> int:
         """Seconds until about half of what waits is done."""
-        return min(60, max(1, math.ceil(self._ready.load / self._rate / 2)))
+        return min(60, max(1, math.ceil(self.backlog / 2)))
+
+    @property
+    def backlog(self) -> float:
+        """Seconds that the computing of what waits will take."""
+        return self._ready.load / self._rate
 
     def _enqueue(self, job: Job) -> None:
         bulky = [entry for entry in job.entries if entry.cost > BULKY]

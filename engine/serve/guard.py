@@ -1,14 +1,20 @@
-"""The connection, guarded against clients that are slow on purpose.
+"""The connection, guarded against clients that are slow on purpose, and against too many.
 
 uvicorn closes idle connections; here also those that never finish a request or never take an
-answer, and headers without end. The body's own time limit is `Call.body`'s. And an answer leaves
-in one piece.
+answer, and headers without end. The body's own time limit is `Call.body`'s. An answer leaves in
+one piece. And what can be answered by its head alone is, without a task.
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from engine.serve.wire import Answer, Scope
+
+Door = Callable[[Scope], Answer | None]  # the answer to a request by its head; None lets it in
 
 MAX_HEADER_BYTES = 65_536
 REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -47,13 +53,15 @@ class GuardedProtocol(HttpToolsProtocol):
     """`read_timeout` seconds for a request to come in, and as many for the next of an answer to
     be taken."""
 
-    read_timeout = 20.0
+    read_timeout: float
+    door: Door
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Whole(transport))  # type: ignore[arg-type]
         self._in_headers, self._in_message = True, True
         self._header_bytes = 0
         self._answers = 0
+        self._turned_away = False  # this request is answered; its body is read past
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
         self._watch_reading()
@@ -71,11 +79,23 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
-        super().on_headers_complete()
+        answer = self._ask_at_the_door() if self._is_plain() else None
+        self._turned_away = answer is not None
+        if answer is None:
+            super().on_headers_complete()
+        else:
+            self._write(answer)
+
+    def on_body(self, body: bytes) -> None:
+        if not self._turned_away:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_message = False
-        super().on_message_complete()
+        if self._answered_early():
+            self._wait_for_the_next()
+        else:
+            super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -93,6 +113,44 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         self._watch_writing()
 
+    def _is_plain(self) -> bool:
+        """Whether nothing but the request itself matters for how it can be answered: no earlier
+        one that is not answered yet, no client that waits for a sign or has not read its answers,
+        no connection that ends with this."""
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and not self.expect_100_continue
+            and not self.flow.write_paused
+            and self.parser.should_keep_alive()
+            and self.parser.get_http_version() == "1.1"
+            and self.url.isascii()
+        )
+
+    def _ask_at_the_door(self) -> Answer | None:
+        scope = cast(Scope, self.scope)
+        path, _, scope["query_string"] = self.url.partition(b"?")
+        scope["path"] = unquote(path.decode())
+        scope["method"] = self.parser.get_method().decode()
+        return self.door(scope)
+
+    def _write(self, answer: Answer) -> None:
+        headers = [*self.server_state.default_headers, *answer.head()]
+        head = b"".join([b"%b: %b\r\n" % header for header in headers])
+        self.transport.writelines([STATUS_LINE[answer.status], head, b"\r\n", answer.body])
+        self._answers += 1
+        self._watch_writing()
+
+    def _answered_early(self) -> bool:
+        """Before all of the request was there."""
+        return self._turned_away or self.cycle.response_complete
+
+    def _wait_for_the_next(self) -> None:
+        """Closes the connection if nothing comes; uvicorn forgets it after an early answer."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_writing()
@@ -109,7 +167,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._reading = None
         if self._in_headers:
             self._hang_up(TOO_SLOW)
-        elif self.cycle.response_complete:  # refused long ago, and still sending
+        elif self._answered_early():  # long ago, and still it sends
             self.transport.close()
 
     def _hang_up(self, message: bytes) -> None:
@@ -132,7 +190,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._watch_writing()
 
 
-def guarded(read_timeout: float) -> type[GuardedProtocol]:
-    """The protocol with that limit."""
-    fields: dict[str, Any] = {"read_timeout": read_timeout}
+def guarded(read_timeout: float, door: Door) -> type[GuardedProtocol]:
+    """The protocol with that limit, and that door."""
+    fields: dict[str, Any] = {"read_timeout": read_timeout, "door": staticmethod(door)}
     return type("Guarded", (GuardedProtocol,), fields)

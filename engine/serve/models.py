@@ -53,6 +53,11 @@ class Models:
         """None of them takes a text now."""
         return all(one.batcher.full for one in self.all)
 
+    @property
+    def backlog(self) -> float:
+        """Seconds until the first of them has computed what waits."""
+        return min(one.batcher.backlog for one in self.all)
+
     def find(self, name: str) -> Served:
         """Any name, in any case. Raises Problem NO_MODEL."""
         found = self._by_name.get(name.lower())

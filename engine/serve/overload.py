@@ -1,9 +1,10 @@
 """What a full server does: it refuses at the door, and then leaves the machine to its work.
 
 Clients that are refused come again, and each takes the processor, and what the caches held, from
-the texts that were accepted. So a refusal is given before anything is read, routed or waited for;
-and after one the event loop lies still for a moment, so that the next come as a group. A network
-card moderates its interrupts in the same way.
+the texts that were accepted. So a refusal is given by the head of a request, in the connection
+(engine.serve.guard), before anything is read, routed or waited for; and after one the event loop
+lies still for a moment, so that the next come as a group. A network card moderates its interrupts
+in the same way.
 """
 
 import asyncio
@@ -11,9 +12,11 @@ import time
 
 from engine.serve.metrics import Metrics
 from engine.serve.models import Models
+from engine.serve.problems import Problem
 from engine.serve.wire import Call
 
-REST_S = 0.005
+REST_S = 0.02
+PART = 16  # of the time that the backlog takes: the rest never lasts until it is gone
 POLL_BYTES = 128  # the question for the state of a queued batch is shorter
 VECTORS = ("/embed", "/embed_all", "/similarity", "/v1/embeddings")
 
@@ -25,12 +28,11 @@ class Overload:
         self._models, self._metrics = models, metrics
         self._resting = False
 
-    def check(self, call: Call) -> None:
-        """Raises Problem OVERLOADED, with nothing read, if vectors are wanted of full models."""
-        if call.scope["method"] == "POST" and self._models.full and _wants_vectors(call):
-            self._metrics.unread()
-            self._rest()
-            raise self._models.first.batcher.overloaded()
+    def problem(self) -> Problem:
+        """OVERLOADED, for a request of which nothing but the head was read."""
+        self._metrics.unread()
+        self._rest()
+        return self._models.first.batcher.overloaded()
 
     def _rest(self) -> None:
         """Once all that has come in is handled, the event loop sleeps; answers are on their way."""
@@ -39,12 +41,14 @@ class Overload:
             asyncio.get_running_loop().call_soon(self._sleep)
 
     def _sleep(self) -> None:
-        time.sleep(REST_S)
+        time.sleep(min(REST_S, self._models.backlog / PART))
         self._resting = False
 
 
-def _wants_vectors(call: Call) -> bool:
+def wants_vectors(call: Call) -> bool:
     """Whether a request, by its head, is for vectors now. A batch may be queued while all waits."""
+    if call.scope["method"] != "POST":
+        return False
     if not call.path.startswith("/client/v4/"):
         return call.path in VECTORS
     if "/ai/run/" not in call.path:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.serve.queue import BatchQueue
 
 NO_QUEUE = "none"
+GARBAGE = 10_000  # objects between collections; each walks through all requests that wait
 SWITCH_S = 0.001  # between threads: the event loop should not wait 5 ms for its turn
 
 
@@ -68,6 +69,7 @@ def serve(settings: Settings, load: Load = load_model) -> int:
         service = service_of(settings, load)
         gc.collect()
         gc.freeze()  # what is loaded stays: later collections need not walk through it
+        gc.set_threshold(GARBAGE)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(service, listener))
     return 0
@@ -123,7 +125,7 @@ def _queue(settings: Settings, cloudflare: Cloudflare) -> "BatchQueue":
 def _config(app: App, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=guarded(settings.read_timeout),
+        http=guarded(settings.read_timeout, app.at_the_door),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -34,26 +34,30 @@ class Answer:
     headers: list[Header] = field(default_factory=list)
     content_type: bytes = JSON
 
+    def head(self) -> list[Header]:
+        """All its headers."""
+        length = b"%d" % len(self.body)
+        return [(b"content-type", self.content_type), (b"content-length", length), *self.headers]
+
 
 class Call:
-    """A request as the dialects see it; notes for the access log gather on it."""
+    """A request as the dialects see it; notes for the access log gather on it.
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    Without `receive` it is no more than its head.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
         self.scope, self._receive = scope, receive
         self.id = str(uuid.UUID(int=random.getrandbits(128), version=4))  # no secret, and cheap
         self.started = time.perf_counter()
         self.path: str = scope["path"]
+        self.headers = dict[bytes, bytes](scope["headers"])  # of a repeated one the last
         self.model = ""
         self.texts = self.tokens = self.cut = 0
         self.left = False  # the client closed the connection
         self.held = 0  # bytes of its body
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
-
-    @cached_property
-    def headers(self) -> dict[bytes, bytes]:
-        """By lower-case name; of a repeated header the last."""
-        return dict(self.scope["headers"])
 
     @cached_property
     def query(self) -> dict[str, str]:
@@ -82,6 +86,7 @@ class Call:
             ) from None
 
     async def _read(self, limit: int, hold: Callable[[int], None]) -> bytes:
+        assert self._receive is not None
         parts: list[bytes] = []
         size = 0
         while True:
@@ -109,6 +114,7 @@ class Call:
         self._watcher = asyncio.get_running_loop().create_task(self._wait_for_end(task))
 
     async def _wait_for_end(self, task: asyncio.Task[Any]) -> None:
+        assert self._receive is not None
         await self._receive()  # nothing more can come but the end of the connection
         self.left = True
         task.cancel()
@@ -153,10 +159,6 @@ async def array_to_json(items: Sequence[Any] | NDArray[Any], step: int = SLICE) 
 
 async def send_answer(send: Send, answer: Answer) -> None:
     """Both messages of an ASGI response."""
-    headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(answer.body)),
-        *answer.headers,
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    start = {"type": "http.response.start", "status": answer.status, "headers": answer.head()}
+    await send(start)
     await send({"type": "http.response.body", "body": answer.body})
