@@ -202,14 +202,15 @@ def test_a_full_server_refuses_whom_it_has_told_to_go_on():
 def test_the_refusals_of_a_moment_are_followed_by_one_rest():
     def refuse(backlog: float) -> float:
         """Seconds for which the event loop lies still after three refusals."""
-        full = SimpleNamespace(overloaded=lambda: Problem(Kind.OVERLOADED, "full"))
+        full = SimpleNamespace(overloaded=lambda: Problem(Kind.OVERLOADED, "try again"))
         models = SimpleNamespace(backlog=backlog, first=SimpleNamespace(batcher=full))
         overload = Overload(models, Metrics(lambda: 0))
 
         async def refusing() -> float:
             began = time.perf_counter()
             for _ in range(3):
-                assert overload.problem().kind is Kind.OVERLOADED
+                with pytest.raises(Problem, match="try again"):
+                    overload.refuse()
             await asyncio.sleep(0)
             return time.perf_counter() - began
 

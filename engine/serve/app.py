@@ -95,11 +95,9 @@ class App:
             return None
         try:
             self._gatekeeper.check(scope["method"], call.path, call.headers)
-            problem = self._overload.problem()
-        except Problem as wrong_token:
-            problem = wrong_token
-        self.service.metrics.failed(problem.kind)
-        answer = self._stamped(self._refuse(problem, call), call)
+            self._overload.refuse()
+        except Problem as problem:
+            answer = self._stamped(self._refuse(problem, call), call)
         self._log(call, answer.status)
         return answer
 
@@ -119,6 +117,7 @@ class App:
             self.service.metrics.dropped()
         finally:
             call.unwatch()
+            del scope["bge.call"]  # which holds the scope
             self.service.held -= call.held
             self._log(call, status)
 
@@ -129,11 +128,7 @@ class App:
                 await self._router.app(scope, receive, send)
                 return scope["bge.answer"]  # type: ignore[no-any-return]
         except Exception as error:
-            problem = self._problem(error)
-            if problem.kind is Kind.INTERNAL:
-                log.exception("request %s failed", call.id)
-            self.service.metrics.failed(problem.kind)
-            return self._refuse(problem, call)
+            return self._refuse(error, call)
 
     def _problem(self, error: Exception) -> Problem:
         if isinstance(error, TimeoutError):
@@ -146,7 +141,11 @@ class App:
             return Problem(Kind.NO_METHOD, f"This route takes {allow}.", allow=allow)
         return Problem(Kind.NO_ROUTE, "There is no such route; /openapi.json has them all.")
 
-    def _refuse(self, problem: Problem, call: Call) -> Answer:
+    def _refuse(self, error: Exception, call: Call) -> Answer:
+        problem = self._problem(error)
+        if problem.kind is Kind.INTERNAL:
+            log.exception("request %s failed", call.id)
+        self.service.metrics.failed(problem.kind)
         answer = _dialect(call.path)(problem, call)
         if problem.retry_after is not None:
             answer.headers.append((b"retry-after", b"%d" % problem.retry_after))

@@ -90,6 +90,8 @@ class Batcher:
         except BaseException:
             for turns in (self._short, self._bulky, self._ready):
                 turns.discard(job)
+            job.entries.clear()
+            del job  # else the error holds this frame, and through the job itself
             raise
         finally:
             self.waiting -= weight

@@ -9,10 +9,10 @@ in the same way.
 
 import asyncio
 import time
+from typing import NoReturn
 
 from engine.serve.metrics import Metrics
 from engine.serve.models import Models
-from engine.serve.problems import Problem
 from engine.serve.wire import Call
 
 REST_S = 0.02
@@ -28,11 +28,11 @@ class Overload:
         self._models, self._metrics = models, metrics
         self._resting = False
 
-    def problem(self) -> Problem:
-        """OVERLOADED, for a request of which nothing but the head was read."""
+    def refuse(self) -> NoReturn:
+        """Raises Problem OVERLOADED, for a request of which nothing but the head was read."""
         self._metrics.unread()
         self._rest()
-        return self._models.first.batcher.overloaded()
+        raise self._models.first.batcher.overloaded()
 
     def _rest(self) -> None:
         """Once all that has come in is handled, the event loop sleeps; answers are on their way."""

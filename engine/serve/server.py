@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from engine.serve.queue import BatchQueue
 
 NO_QUEUE = "none"
-GARBAGE = 10_000  # objects between collections; each walks through all requests that wait
 SWITCH_S = 0.001  # between threads: the event loop should not wait 5 ms for its turn
 
 
@@ -69,7 +68,6 @@ def serve(settings: Settings, load: Load = load_model) -> int:
         service = service_of(settings, load)
         gc.collect()
         gc.freeze()  # what is loaded stays: later collections need not walk through it
-        gc.set_threshold(GARBAGE)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(service, listener))
     return 0

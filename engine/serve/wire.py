@@ -123,6 +123,7 @@ class Call:
         for pending in (self._timer, self._watcher):
             if pending is not None:
                 pending.cancel()
+        self._timer = self._watcher = None
 
 
 def _too_large(limit: int) -> Problem:

@@ -56,6 +56,7 @@ class Job:
         """Takes the result of one text; the last one ends the job."""
         if self.left == len(self.rows):
             self.began = began
+        del entry.job  # the entry is done with, and a cycle would keep the texts until a collection
         self.rows[entry.index] = row
         self.left -= 1
         if not self.left and not self.done.done():
