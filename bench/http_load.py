@@ -28,6 +28,13 @@ class Outcome:
     elapsed: float = 0.0
     cpu: float = 0.0  # seconds that this process took for it
 
+    def add(self, other: "Outcome") -> None:
+        """Another round of the same load; its moments of answers and its bodies are left out."""
+        for status, times in other.seconds.items():
+            self.seconds.setdefault(status, []).extend(times)
+        for name in ("sent", "lost", "unsent", "elapsed", "cpu"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def count(self, status: int) -> int:
         return len(self.seconds.get(status, ()))
 

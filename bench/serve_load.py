@@ -127,43 +127,48 @@ class Bench:
         }
 
     def overload(self) -> dict[str, Any]:
-        """Requests at four times the capacity, which is measured before and after.
+        """Requests at four times the capacity, which is measured before and after each round.
 
         What is answered counts from when the queue is full until the last request was sent. The
         requests are made on the machine that computes: what that takes is told.
         """
-        seconds = self.options.overload_seconds
+        seconds, make = self.options.overload_seconds, cycle(self.requests(self.texts))
         waiting = 64 if self.options.quick else 512
-        make = cycle(self.requests(self.texts))
 
         def capacity(port: int) -> float:
             outcome = run(Load(port, CLIENTS, make).closed(self.options.texts, 600))
             return outcome.sent / outcome.elapsed
 
+        whole = Outcome()
+        ratios = []
         with self.server("--max-waiting-texts", str(waiting)) as (port, process):
             capacity(port)  # untimed: memory, caches
-            before = capacity(port)
-            rate, limit = 4 * before, waiting / before
+            capacities = [capacity(port)]
+            limit = waiting / capacities[0]
             memory = Memory(process.pid)
-            load = Load(port, 2 * waiting, make)
-            outcome = run(memory.beside(load.open(rate, seconds, patience=10 * limit)))
-            after = capacity(port)
-        accepted, refused = outcome.count(200), outcome.count(429)
-        answered = outcome.rate(200, min(limit, seconds / 2), seconds)
+            for _ in range(self.options.rounds):
+                load = Load(port, 2 * waiting, make)
+                offered = load.open(4 * capacities[-1], seconds, patience=10 * limit)
+                outcome = run(memory.beside(offered))
+                capacities.append(capacity(port))
+                answered = outcome.rate(200, min(limit, seconds / 2), seconds)
+                ratios.append(answered / statistics.mean(capacities[-2:]))
+                whole.add(outcome)
+        accepted, refused = whole.count(200), whole.count(429)
         return {
-            "capacity_per_s": [round(before, 1), round(after, 1)],
-            "offered_per_s": round(outcome.sent / seconds, 1),
-            "answered_per_s": round(answered, 1),
-            "answered_to_capacity": round(2 * answered / (before + after), 3),
-            "cores_of_generator": round(outcome.cpu / seconds, 3),
+            "capacities_per_s": [round(capacity, 1) for capacity in capacities],
+            "offered_per_s": round(whole.sent / whole.elapsed, 1),
+            "answered_to_capacity": round(statistics.median(ratios), 3),
+            "ratios": [round(ratio, 3) for ratio in ratios],
+            "cores_of_generator": round(whole.cpu / whole.elapsed, 3),
             "accepted": accepted,
             "refused": refused,
-            "neither": outcome.sent - accepted - refused,
-            "unsent": outcome.unsent,
-            "p99_s": round(outcome.quantile(200, 0.99), 2),
+            "neither": whole.sent - accepted - refused,
+            "unsent": whole.unsent,
+            "p99_s": round(whole.quantile(200, 0.99), 2),
             "queue_limit_s": round(limit, 2),
-            "p99_to_limit": round(outcome.quantile(200, 0.99) / limit, 2),
-            "refusal_p99_ms": round(1000 * outcome.quantile(429, 0.99), 1),
+            "p99_to_limit": round(whole.quantile(200, 0.99) / limit, 2),
+            "refusal_p99_ms": round(1000 * whole.quantile(429, 0.99), 1),
             "rss_mb": memory.series(),
         }
 
