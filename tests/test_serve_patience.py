@@ -41,6 +41,15 @@ def test_an_answer_leaves_in_one_piece():
         assert peer.recv(100_000).endswith(b"\r\n\r\n")
 
 
+def test_an_answer_that_is_a_head_alone_leaves_at_once():
+    with shared_fake().connect(timeout=5) as peer:
+        for path in (b"/health", b"/info", b"/nowhere"):
+            peer.sendall(b"HEAD %b HTTP/1.1\r\n\r\n" % path)
+            head, _, body = peer.recv(100_000).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 404 " if path == b"/nowhere" else b"HTTP/1.1 200 ")
+            assert body == b""
+
+
 def test_a_client_that_asks_before_it_sends_is_told_to_go_on():
     with shared_fake().connect(timeout=5) as peer:
         ask = b"POST /embed HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 15\r\n\r\n"

@@ -18,7 +18,7 @@ Door = Callable[[Scope], Answer | None]  # the answer to a request by its head; 
 
 MAX_HEADER_BYTES = 65_536
 REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-CONTINUE = b"HTTP/1.1 100 "  # the only head that no body follows
+CONTINUE = b"HTTP/1.1 100 "  # no body is written after it
 TOO_SLOW = REFUSAL % b"408 Request Timeout"
 TOO_MUCH = REFUSAL % b"431 Request Header Fields Too Large"
 
@@ -40,9 +40,13 @@ class Whole:
         else:
             self._transport.write(data)
 
-    def close(self) -> None:
+    def flush(self) -> None:
+        """Sends a head that no body follows: the answer to HEAD."""
         if self._head:
             self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
@@ -109,6 +113,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._watch_reading()
 
     def on_response_complete(self) -> None:
+        cast(Whole, self.transport).flush()
         self._answers += 1
         super().on_response_complete()
         self._watch_writing()
