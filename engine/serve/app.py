@@ -83,13 +83,16 @@ class App:
     async def _openapi(self, call: Call) -> Answer:
         return Answer(200, self._document)
 
+    @property
+    def full(self) -> bool:
+        """No model has room, and the server goes on: its last answers take the long way."""
+        return not self.draining and self.service.models.full
+
     def at_the_door(self, scope: Scope) -> Answer | None:
         """The answer to a request of which only the head is there, or None: let it in.
 
         A full server so spares itself the rest, and a task; those let in may still find no room.
         """
-        if self.draining or not self.service.models.full:
-            return None
         call = Call(scope)
         if not wants_vectors(call):
             return None

@@ -6,21 +6,29 @@ one piece. And what can be answered by its head alone is, without a task.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from engine.serve.wire import Answer, Scope
 
-Door = Callable[[Scope], Answer | None]  # the answer to a request by its head; None lets it in
-
 MAX_HEADER_BYTES = 65_536
 REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 "  # no body is written after it
 TOO_SLOW = REFUSAL % b"408 Request Timeout"
 TOO_MUCH = REFUSAL % b"431 Request Header Fields Too Large"
+
+
+class Door(Protocol):
+    """Where a full server turns requests away."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it is worth asking."""
+
+    def at_the_door(self, scope: Scope) -> Answer | None:
+        """The answer to a request of which only the head is there, or None: let it in."""
 
 
 class Whole:
@@ -83,7 +91,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
-        answer = self._ask_at_the_door() if self._is_plain() else None
+        answer = self._ask_at_the_door() if self.door.full and self._is_plain() else None
         self._turned_away = answer is not None
         if answer is None:
             super().on_headers_complete()
@@ -114,9 +122,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         cast(Whole, self.transport).flush()
-        self._answers += 1
         super().on_response_complete()
-        self._watch_writing()
+        self._answer_given()
 
     def _is_plain(self) -> bool:
         """Whether nothing but the request itself matters for how it can be answered: no earlier
@@ -136,12 +143,15 @@ class GuardedProtocol(HttpToolsProtocol):
         path, _, scope["query_string"] = self.url.partition(b"?")
         scope["path"] = unquote(path.decode())
         scope["method"] = self.parser.get_method().decode()
-        return self.door(scope)
+        return self.door.at_the_door(scope)
 
     def _write(self, answer: Answer) -> None:
         headers = [*self.server_state.default_headers, *answer.head()]
         head = b"".join([b"%b: %b\r\n" % header for header in headers])
         self.transport.writelines([STATUS_LINE[answer.status], head, b"\r\n", answer.body])
+        self._answer_given()
+
+    def _answer_given(self) -> None:
         self._answers += 1
         self._watch_writing()
 
@@ -197,5 +207,5 @@ class GuardedProtocol(HttpToolsProtocol):
 
 def guarded(read_timeout: float, door: Door) -> type[GuardedProtocol]:
     """The protocol with that limit, and that door."""
-    fields: dict[str, Any] = {"read_timeout": read_timeout, "door": staticmethod(door)}
+    fields: dict[str, Any] = {"read_timeout": read_timeout, "door": door}
     return type("Guarded", (GuardedProtocol,), fields)

@@ -123,7 +123,7 @@ def _queue(settings: Settings, cloudflare: Cloudflare) -> "BatchQueue":
 def _config(app: App, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=guarded(settings.read_timeout, app.at_the_door),
+        http=guarded(settings.read_timeout, app),
         ws="none",
         lifespan="off",
         log_config=None,

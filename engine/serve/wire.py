@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
 import orjson
@@ -40,13 +40,17 @@ class Answer:
         return [(b"content-type", self.content_type), (b"content-length", length), *self.headers]
 
 
+async def _nothing_more() -> NoReturn:
+    raise RuntimeError("Only the head of this request is there.")
+
+
 class Call:
     """A request as the dialects see it; notes for the access log gather on it.
 
     Without `receive` it is no more than its head.
     """
 
-    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
+    def __init__(self, scope: Scope, receive: Receive = _nothing_more) -> None:
         self.scope, self._receive = scope, receive
         self.id = str(uuid.UUID(int=random.getrandbits(128), version=4))  # no secret, and cheap
         self.started = time.perf_counter()
@@ -86,7 +90,6 @@ class Call:
             ) from None
 
     async def _read(self, limit: int, hold: Callable[[int], None]) -> bytes:
-        assert self._receive is not None
         parts: list[bytes] = []
         size = 0
         while True:
@@ -114,7 +117,6 @@ class Call:
         self._watcher = asyncio.get_running_loop().create_task(self._wait_for_end(task))
 
     async def _wait_for_end(self, task: asyncio.Task[Any]) -> None:
-        assert self._receive is not None
         await self._receive()  # nothing more can come but the end of the connection
         self.left = True
         task.cancel()
