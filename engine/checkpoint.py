@@ -1,21 +1,18 @@
-"""A folder of safetensors -> the weights of `engine.model`, every name and shape checked.
+"""A folder of safetensors -> the weights of `engine.model`: names, shapes and values checked.
 
-Tensors are memory-mapped: float32 is used where it lies in the file, shared by all processes that
-read it; float16 and bfloat16 are widened to float32 copies. Shapes: the letters of `engine.model`.
+Shapes: the letters of `engine.model`.
 """
 
-import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import Config
 from engine.errors import CheckpointError
+from engine.tensor_files import read_tensors
 
 Array = NDArray[np.float32]
 
@@ -59,10 +56,11 @@ class Weights:
     layers: tuple[Layer, ...]
 
 
-# Hugging Face's names, here and nowhere else. Some checkpoints put "bert." before each, and old
-# ones spell the layer norm's weight and bias as gamma and beta.
-PREFIXES = ("", "bert.")
-SPELLINGS = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+# Hugging Face's names, here and nowhere else. A prefix may stand before each, and old checkpoints
+# spell the layer norm's weight and bias as gamma and beta.
+PREFIXES = ("", "bert.", "model.", "0.auto_model.", "0.model.")
+SPELLINGS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+UNUSED = ("embeddings.position_ids", "embeddings.token_type_ids")
 EMBEDDINGS = {
     "word_VD": "embeddings.word_embeddings.weight",
     "position_PD": "embeddings.position_embeddings.weight",
@@ -83,119 +81,99 @@ LAYER_NORMS = {"attention_norm": "attention.output.LayerNorm", "output_norm": "o
 
 def load_weights(folder: Path, config: Config) -> Weights:
     """Weights of the checkpoint in `folder`; CheckpointError names what is missing or misshapen."""
-    take = _Taker(folder, dict(_tensors(folder)), config)
-    return Weights(
-        word_VD=take(EMBEDDINGS["word_VD"], "V", "D"),
-        position_PD=take(EMBEDDINGS["position_PD"], "P", "D"),
-        token_type_D=take(EMBEDDINGS["token_type"], "types", "D")[0],
-        embedding_norm=take.norm(EMBEDDINGS["embedding_norm"]),
-        layers=tuple(_layer(take, LAYER.format(n)) for n in range(config.layers)),
+    reader = TensorReader(folder, _bert_tensors(folder))
+    sizes = {"D": config.hidden, "F": config.feed_forward, "V": config.vocabulary}
+    reader.sizes = {**sizes, "P": config.positions, "types": config.token_types}
+    weights = Weights(
+        word_VD=reader.take(EMBEDDINGS["word_VD"], "V", "D"),
+        position_PD=reader.take(EMBEDDINGS["position_PD"], "P", "D"),
+        token_type_D=reader.take(EMBEDDINGS["token_type"], "types", "D")[0],
+        embedding_norm=reader.norm(EMBEDDINGS["embedding_norm"]),
+        layers=tuple(_layer(reader, LAYER.format(n)) for n in range(config.layers)),
     )
+    reader.refuse_others("config.json says num_hidden_layers is " + str(config.layers))
+    return weights
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint: one, or the shards that an index names."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return [single]
-    if not index.is_file():
-        raise CheckpointError(
-            f"{folder} has no model.safetensors (nor model.safetensors.index.json). Weights in "
-            "other formats are not read: pickled ones can run code. Convert them to safetensors."
-        )
-    try:
-        shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, OSError) as error:
-        raise CheckpointError(f"{index} is no index of shards: {error!r}") from error
-    for name in shards:
-        if Path(name).name != name or not (folder / name).is_file():
-            raise CheckpointError(f"{index} names the shard {name!r}, which is not in {folder}.")
-    return [folder / name for name in shards]
-
-
-def _layer(take: "_Taker", prefix: str) -> Layer:
-    linears = {k: take.linear(prefix + n, o, i) for k, (n, o, i) in LAYER_LINEARS.items()}
-    norms = {k: take.norm(prefix + n) for k, n in LAYER_NORMS.items()}
+def _layer(reader: "TensorReader", prefix: str) -> Layer:
+    linears = {k: reader.linear(prefix + n, o, i) for k, (n, o, i) in LAYER_LINEARS.items()}
+    norms = {k: reader.norm(prefix + n) for k, n in LAYER_NORMS.items()}
     return Layer(**linears, **norms)  # type: ignore[arg-type]
 
 
-class _Taker:
-    """Takes tensors by name, in any spelling, and checks their shapes against the configuration."""
+class TensorReader:
+    """Takes tensors by name, each once, and checks shapes and values.
 
-    def __init__(self, folder: Path, tensors: Mapping[str, Array], config: Config) -> None:
+    `sizes` gives the length of an axis by its letter. Numbers that are not finite are refused.
+    """
+
+    def __init__(self, folder: Path, tensors: Mapping[str, Array]) -> None:
         self.folder, self.tensors = folder, tensors
-        self.sizes = {"D": config.hidden, "F": config.feed_forward, "V": config.vocabulary}
-        self.sizes |= {"P": config.positions, "types": config.token_types}
+        self.sizes: Mapping[str, int] = {}
+        self._left = set(tensors)
 
-    def __call__(self, name: str, *axes: str) -> Array:
-        tensor, shape = self._find(name), tuple(self.sizes[axis] for axis in axes)
+    def take(self, name: str, *axes: str) -> Array:
+        """The tensor of that name; its shape must be that of the axes."""
+        if name not in self.tensors:
+            raise CheckpointError(
+                f"{self.folder}: tensor {name} is missing; the file has {len(self.tensors)} "
+                f"others, such as {', '.join(sorted(self.tensors)[:3])}. Is it a BERT?"
+            )
+        self._left.discard(name)
+        tensor, shape = self.tensors[name], tuple(self.sizes[axis] for axis in axes)
         if tensor.shape != shape:
             raise CheckpointError(
                 f"{self.folder}: tensor {name} has shape {tensor.shape}, but config.json makes it "
                 f"{shape} ({', '.join(axes)}). Weights and configuration are not of one model."
             )
+        if not _all_finite(tensor):
+            raise CheckpointError(
+                f"{self.folder}: tensor {name} holds NaN or infinity; weights must be finite "
+                "float32 numbers. The file is damaged, or training failed: get it again."
+            )
         return tensor
 
     def linear(self, name: str, outputs: str, inputs: str) -> Linear:
-        return Linear(self(f"{name}.weight", outputs, inputs), self(f"{name}.bias", outputs))
-
-    def norm(self, name: str) -> Norm:
-        return Norm(self(f"{name}.weight", "D"), self(f"{name}.bias", "D"))
-
-    def _find(self, name: str) -> Array:
-        old = name
-        for new_ending, old_ending in SPELLINGS.items():
-            old = old.replace(new_ending, old_ending)
-        for spelled in (prefix + n for n in (name, old) for prefix in PREFIXES):
-            if spelled in self.tensors:
-                return self.tensors[spelled]
-        raise CheckpointError(
-            f"{self.folder}: tensor {name} is missing; the file has {len(self.tensors)} others, "
-            f"such as {', '.join(sorted(self.tensors)[:3])}. Is it a BERT?"
+        return Linear(
+            self.take(f"{name}.weight", outputs, inputs), self.take(f"{name}.bias", outputs)
         )
 
+    def norm(self, name: str, width: str = "D") -> Norm:
+        return Norm(self.take(f"{name}.weight", width), self.take(f"{name}.bias", width))
 
-def _tensors(folder: Path) -> Iterator[tuple[str, Array]]:
-    for path in weight_files(folder):
-        header = _checked_header(path)
-        content = np.memmap(path, np.uint8, "r")
-        data = content[8 + int(content[:8].view("<u8")[0]) :]
-        for name, about in header.items():
-            if about["dtype"] in DTYPES:  # the rest, position_ids in I64, is of no use
-                begin, end = about["data_offsets"]
-                yield name, DTYPES[about["dtype"]](data[begin:end]).reshape(about["shape"])
+    def refuse_others(self, why: str) -> None:
+        """CheckpointError if a tensor was not taken: the model computes more than is read."""
+        if self._left:
+            names = ", ".join(sorted(self._left)[:3])
+            raise CheckpointError(
+                f"{self.folder} holds {len(self._left)} tensors that would not be used, such as "
+                f"{names}; {why}. Weights and configuration are not of one model."
+            )
 
 
-def _checked_header(path: Path) -> dict[str, Any]:
-    """Names, types, shapes and offsets, after the safetensors library has checked the file."""
-    from safetensors import SafetensorError, safe_open
+def _all_finite(tensor: Array) -> bool:
+    """Whether all numbers are finite; one pass unless the sum itself overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(tensor.sum()) or np.isfinite(tensor).all())
 
-    try:
-        with safe_open(path, "numpy"):
-            pass
-        with path.open("rb") as file:
-            header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    except (SafetensorError, ValueError, OSError) as error:
+
+def _bert_tensors(folder: Path) -> dict[str, Array]:
+    """Embeddings and encoder under today's names; pooler and heads of other tasks left out."""
+    tensors = read_tensors(folder)
+    word = EMBEDDINGS["word_VD"]
+    prefixes = [prefix for prefix in PREFIXES if prefix + word in tensors]
+    if len(prefixes) != 1:
         raise CheckpointError(
-            f"{path} is damaged or cut short ({path.stat().st_size} bytes): {error}. "
-            "Fetch it again; `bge pull` verifies what it fetches."
-        ) from error
-    header.pop("__metadata__", None)
-    return {k: v for k, v in header.items() if math.prod(v["shape"])}
-
-
-def _float32(raw: NDArray[np.uint8]) -> Array:
-    aligned = raw if raw.ctypes.data % 4 == 0 else raw.copy()
-    return aligned.view("<f4")
-
-
-def _float16(raw: NDArray[np.uint8]) -> Array:
-    return raw.copy().view("<f2").astype(np.float32)
-
-
-def _bfloat16(raw: NDArray[np.uint8]) -> Array:
-    """bfloat16 is the upper half of a float32."""
-    return (raw.copy().view("<u2").astype(np.uint32) << 16).view(np.float32)
-
-
-DTYPES = {"F32": _float32, "F16": _float16, "BF16": _bfloat16}
+            f"{folder}: {len(prefixes)} of its {len(tensors)} tensors are named {word} (with or "
+            f"without a prefix); exactly one is needed. Some: {', '.join(sorted(tensors)[:3])}. "
+            "Is it a BERT?"
+        )
+    found: dict[str, Array] = {}
+    for name, tensor in tensors.items():
+        bare = name.removeprefix(prefixes[0])
+        for old, new in SPELLINGS.items():
+            bare = bare.replace(old, new)
+        used = name.startswith(prefixes[0]) and bare.startswith(("embeddings.", "encoder."))
+        if used and bare not in UNUSED and found.setdefault(bare, tensor) is not tensor:
+            raise CheckpointError(f"{folder}: tensor {bare} is there in two spellings.")
+    return found

@@ -7,39 +7,58 @@ from engine import registry
 from engine.checkpoint import load_weights
 from engine.config import Config, read_config
 from engine.cores import usable_cores
-from engine.embedder import Embedder, Encoder
-from engine.errors import InputError
+from engine.embedder import Embedder
+from engine.literals import PRECISIONS, Precision
+from engine.modules import load_modules
+from engine.options import callers_level, check_choice, check_count
 from engine.reference import ReferenceEncoder
-
-PRECISIONS = ("float32", "int16", "int8", "reference")
+from engine.token_embedder import Encoder
 
 
 def load(
     model: str | Path,
     *,
-    precision: str = "float32",
+    precision: Precision = "float32",
     threads: int | None = None,
     offline: bool = False,
     revision: str | None = None,
 ) -> Embedder:
-    """An `Embedder` for a known name ("bge-base-en-v1.5") or a checkpoint folder.
+    """An `Embedder` for a known name ("bge-base-en-v1.5"), a hub name, or a checkpoint folder.
 
     precision: "float32", "int16" and "int8" are the fast path, "reference" is the readable model.
     threads: by default the cores that this process may use. offline: never open a connection.
     Raises ModelNotFound, CheckpointError, InputError.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision is {precision!r}; it may be one of {', '.join(PRECISIONS)}.")
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise InputError(f"threads is {threads!r}; it may be a positive integer, or None for all.")
+    check_choice("precision", precision, PRECISIONS)
+    if threads is not None:
+        threads = check_count("threads", threads)
     folder = registry.locate(model, offline=offline, revision=revision)
-    config, threads = read_config(folder), threads or usable_cores()
-    encoder = _encoder(folder, config, precision, threads)
-    entry = registry.find(model, revision)
-    return Embedder(folder, config, encoder, entry=entry, precision=precision, threads=threads)
+    return load_folder(folder, registry.find(model, revision), precision, threads)
 
 
-def _encoder(folder: Path, config: Config, precision: str, threads: int) -> Encoder:
+def load_folder(
+    folder: Path, entry: registry.Entry | None, precision: Precision, threads: int | None
+) -> Embedder:
+    """An `Embedder` for a folder of which the registry's entry is known, if it has one.
+
+    A copy of an embedder, and one that another process gets, is loaded by this.
+    """
+    folder = folder.absolute()
+    config, count = read_config(folder), threads or usable_cores()
+    return Embedder(
+        folder,
+        config,
+        load_modules(config.after, config.hidden),
+        _encoder(config, precision, count),
+        entry=entry,
+        precision=precision,
+        threads=count,
+        reload=(load_folder, (folder, entry, precision, threads)),
+    )
+
+
+def _encoder(config: Config, precision: str, threads: int) -> Encoder:
+    folder = config.transformer
     if precision == "reference" or (precision == "float32" and not _has_kernels()):
         return ReferenceEncoder(load_weights(folder, config), config, threads)
     from engine.fast.runner import FastEncoder
@@ -52,5 +71,7 @@ def _has_kernels() -> bool:
 
     able = bool(able_targets())
     if not able:
-        warnings.warn("no kernels for this kind of CPU: computing with numpy", stacklevel=4)
+        warnings.warn(
+            "no kernels for this kind of CPU: computing with numpy", stacklevel=callers_level()
+        )
     return able

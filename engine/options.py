@@ -1,72 +1,97 @@
-"""The options of `Embedder.encode`: their types, their defaults, and what they may not be."""
+"""The options of `Embedder.encode`: types, defaults, validation."""
 
+import operator
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
-from engine.config import Config
+import numpy as np
+
 from engine.errors import InputError, TooLong, TruncationWarning
+from engine.literals import ON_TRUNCATE, POOLINGS, OnTruncate, Pooling
 from engine.tokens import Tokens
 
-POOLINGS = ("mean", "cls")
-ON_TRUNCATE = ("warn", "error", "ignore")
+PACKAGE = str(Path(__file__).parent)
 
 
 class Options(TypedDict, total=False):
     """As a caller may give them; `Embedder.encode` says what each means."""
 
     prompt: str | None
-    pooling: str | None
-    normalize: bool
+    pooling: Pooling | None
+    normalize: bool | None
     truncate_dim: int | None
-    on_truncate: str
+    on_truncate: OnTruncate
     show_progress_bar: bool
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The same, with the defaults filled in and checked."""
+    """The same, with the defaults filled in; `checked` validates them."""
 
     prompt: str | None = None
-    pooling: str | None = None
-    normalize: bool = True
+    pooling: Pooling | None = None
+    normalize: bool | None = None
     truncate_dim: int | None = None
-    on_truncate: str = "warn"
+    on_truncate: OnTruncate = "warn"
     show_progress_bar: bool = False
 
-    def __post_init__(self) -> None:
+    def checked(self, dim: int) -> "Choice":
+        """Itself, or InputError; `dim` is the length of the model's vectors."""
         if self.prompt is not None and not isinstance(self.prompt, str):
             raise InputError(f"prompt is {self.prompt!r}; give a string, or None.")
-        if self.on_truncate not in ON_TRUNCATE:
-            raise InputError(
-                f"on_truncate is {self.on_truncate!r}; it may be one of {', '.join(ON_TRUNCATE)}."
-            )
-
-    def checked(self, config: Config) -> "Choice":
-        check_vectors([self.pooling or config.pooling], self.truncate_dim, config.hidden)
+        check_choice("on_truncate", self.on_truncate, ON_TRUNCATE)
+        check_vectors([] if self.pooling is None else [self.pooling], self.truncate_dim, dim)
+        if self.normalize is not None and not isinstance(self.normalize, bool | np.bool_):
+            raise InputError(f"normalize is {self.normalize!r}; give True, False, or None.")
         return self
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    """InputError unless the value is one of those allowed."""
+    if not isinstance(value, str) or value not in allowed:
+        raise InputError(f"{name} is {value!r}; it may be one of {', '.join(allowed)}.")
+
+
+def check_count(name: str, value: object, most: int | None = None) -> int:
+    """The value as an int of at least 1, and at most `most`; numpy's integers are welcome."""
+    try:
+        count = 0 if isinstance(value, bool | np.bool_) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        count = 0
+    if count < 1 or (most is not None and count > most):
+        allowed = "a positive integer" if most is None else f"an integer from 1 to {most}"
+        raise InputError(f"{name} is {value!r}; it may be {allowed}, or None.")
+    return count
 
 
 def check_vectors(poolings: Sequence[str], truncate_dim: int | None, dim: int) -> None:
     """InputError unless each pooling is one of POOLINGS and 1 <= truncate_dim <= dim."""
     for pooling in poolings:
-        if pooling not in POOLINGS:
-            raise InputError(f"pooling is {pooling!r}; it may be one of {', '.join(POOLINGS)}.")
-    if truncate_dim is None:
-        return
-    if not isinstance(truncate_dim, int) or not 1 <= truncate_dim <= dim:
-        raise InputError(f"truncate_dim is {truncate_dim!r}; it may be from 1 to {dim}, or None.")
+        check_choice("pooling", pooling, POOLINGS)
+    if truncate_dim is not None:
+        check_count("truncate_dim", truncate_dim, dim)
+
+
+def check_texts(texts: Sequence[Any], first: int = 0) -> None:
+    """InputError for what is not a string; `first` is the number of the first text."""
+    for i, text in enumerate(texts, first):
+        if not isinstance(text, str):
+            raise InputError(f"text {i} is of type {type(text).__name__}; give strings.")
 
 
 class CutCount:
-    """Counts the texts that were cut, in one call; says so once, or refuses."""
+    """Counts the texts of one call that were cut; warns once, or refuses."""
 
     def __init__(self, max_tokens: int, on_truncate: str) -> None:
         self.max_tokens, self.on_truncate = max_tokens, on_truncate
         self.texts = self.cut_texts = self.cut_tokens = 0
 
     def add(self, tokens: Sequence[Tokens]) -> None:
+        """Takes the next texts; TooLong where one was cut and that is not allowed."""
         for one in tokens:
             if one.cut and self.on_truncate == "error":
                 raise TooLong(
@@ -78,11 +103,23 @@ class CutCount:
             self.cut_tokens += one.cut
 
     def warn(self) -> None:
+        """One warning for the whole call, where a text was cut."""
         if self.cut_texts and self.on_truncate == "warn":
             warnings.warn(
                 f"{self.cut_texts} of {self.texts} texts were longer than {self.max_tokens} tokens "
-                f"and were cut; {self.cut_tokens} tokens at their ends were left out. "
+                f"and were cut; {self.cut_tokens} tokens were left out. "
                 "Split long texts, or say on_truncate='ignore'.",
                 TruncationWarning,
-                stacklevel=4,
+                stacklevel=callers_level(),
             )
+
+
+def callers_level() -> int:
+    """The `stacklevel` at which a warning names the line outside this package.
+
+    Called by the function that warns. (Python 3.12 has `skip_file_prefixes` for this.)
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -62,7 +62,7 @@ def find(model: str | Path, revision: str | None = None) -> Entry | None:
 
 def weights_hash(folder: Path) -> str:
     """SHA-256 (hex) of the weights: of the one file, or of the hashes of its shards in order."""
-    from engine.checkpoint import weight_files
+    from engine.tensor_files import weight_files
 
     with Stamps(folder) as stamps:
         hashes = [stamps.sha256(file.name) for file in weight_files(folder)]

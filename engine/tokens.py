@@ -20,10 +20,14 @@ from engine.errors import CheckpointError, InputError
 
 @dataclass(frozen=True)
 class Tokens:
-    """The ids of one text, int32 (L,), and how many were cut off to meet the limit."""
+    """The ids of one text, int32 (L,), and how many were cut off to meet the limit.
+
+    `prompt` is the number of tokens at the start that the pooling leaves out.
+    """
 
     ids: NDArray[np.int32]
     cut: int = 0
+    prompt: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -147,7 +147,9 @@ def test_options_follow_from_the_pooled_numbers(precision: str, load: Load) -> N
     raw = embedder.encode(TEXTS, normalize=False, on_truncate="ignore")
     lengths = np.linalg.norm(raw.astype(np.float64), axis=1, keepdims=True)
     bars.Largest(2e-7).hold(encode(embedder, TEXTS), raw / lengths)
-    short = embedder.encode(TEXTS, truncate_dim=13, on_truncate="ignore")
+    cut = embedder.encode(TEXTS, truncate_dim=13, on_truncate="ignore")
+    bars.Largest(2e-7).hold(cut, (raw / lengths)[:, :13])
+    short = embedder.encode(TEXTS, truncate_dim=13, normalize=True, on_truncate="ignore")
     lengths = np.linalg.norm(raw[:, :13].astype(np.float64), axis=1, keepdims=True)
     bars.Largest(2e-7).hold(short, raw[:, :13] / lengths)
 

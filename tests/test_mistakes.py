@@ -149,7 +149,6 @@ IN_THE_SETTINGS: dict[str, Settings] = {
     "eps 1e-5": {"layer_norm_eps": 1e-5},
     "eps 1e-6": {"layer_norm_eps": 1e-6},
     "one head": {"num_attention_heads": 1},
-    "too few layers": {"num_hidden_layers": 1},
     "cls for mean": {
         "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "pooling_mode": "cls"
     },

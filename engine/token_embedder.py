@@ -1,0 +1,187 @@
+"""The lower half of the public API: texts to token ids, and token ids to vectors."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import model, registry
+from engine.config import Config
+from engine.errors import TooLong
+from engine.literals import SIDES, Side
+from engine.modules import Modules, weight_folders
+from engine.options import check_choice, check_texts, check_vectors
+from engine.pooling import pool_without_prompt
+from engine.tokens import Token, Tokenizer, Tokens
+
+Vectors = NDArray[np.float32]
+Ids = NDArray[np.int32]
+Reload = tuple[Callable[..., "TokenEmbedder"], tuple[Any, ...]]
+
+
+class Encoder(Protocol):
+    """What a precision offers: token ids in, float32 out, the order of the texts kept."""
+
+    @property
+    def target(self) -> str: ...
+    def pooled(self, ids: Sequence[Ids], poolings: Sequence[str]) -> Vectors: ...
+    def hidden(self, ids: Sequence[Ids]) -> list[Vectors]: ...
+    def close(self) -> None: ...
+
+
+class TokenEmbedder:
+    """What `Embedder` does with one model, of which the service and jobs use the single steps."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        modules: Modules,
+        encoder: Encoder,
+        *,
+        entry: registry.Entry | None,
+        precision: str,
+        threads: int,
+        reload: Reload,
+    ) -> None:
+        self.folder, self.config = folder, config
+        self.precision, self.threads = precision, threads
+        self.name = entry.name if entry else folder.resolve().name
+        self.hub_id = entry.hub_id if entry else None
+        self.revision = entry.revision if entry else None
+        known = entry.prompts if entry else {}
+        self.prompts: Mapping[str, str] = {**known, **config.prompts}
+        self.default_prompt = self._prompt(config.default_prompt)
+        self._tokenizer = Tokenizer(config.transformer, config.max_tokens, threads)
+        self._encoder, self._modules, self._reload = encoder, modules, reload
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector, D, unless a call says otherwise."""
+        return min(self._modules.width, self.config.truncate_dim or self._modules.width)
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens a text may have, [CLS] and [SEP] included."""
+        return self.config.max_tokens
+
+    @property
+    def pooling(self) -> str:
+        """What the checkpoint says: "mean" or "cls"."""
+        return self.config.pooling
+
+    @property
+    def target(self) -> str:
+        """The kind of CPU whose kernels compute here, or "numpy" for the readable model."""
+        return self._encoder.target
+
+    @cached_property
+    def model_hash(self) -> str:
+        """SHA-256 (hex) of the weights, those of modules after the pooling included."""
+        folders = [self.config.transformer, *weight_folders(self.config.after)]
+        hashes = [registry.weights_hash(folder) for folder in folders]
+        return (
+            hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        )
+
+    def _prompt(self, name: str | None) -> str:
+        """sentence-transformers has empty prompts where a checkpoint does not name these two."""
+        return self.prompts.get(name, "") if name else ""
+
+    def tokenize(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str | None = None,
+        add_special_tokens: bool = True,
+        truncate: bool = True,
+        truncation_side: Side = "right",
+    ) -> list[Tokens]:
+        """Token ids of each text, cut to the limit unless `truncate` is false."""
+        check_texts(texts)
+        check_choice("truncation_side", truncation_side, SIDES)
+        tokenize = partial(
+            self._tokenizer.tokenize,
+            special=add_special_tokens,
+            truncate=truncate,
+            side=truncation_side,
+        )
+        tokens = tokenize([(prompt or "") + text for text in texts])
+        if not prompt or self.config.include_prompt:
+            return tokens
+        length = len(tokenize([prompt])[0]) - add_special_tokens  # without [SEP]
+        return [replace(one, prompt=length) for one in tokens]
+
+    def token_details(
+        self, texts: Sequence[str], *, prompt: str | None = None, add_special_tokens: bool = True
+    ) -> list[list[Token]]:
+        """Each token of each text with its string and its place in the text; nothing is cut."""
+        check_texts(texts)
+        details = self._tokenizer.details
+        return [details((prompt or "") + text, special=add_special_tokens) for text in texts]
+
+    def encode_tokens(
+        self,
+        tokens: Sequence[Tokens],
+        *,
+        pooling: str | Sequence[str] | None = None,
+        normalize: bool | None = None,
+        truncate_dim: int | None = None,
+    ) -> Vectors:
+        """Vectors (n, D) of texts that `tokenize` has made ids of; `pooling` may differ by text."""
+        pooling = pooling or self.pooling
+        poolings = [pooling] * len(tokens) if isinstance(pooling, str) else list(pooling)
+        check_vectors(poolings, truncate_dim, self._modules.width)
+        ids = [self._fitting(one) for one in tokens]
+        if any(one.prompt for one in tokens):
+            pooled_SD = pool_without_prompt(self._encoder.hidden, tokens, poolings)
+        else:
+            pooled_SD = self._encoder.pooled(ids, poolings)
+        vectors_SD = self._modules(pooled_SD)
+        if normalize is None and self._modules.normalize:
+            vectors_SD = model.normalize(vectors_SD)
+        cut = truncate_dim or self.config.truncate_dim
+        return self.finish(vectors_SD, normalize=bool(normalize), truncate_dim=cut)
+
+    def token_embeddings(self, tokens: Sequence[Tokens]) -> list[Vectors]:
+        """The last hidden state (L, D) of each text, neither pooled nor normalised."""
+        return self._encoder.hidden([self._fitting(one) for one in tokens])
+
+    @staticmethod
+    def finish(
+        pooled_SD: Vectors, *, normalize: bool = True, truncate_dim: int | None = None
+    ) -> Vectors:
+        """The last step of `encode`, row by row: keep the first numbers, then to unit length."""
+        kept_SD = np.ascontiguousarray(pooled_SD[:, :truncate_dim])
+        return model.normalize(kept_SD) if normalize else kept_SD
+
+    def _fitting(self, tokens: Tokens) -> Ids:
+        if not 0 < len(tokens) <= self.max_tokens:
+            raise TooLong(
+                f"{len(tokens)} tokens; this model takes 1 to {self.max_tokens}. "
+                "`tokenize` cuts to the limit."
+            )
+        return tokens.ids
+
+    def close(self) -> None:
+        """Ends the threads and releases the weights; the embedder is not usable afterwards."""
+        self._encoder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> Reload:
+        return self._reload
+
+    def __repr__(self) -> str:
+        return (
+            f"<Embedder {self.name}: {self.dim} numbers, {self.precision}, threads={self.threads}>"
+        )
