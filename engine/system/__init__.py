@@ -1,0 +1,1 @@
+"""The machine and its user: folders, private files, locks."""
