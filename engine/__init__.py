@@ -8,8 +8,6 @@
 Importing this package loads nothing heavy; `load` does.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from engine._version import __version__
 from engine.errors import (
     CheckpointError,
@@ -21,7 +19,10 @@ from engine.errors import (
     TruncationWarning,
 )
 
+TYPE_CHECKING = False  # as in typing, which `python -m engine` would seek in the working directory
 if TYPE_CHECKING:
+    from typing import Any
+
     from engine.embedder import Embedder
     from engine.loading import load
 
@@ -43,7 +44,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name == "load":
         from engine.loading import load
 

@@ -16,6 +16,7 @@ from threading import Thread
 
 from engine.facts import Package
 from engine.hub import Progress, Unreachable
+from engine.system.folders import is_working_folder
 
 
 def download(
@@ -57,7 +58,10 @@ def _wheel(package: Package, folder: Path, seconds: float | None) -> Path:
 
 def _environ(folder: Path) -> dict[str, str]:
     """One disk to fill and one folder to clear; no module of the working directory; its talk."""
-    return {**os.environ, "TMPDIR": str(folder), "PYTHONSAFEPATH": "1", "PIP_QUIET": "0"}
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = os.pathsep.join(entry for entry in given if not is_working_folder(entry))
+    changes = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "TMPDIR": str(folder), "PIP_QUIET": "0"}
+    return {**os.environ, **changes}
 
 
 def _answered(process: "subprocess.Popen[str]", seconds: float | None) -> bool:

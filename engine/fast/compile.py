@@ -1,33 +1,54 @@
 """Kernels -> machine code that runs without numba, and without anything else.
 
-    python -m engine.fast.compile > encode.o       in an environment made by `environment`
-
 numba compiles `encoder.encode` to LLVM's language for the wanted CPU; what it adds for Python
 (wrappers, reference counts) is thrown away, and LLVM makes an object file of the rest. The file
 needs no symbol from outside: `load` puts it into memory and calls it by address.
+
+The compiler is a process of its own. What it makes is kept for every later process, so it depends
+on nothing but the installation: its modules come from the standard library, this package and the
+folders in which numba, llvmlite and numpy are installed, never from the working directory; of the
+environment it sees KEPT alone, so no variable of numba or Python; and it works in this package's
+folder, for numba reads a configuration file where it works.
 """
 
 import ctypes
 import os
+import site
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from engine.errors import EngineError
 from engine.fast.target import Target
+from engine.system.folders import is_working_folder
 
 SYMBOL = "encode"
 PACKAGE = Path(__file__).parents[1]
+COMPILER = ("numba", "llvmlite", "numpy")
+KEPT = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT",
+    "TMPDIR", "TEMP", "TMP",
+)  # fmt: skip
+START = """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+package, *homes = sys.argv[1:]
+sys.path += homes
+spec = spec_from_file_location("engine", f"{package}/__init__.py")
+sys.modules["engine"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["engine"])
+from engine.fast.compile import main
+main()
+"""
 Encode = Callable[[int, int], None]
 
 
 def environment(target: Target, precision: str) -> dict[str, str]:
-    """What tells `engine.fast.build` and numba what to compile."""
-    search = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    """All that the compiler finds in its environment: what to compile, and for which CPU."""
     return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, search)),
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
         "BGE_COMPILE_FOR": target.name,
         "BGE_COMPILE_PRECISION": precision,
         "NUMBA_CPU_NAME": target.cpu,
@@ -35,32 +56,75 @@ def environment(target: Target, precision: str) -> dict[str, str]:
     }
 
 
+def search_path() -> list[str]:
+    """Where packages are installed: `sys.path` without the working directory, PYTHONPATH last."""
+    installed = {*site.getsitepackages(), site.getusersitepackages()}
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    added = {os.path.abspath(folder) for folder in given}  # noqa: PTH100  as Python itself does
+
+    def rank(folder: str) -> int:
+        return (folder not in installed) + (folder in added)
+
+    return sorted((p for p in sys.path if p in installed or not is_working_folder(p)), key=rank)
+
+
+def command() -> list[str]:
+    """The compiler's process: -I and -S leave Python with its standard library alone."""
+    specs = [PathFinder.find_spec(name, search_path()) for name in COMPILER]
+    homes = [str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin]
+    return [sys.executable, "-I", "-S", "-c", START, str(PACKAGE), *dict.fromkeys(homes)]
+
+
 def compiled(target: Target, precision: str) -> bytes:
     """The object file, compiled in a process of its own: numba and LLVM stay out of this one."""
-    command = [sys.executable, "-m", "engine.fast.compile"]
-    done = subprocess.run(command, env=environment(target, precision), capture_output=True)
-    if done.returncode:
-        raise EngineError(
-            f"the kernels for {target.name} in {precision} could not be compiled; "
-            'precision="reference" works without them. The compiler said:\n'
-            + done.stderr.decode(errors="replace")[-2000:]
+    try:
+        done = subprocess.run(
+            command(), env=environment(target, precision), cwd=PACKAGE, capture_output=True
         )
-    return done.stdout
+        complaint = done.stderr.decode(errors="replace")[-2000:]
+    except OSError as error:
+        complaint = f"the process did not start: {error}"
+    else:
+        if done.returncode == 0:
+            return done.stdout
+    raise EngineError(
+        f"the kernels for {target.name} in {precision} could not be compiled; "
+        f'precision="reference" works without them. The compiler said:\n{complaint}'
+    )
+
+
+def check_allowed() -> None:
+    """Raises EngineError where the system lets no process make memory executable."""
+    import llvmlite.binding as llvm
+
+    try:
+        llvm.check_jit_execution()
+    except OSError as error:
+        raise EngineError(
+            "this process may not make memory executable, which compiled kernels need. Something "
+            "forbids it: MemoryDenyWriteExecute=yes in a systemd unit, PR_SET_MDWE, or SELinux. "
+            f'Allow it for this process, or use precision="reference". ({error})'
+        ) from error
 
 
 def load(code: bytes) -> tuple[Encode, object]:
     """The function in an object file, as encode(job, scratch); and what must stay alive with it."""
     import llvmlite.binding as llvm
 
-    _initialize(llvm)
+    check_allowed()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
+    address = engine.get_function_address(SYMBOL)
+    if not address:
+        raise EngineError(f"the compiled kernels have no function {SYMBOL}; this is a bug.")
     # numba's own convention: where to put a result and an error (there are none), then arguments
     function = ctypes.CFUNCTYPE(
         ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
-    )(engine.get_function_address(SYMBOL))
+    )(address)
     nowhere = (ctypes.c_int64 * 2)()
     result, error = ctypes.addressof(nowhere), ctypes.addressof(nowhere) + 8
 
@@ -83,7 +147,8 @@ def module_for(text: str, triple: str, cpu: str, features: str):
     """LLVM's module and machine for any CPU, with nothing but `encode` and what it calls."""
     import llvmlite.binding as llvm
 
-    _initialize(llvm)
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
     machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=cpu, features=features, opt=3, reloc="pic", codemodel="jitdefault"
     )
@@ -98,12 +163,10 @@ def module_for(text: str, triple: str, cpu: str, features: str):
     return module, machine
 
 
-def _initialize(llvm) -> None:
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-
-
 def main() -> None:
+    """In the compiler's process: writes the object file to standard output, and nothing else."""
+    output = os.dup(1)
+    os.dup2(2, 1)
     import llvmlite.binding as llvm
 
     from engine.fast.build import TARGET
@@ -113,8 +176,5 @@ def main() -> None:
     undefined = [f.name for f in module.functions if f.is_declaration and "llvm." not in f.name]
     if undefined:
         raise SystemExit(f"the kernels call what will not be there: {', '.join(undefined)}")
-    sys.stdout.buffer.write(machine.emit_object(module))
-
-
-if __name__ == "__main__":
-    main()
+    with os.fdopen(output, "wb") as file:
+        file.write(machine.emit_object(module))
