@@ -1,6 +1,8 @@
 """What is made once and kept: found by the next process, noticed when damaged, never half there."""
 
+import ast
 import os
+import random
 import re
 import shutil
 import signal
@@ -9,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -16,7 +19,6 @@ from numpy.typing import NDArray
 
 import engine
 from engine.config import read_config
-from engine.errors import EngineError
 from engine.fast import arrays, compile, prepared
 from engine.fast.pack import Shape
 from engine.fast.target import TARGETS, host_target
@@ -29,6 +31,7 @@ from tests import checkpoints
 one = engine.load(checkpoints.tiny(), threads=1)
 print(one.encode("hello").tobytes().hex(), "numba" not in sys.modules)
 """
+PACKAGE = prepared.PACKAGE
 SAID = re.compile(
     r"bge-engine: (preparing|compiling) .*, once \.\.\.\nbge-engine: done in [\d.]+ s"
 )
@@ -40,7 +43,9 @@ def code() -> Path:
     engine.load(checkpoints.tiny(), threads=1).close()
     with pytest.MonkeyPatch.context() as patch:
         name = kernels_file("float32", host_target().name, patch)
-    return prepared.cache_folder() / name
+    folder = prepared.cache_folder()
+    assert folder
+    return folder / name
 
 
 @pytest.fixture
@@ -136,7 +141,30 @@ def something_else(content: bytes) -> bytes:
     return b"<html>not found</html>" * 99
 
 
-DAMAGES = [cut_short, empty, without_its_end, overwritten, of_zeros, something_else]
+def with_a_tail_of_zeros(content: bytes) -> bytes:
+    """As other file systems leave one."""
+    return content[: len(content) * 2 // 3].ljust(len(content), b"\0")
+
+
+def with_one_bit_flipped(content: bytes) -> bytes:
+    """Far behind the beginning of an array: the exponent of a number."""
+    place = len(content) // 2 | 3
+    return content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :]
+
+
+DAMAGES = [
+    cut_short, empty, without_its_end, overwritten, of_zeros, with_a_tail_of_zeros,
+    with_one_bit_flipped, something_else,
+]  # fmt: skip
+    with_a_tail_of_zeros,
+    with_one_bit_flipped,
+    cut_short,
+    empty,
+    without_its_end,
+    overwritten,
+    of_zeros,
+    something_else,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -167,28 +195,114 @@ def test_damaged_machine_code_is_never_run(
 ) -> None:
     path = only(cache, "kernels")
     whole = path.read_bytes()
+    whole_file = path.with_suffix(".whole")
+    whole_file.write_bytes(whole)
     path.write_bytes(damage(whole))
-    monkeypatch.setattr(compile, "compiled", lambda target, precision: whole[32:])
+    monkeypatch.setattr(compile, "compiled", lambda *_: machine_code(whole_file))
     assert np.array_equal(encode(), expected)
     assert len(SAID.findall(capfd.readouterr().err)) == 2  # weights as well, for the first time
     assert path.read_bytes() == whole
 
 
-def test_every_byte_of_a_files_table_matters(tmp_path: Path) -> None:
-    """Whatever is changed in a file of arrays is noticed, or changes nothing."""
-    path = tmp_path / "file"
-    table = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "y": np.ones(1, np.int8)}
-    arrays.write(path, table.items())
+def machine_code(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return arrays.read(file)["code"].tobytes()
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """Other bytes: some flipped, cut out, put in, or overwritten with zeros."""
+    start = chance.randrange(len(content))
+    end = min(len(content), start + chance.choice([1, 1, 1, 8, 100, 5000]))
+    middle = content[start:end]
+    other = chance.choice(
+        [
+            bytes([middle[0] ^ 1 << chance.randrange(8)]) + middle[1:],
+            chance.randbytes(len(middle)),
+            bytes(len(middle)),
+            b"",
+            middle + chance.randbytes(3),
+        ]
+    )
+    return content[:start] + other + content[end:]
+
+
+@pytest.mark.parametrize("kind", ["weights", "kernels", "weights.checked", "kernels.checked"])
+def test_random_damage_is_repaired_before_use(
+    kind: str,
+    cache: Path,
+    code: Path,
+    expected: NDArray[np.float32],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """300 files, each with its own damage: the right vector, and the file is whole again."""
+    monkeypatch.setattr(compile, "compiled", lambda *_: machine_code(code))
+    encode()
+    chance, path = random.Random(kind), only(cache, kind)
     whole = path.read_bytes()
-    for i in range(len(whole)):
-        path.write_bytes(whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1 :])
-        try:
-            found = arrays.read(path)
-        except ValueError:
-            continue
-        assert {name: x.tolist() for name, x in found.items()} == {
-            name: x.tolist() for name, x in table.items()
-        }, f"byte {i}"
+    for _ in range(300):
+        damaged = mutated(path.read_bytes(), chance)
+        path.write_bytes(damaged)
+        assert np.array_equal(encode(), expected)
+        assert kind.endswith("checked") or path.read_bytes() == whole
+
+
+def test_a_file_is_read_through_once_and_then_trusted(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode()
+    checked = counting(monkeypatch, "check")
+    encode()
+    assert checked == []
+    os.utime(only(cache, "weights"))
+    encode()
+    encode()
+    assert len(checked) == 1
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, name: str) -> list[object]:
+    """The files on which this function of `arrays` is called from now on."""
+    function, files = getattr(arrays, name), []
+
+    def counted(file: BinaryIO, *rest: object) -> object:
+        files.append(file)
+        return function(file, *rest)
+
+    monkeypatch.setattr(arrays, name, counted)
+    return files
+
+
+def test_damage_that_hides_behind_the_old_time_is_noticed(
+    cache: Path, expected: NDArray[np.float32]
+) -> None:
+    encode()
+    path = only(cache, "weights")
+    found = path.stat()
+    path.write_bytes(with_one_bit_flipped(path.read_bytes()))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert np.array_equal(encode(), expected)
+
+
+def test_what_is_checked_is_what_is_used(
+    cache: Path, expected: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another file takes the name between the check and the mapping."""
+    encode()
+    path, check = only(cache, "weights"), arrays.check
+    whole = path.read_bytes()
+
+    def exchange(file: BinaryIO) -> None:
+        check(file)
+        other = path.with_suffix(".other")
+        other.write_bytes(with_one_bit_flipped(whole))
+        other.replace(path)
+
+    os.utime(path)
+    monkeypatch.setattr(arrays, "check", exchange)
+    assert np.array_equal(encode(), expected)
+    monkeypatch.undo()
+    monkeypatch.setenv("BGE_CACHE", str(cache))
+    assert np.array_equal(encode(), expected)
+    assert path.read_bytes() == whole
 
 
 # a folder that cannot be written
@@ -204,8 +318,9 @@ def test_an_unwritable_cache_gives_one_warning(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("BGE_CACHE", folder.format(file=tmp_path / "file"))
-    monkeypatch.setattr(compile, "compiled", lambda *_: code.read_bytes()[32:])
-    with pytest.warns(UserWarning, match="nothing can be kept in") as caught:
+    monkeypatch.setattr(compile, "compiled", lambda *_: machine_code(code))
+    with pytest.warns(UserWarning, match="nothing is kept in") as caught:
+        assert np.array_equal(encode(), expected)
         assert np.array_equal(encode(), expected)
     assert len(caught) == 1 and "BGE_CACHE" in str(caught[0].message)
 
@@ -214,11 +329,11 @@ def test_a_full_disk_gives_one_warning(
     cache: Path, expected: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the file is written; what was written is taken away."""
-    write, tries = arrays.write, []
+    write, tries = arrays.write, list[BinaryIO]()
 
-    def full(path: Path, content: object) -> None:
-        write(path, content)  # type: ignore[arg-type]
-        tries.append(path)
+    def full(file: BinaryIO, content: Any) -> None:
+        write(file, content)
+        tries.append(file)
         if len(tries) == 1:
             raise OSError(28, "No space left on device")
 
@@ -255,9 +370,9 @@ SLOW = (
 import time
 from engine.fast import arrays
 write = arrays.write
-def slow(path, content):
-    write(path, content)
-    path.write_bytes(path.read_bytes()[:5000])
+def slow(file, content):
+    write(file, content)
+    file.truncate(5000)
     print("half", flush=True)
     time.sleep(600)
 arrays.write = slow
@@ -277,7 +392,9 @@ def test_a_kill_in_the_middle_leaves_nothing_wrong(
         time.sleep(1)
         process.send_signal(signal.SIGKILL)
     assert waiting.communicate(timeout=300)[0] == f"{expected.tobytes().hex()} True\n"
-    assert arrays.read(only(cache, "weights"))
+    with only(cache, "weights").open("rb") as file:
+        arrays.check(file)
+    assert not list(cache.glob("*.part"))
 
 
 # keys
@@ -286,7 +403,7 @@ def test_a_kill_in_the_middle_leaves_nothing_wrong(
 def weights_file(precision: str, target: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of the file that would be looked for."""
     names: list[str] = []
-    monkeypatch.setattr(prepared, "_kept", lambda path, *_: names.append(path.name))
+    monkeypatch.setattr(prepared, "kept", lambda path, *_: names.append(path.name))
     folder = checkpoints.tiny()
     prepared.weights(folder, read_config(folder), Shape(TARGETS[target], precision))
     return names[0]
@@ -294,7 +411,12 @@ def weights_file(precision: str, target: str, monkeypatch: pytest.MonkeyPatch) -
 
 def kernels_file(precision: str, target: str, monkeypatch: pytest.MonkeyPatch) -> str:
     names: list[str] = []
-    monkeypatch.setattr(prepared, "_kept", lambda path, *_: names.append(path.name))
+
+    def kept(path: Path, *_: object) -> dict[str, NDArray[np.uint8]]:
+        names.append(path.name)
+        return {"code": np.zeros(1, np.uint8)}
+
+    monkeypatch.setattr(prepared, "kept", kept)
     monkeypatch.setattr(compile, "load", lambda code: None)
     prepared.kernels(Shape(TARGETS[target], precision))
     return names[0]
@@ -309,14 +431,34 @@ def test_a_name_for_each_target_and_precision(
     assert file("int8", "avx2", monkeypatch) in names
 
 
-@pytest.mark.parametrize("file", [weights_file, kernels_file])
-def test_another_name_when_the_source_changes(
-    file: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [
+        *((weights_file, module) for module in prepared.WEIGHT_SOURCES),
+        *((kernels_file, module) for module in prepared.KERNEL_SOURCES),
+    ],
+)
+def test_another_name_when_a_source_changes(
+    file: Callable[..., str], module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = file("int8", "avx2", monkeypatch)
-    source = prepared._source
-    monkeypatch.setattr(prepared, "_source", lambda modules: source(modules) + b"\n")
+    copy = tmp_path / "engine"
+    shutil.copytree(prepared.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(prepared, "PACKAGE", copy)
+    prepared._source.cache_clear()
+    assert file("int8", "avx2", monkeypatch) == before
+    with copy.joinpath(*module.split(".")).with_suffix(".py").open("a") as source:
+        source.write("\n")
+    prepared._source.cache_clear()
     assert file("int8", "avx2", monkeypatch) != before
+    monkeypatch.undo()
+    prepared._source.cache_clear()
+
+
+def test_another_name_when_numpy_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = weights_file("int8", "avx2", monkeypatch)
+    monkeypatch.setattr(prepared.np, "__version__", "99.0")
+    assert weights_file("int8", "avx2", monkeypatch) != before
 
 
 def test_another_name_when_the_compiler_changes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,42 +473,42 @@ def test_another_name_when_the_weights_change(monkeypatch: pytest.MonkeyPatch) -
     assert weights_file("int8", "avx2", monkeypatch) != before
 
 
+NEUTRAL = {  # imported by those that matter, without a say in the numbers: messages and folders
+    "errors", "system.folders",
+}  # fmt: skip
+
+
 def imports(module: str) -> set[str]:
-    """Names in engine.fast that a module's source imports."""
-    text = (Path(compile.__file__).parent / f"{module}.py").read_text("utf-8")
-    found = re.findall(r"^\s*from engine\.fast\.(\w+) import", text, re.MULTILINE)
-    for line in re.findall(r"^\s*from engine\.fast import (.+)", text, re.MULTILINE):
-        found += re.findall(r"(\w+)(?: as \w+)?", line)
-    return set(found)
+    """The modules of this package that a module's source imports, named as after `engine.`."""
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("engine"):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}".removeprefix("engine.")
+                is_module = PACKAGE.joinpath(*whole.split(".")).with_suffix(".py").is_file()
+                found.add(whole if is_module else whole.rpartition(".")[0])
+    return found
 
 
 @pytest.mark.parametrize(
     ("roots", "sources"),
     [
-        (["encoder", "compile"], prepared.KERNEL_SOURCES),
-        (["pack", "arrays"], prepared.WEIGHT_SOURCES),
+        (["fast.encoder", "fast.compile"], prepared.KERNEL_SOURCES),
+        (["fast.pack", "fast.arrays", "checkpoint", "config"], prepared.WEIGHT_SOURCES),
     ],
 )
 def test_every_source_that_matters_is_in_the_key(
     roots: list[str], sources: tuple[str, ...]
 ) -> None:
-    reached: set[str] = set()
+    reached: set[str] = {"_version"}
     todo = list(roots)
     while todo:
         module = todo.pop()
-        if module not in reached:
+        if module not in reached | NEUTRAL:
             reached.add(module)
             todo += imports(module)
     assert reached == set(sources)
-
-
-# the compiler
-
-
-def test_a_compiler_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compile.sys, "executable", "/bin/false")
-    with pytest.raises(EngineError, match=r"kernels for avx2 in int8 could not be compiled"):
-        compile.compiled(TARGETS["avx2"], "int8")
 
 
 def test_bge_cache_and_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -378,6 +520,8 @@ def test_bge_cache_and_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert prepared.cache_folder() == tmp_path / ".cache" / "bge-engine" / "prepared"
+    monkeypatch.setenv("BGE_CACHE", "~/prepared")
+    assert prepared.cache_folder() == tmp_path / "prepared"
 
 
 def test_an_unknown_target_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,56 +1,79 @@
 """A file of named arrays, written once and memory-mapped by everyone.
 
-Layout: MAGIC; the arrays, each at a multiple of 64 bytes; a JSON table of them; its checksum and
-its length, 8 bytes each; MAGIC again. What is written last is looked for first, so a file cut short
-is never taken for whole. The table holds a checksum of the beginning of each array. All checksums
-are checked on opening.
+Layout: MAGIC; the arrays, each at a multiple of 64 bytes; a JSON table of them; the length of the
+table, 8 bytes; the SHA-256 of all before; MAGIC again. What is written last is looked for first, so
+a file cut short is never taken for whole.
+
+`check` reads the whole file and finds any damage; `read` maps it and trusts it. Both take the open
+file, so that what is checked is what is mapped.
 """
 
+import hashlib
 import json
-import zlib
+import math
+import os
 from collections.abc import Iterable
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC = b"bge-arrays-1\n\0\0\0"
+MAGIC = b"bge-arrays-2\n\0\0\0"
 ALIGNMENT = 64
-CHECKED = 512  # bytes of each array that the checksum covers
+END = 8 + 32 + len(MAGIC)  # bytes of what follows the table
+BLOCK = 1 << 20
 
 
-def write(path: Path, arrays: Iterable[tuple[str, NDArray]]) -> None:
+class Damaged(ValueError):
+    """The file is not what was written."""
+
+
+def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray]]) -> None:
     """Writes the arrays in turn; only one of them is in memory at a time."""
-    table = {}
-    with path.open("wb") as file:
-        file.write(MAGIC)
-        for name, array in arrays:
-            file.write(b"\0" * (-file.tell() % ALIGNMENT))
-            head = array.reshape(-1)[: CHECKED // array.itemsize].tobytes()
-            table[name] = [file.tell(), array.dtype.str, list(array.shape), zlib.crc32(head)]
-            array.tofile(file)
-        text = json.dumps(table).encode()
-        ends = zlib.crc32(text), len(text)
-        file.write(text + b"".join(n.to_bytes(8, "little") for n in ends) + MAGIC)
-        file.flush()
+    digest, place, table = hashlib.sha256(), 0, {}
+
+    def put(content: "bytes | memoryview") -> None:
+        nonlocal place
+        digest.update(content)
+        place += file.write(content)
+
+    put(MAGIC)
+    for name, array in arrays:
+        put(b"\0" * (-place % ALIGNMENT))
+        table[name] = [place, array.dtype.str, list(array.shape)]
+        put(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    text = json.dumps(table).encode()
+    put(text + len(text).to_bytes(8, "little"))
+    file.write(digest.digest() + MAGIC)
+    file.flush()
 
 
-def read(path: Path) -> dict[str, NDArray]:
-    """The arrays, mapped from the file, read-only. ValueError if it is not whole."""
-    content = np.memmap(path, np.uint8, "r")
-    end = len(content) - len(MAGIC) - 16
-    if end < len(MAGIC) or content[end + 16 :].tobytes() != MAGIC:
-        raise ValueError(f"{path} is cut short, or no file of arrays")
-    check, length = (int(n) for n in np.frombuffer(content[end : end + 16].tobytes(), "<u8"))
-    text = content[max(end - length, 0) : end].tobytes()
-    if zlib.crc32(text) != check:
-        raise ValueError(f"{path}: the table is damaged")
-    table = json.loads(text)
-    arrays = {}
-    for name, (start, kind, shape, check) in table.items():
-        size = int(np.prod(shape)) * np.dtype(kind).itemsize
-        raw = content[start : start + size]
-        if zlib.crc32(raw[:CHECKED].tobytes()) != check:
-            raise ValueError(f"{path}: array {name} is damaged")
-        arrays[name] = raw.view(kind).reshape(shape)
-    return arrays
+def check(file: BinaryIO) -> None:
+    """Raises Damaged unless every byte is as it was written."""
+    left = os.fstat(file.fileno()).st_size - 32 - len(MAGIC)
+    digest, block = hashlib.sha256(), memoryview(bytearray(BLOCK))
+    file.seek(0)
+    while left > 0 and (size := file.readinto(block[:left])):  # type: ignore[attr-defined]
+        digest.update(block[:size])
+        left -= size
+    if left or file.read() != digest.digest() + MAGIC:
+        raise Damaged("a part of the file is missing or changed")
+
+
+def read(file: BinaryIO) -> dict[str, NDArray]:
+    """The arrays, mapped from the file, read-only. Raises Damaged where it is no file of arrays."""
+    try:
+        content = np.memmap(file, np.uint8, "r")
+        end = len(content) - END
+        if end < len(MAGIC) or content[-len(MAGIC) :].tobytes() != MAGIC:
+            raise Damaged("the file is cut short, or no file of arrays")
+        length = int.from_bytes(content[end : end + 8].tobytes(), "little")
+        table = json.loads(content[max(end - length, 0) : end].tobytes())
+        return {name: _array(content, *entry) for name, entry in table.items()}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise Damaged(f"its table cannot be read ({error})") from error
+
+
+def _array(content: NDArray[np.uint8], start: int, kind: str, shape: list[int]) -> NDArray:
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    return content[start : start + size].view(kind).reshape(shape)
