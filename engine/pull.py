@@ -18,6 +18,7 @@ from engine.errors import EngineError, InputError, ModelNotFound
 from engine.facts import FOR_OTHERS, Entry, entry
 from engine.hub import Progress, Unreachable
 from engine.staging import Staging
+from engine.system.folders import expand
 from engine.verify import NEEDED, complaints, facts_of, verify_files, weights_home
 
 __all__ = ["Meter", "Progress", "pull", "verify_files", "weights_home"]
@@ -45,7 +46,7 @@ def pull(
     """
     wanted = (name if isinstance(name, Entry) else entry(name)).at(revision)
     sources = _sources(wanted, source)
-    target = Path(to).expanduser() if to else weights_home() / wanted.folder
+    target = expand(to) if to else weights_home() / wanted.folder
     try:
         with _alone(target):
             if target.is_dir() and not any(complaints(target, facts_of(target, wanted))):

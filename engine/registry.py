@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.errors import ModelNotFound
+from engine.errors import EngineError, ModelNotFound
 from engine.facts import Entry, FileFact, PublishedCosine, PublishedVector, entries, entry
+from engine.system.folders import expand
 from engine.verify import Stamps, complaints, facts_of, read_record, verify_files, weights_home
 
 __all__ = [
@@ -71,7 +72,7 @@ def weights_hash(folder: Path) -> str:
 
 def _given(model: str | Path) -> Path | None:
     """A folder that is meant as such. A known name is one only if a checkpoint lies there."""
-    path = Path(model).expanduser()
+    path = expand(model)
     if isinstance(model, Path) or path.is_absolute() or model.startswith(("./", "../", ".\\")):
         if not path.is_dir():
             raise ModelNotFound(f"There is no folder {path}. `bge models` lists the known names.")
@@ -91,7 +92,9 @@ def _holds(folder: Path, known: Entry) -> bool:
 
 def _in_hub_cache(wanted: Entry) -> Path | None:
     """A snapshot that another program fetched, if all its files are as expected."""
-    snapshots = _hub_cache() / f"models--{wanted.hub_id.replace('/', '--')}" / "snapshots"
+    if (cache := _hub_cache()) is None:
+        return None
+    snapshots = cache / f"models--{wanted.hub_id.replace('/', '--')}" / "snapshots"
     for commit in _commits(snapshots, wanted):
         folder = snapshots / commit
         if folder.is_dir() and not any(complaints(folder, facts_of(folder, wanted))):
@@ -110,9 +113,12 @@ def _commits(snapshots: Path, wanted: Entry) -> Iterator[str]:
         yield from sorted(folder.name for folder in snapshots.iterdir())
 
 
-def _hub_cache() -> Path:
-    """As huggingface_hub finds it, which is slow to import."""
+def _hub_cache() -> Path | None:
+    """As huggingface_hub finds it, which is slow to import; None without a home directory."""
     given = os.environ.get
     home = given("HF_HOME") or Path(given("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     cache = given("HF_HUB_CACHE") or given("HUGGINGFACE_HUB_CACHE") or Path(home) / "hub"
-    return Path(os.path.expandvars(cache)).expanduser()
+    try:
+        return expand(os.path.expandvars(cache))
+    except EngineError:
+        return None

@@ -7,7 +7,6 @@ user's cache folder, and believed for as long as the file's size, times and inod
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -17,6 +16,10 @@ from typing import Any, Self
 
 from engine.errors import CheckpointError
 from engine.facts import FOR_OTHERS, Entry, FileFact
+from engine.system.files import identity, opened, opened_private
+from engine.system.folders import user_cache as user_cache
+from engine.system.folders import user_cache_if_any
+from engine.system.folders import weights_home as weights_home
 
 RECORD = "bge-pull.json"
 WEIGHTS = "model.safetensors"
@@ -109,9 +112,21 @@ class Stamps:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         key = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:32]
-        self._file = user_cache() / "verified" / f"{key}.json"
-        self._known = read_json(self._file)
+        cache = user_cache_if_any()
+        self._file = cache / "verified" / f"{key}.json" if cache else None
+        self._known = self._remembered()
         self._changed = False
+
+    def _remembered(self) -> dict[str, Any]:
+        """{} where there is nothing, or where somebody else may have written it."""
+        try:
+            if self._file is None:
+                return {}
+            with os.fdopen(opened_private(self._file, os.O_RDONLY), "rb") as file:
+                content = json.load(file)
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def sha256(self, path: str) -> str:
         """The hash of a file, its path relative to the folder."""
@@ -134,16 +149,14 @@ class Stamps:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._changed:
+        if self._changed and self._file:
             with suppress(OSError):
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 write_json(self._file, self._known)
 
 
 def _mark(file: Path) -> list[int]:
-    """What changes when a file does. Its change time (ctime) cannot be set back by a program."""
-    stat = file.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    return identity(file.stat())
 
 
 def sha256(file: Path) -> str:
@@ -169,22 +182,10 @@ def read_json(file: Path) -> dict[str, Any]:
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Writes beside the file and renames, so that no reader ever sees half of it."""
     part = file.with_name(f".{file.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    part.unlink(missing_ok=True)  # of a process that was killed
+    new = opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    with os.fdopen(new, "w", encoding="utf-8") as text:
+        text.write(json.dumps(content, indent=1) + "\n")
+        text.flush()
+        os.fsync(new)
     part.replace(file)
-
-
-def user_cache() -> Path:
-    """The engine's place in the user's cache folder, which need not exist."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "bge-engine"
-
-
-def weights_home() -> Path:
-    """Where fetched checkpoints go: $BGE_WEIGHTS, or a folder in the user's cache."""
-    named = os.environ.get("BGE_WEIGHTS")
-    return Path(named).expanduser() if named else user_cache() / "weights"

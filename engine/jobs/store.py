@@ -23,6 +23,7 @@ from engine.errors import EngineError, InputError
 from engine.jobs.manifest import differences
 from engine.jobs.parts import TEMPORARY, Record, explain, put, rejects_name, sync_folder
 from engine.jobs.shards import Key
+from engine.system.files import opened
 
 COUNTS = ("rows", "tokens", "cut", "rejects", "size")
 
@@ -105,7 +106,9 @@ class Store:
             )
 
     def _take_lock(self) -> IO[str]:
-        lock = (self.job / "lock").open("a+", encoding="ascii")
+        lock = os.fdopen(
+            opened(self.job / "lock", os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="ascii"
+        )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -8,14 +8,13 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from engine.errors import EngineError, InputError
+from engine.system.folders import expand, user_state
 
 SCHEMA = "bge_queue"  # PostgreSQL only: our tables stay apart from other users of the database
 
@@ -60,13 +59,7 @@ class Store(Protocol):
 
 def default_url() -> str:
     """The SQLite file of this user: in the state folder of the platform, outside any cache."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    path = base / "bge-engine" / "queue.sqlite"
+    path = user_state() / "queue.sqlite"
     return sa.URL.create("sqlite", database=str(path)).render_as_string()
 
 
@@ -100,7 +93,7 @@ class SQLiteStore:
     schema = None
 
     def __init__(self, url: sa.URL) -> None:
-        self._path = Path(str(url.database)).expanduser()
+        self._path = expand(str(url.database))
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._guard = self._lock()
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))  # it will hold users' texts
