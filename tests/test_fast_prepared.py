@@ -156,15 +156,6 @@ DAMAGES = [
     cut_short, empty, without_its_end, overwritten, of_zeros, with_a_tail_of_zeros,
     with_one_bit_flipped, something_else,
 ]  # fmt: skip
-    with_a_tail_of_zeros,
-    with_one_bit_flipped,
-    cut_short,
-    empty,
-    without_its_end,
-    overwritten,
-    of_zeros,
-    something_else,
-]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ MAGIC = b"bge-arrays-2\n\0\0\0"
 ALIGNMENT = 64
 END = 8 + 32 + len(MAGIC)  # bytes of what follows the table
 BLOCK = 1 << 20
+KIND = re.compile(r"[<|>][fiu][1248]")  # not all that numpy understands, which is a language
 
 
 class Damaged(ValueError):
@@ -75,5 +77,7 @@ def read(file: BinaryIO) -> dict[str, NDArray]:
 
 
 def _array(content: NDArray[np.uint8], start: int, kind: str, shape: list[int]) -> NDArray:
+    if not KIND.fullmatch(kind):
+        raise Damaged(f"an array of {kind!r}")
     size = math.prod(shape) * np.dtype(kind).itemsize
     return content[start : start + size].view(kind).reshape(shape)
