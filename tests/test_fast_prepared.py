@@ -394,7 +394,7 @@ def test_a_kill_in_the_middle_leaves_nothing_wrong(
 def weights_file(precision: str, target: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of the file that would be looked for."""
     names: list[str] = []
-    monkeypatch.setattr(prepared, "kept", lambda path, *_: names.append(path.name))
+    monkeypatch.setattr(prepared, "kept", lambda _, name, *__: names.append(name))
     folder = checkpoints.tiny()
     prepared.weights(folder, read_config(folder), Shape(TARGETS[target], precision))
     return names[0]
@@ -403,12 +403,12 @@ def weights_file(precision: str, target: str, monkeypatch: pytest.MonkeyPatch) -
 def kernels_file(precision: str, target: str, monkeypatch: pytest.MonkeyPatch) -> str:
     names: list[str] = []
 
-    def kept(path: Path, *_: object) -> dict[str, NDArray[np.uint8]]:
-        names.append(path.name)
+    def kept(folder: Path, name: str, *_: object) -> dict[str, NDArray[np.uint8]]:
+        names.append(name)
         return {"code": np.zeros(1, np.uint8)}
 
     monkeypatch.setattr(prepared, "kept", kept)
-    monkeypatch.setattr(compile, "load", lambda code: None)
+    monkeypatch.setattr(compile, "load", lambda code: (None, None))
     prepared.kernels(Shape(TARGETS[target], precision))
     return names[0]
 

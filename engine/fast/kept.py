@@ -5,7 +5,8 @@ others wait. It is used only if nobody but this user or root can have written it
 compared before its first use; then a stamp beside it notes size, times and inode, and as long as
 they stay the same, the file is trusted without reading it again.
 
-Where nothing can be kept, or not safely, there is one warning, and each process makes its own.
+Where nothing can be kept, or not safely, there is one warning, and each process makes its own, in a
+file without a name.
 """
 
 import contextlib
@@ -14,9 +15,10 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 from numpy.typing import NDArray
 
@@ -28,30 +30,42 @@ from engine.system.files import PrivateFolder, identity
 MONTH = 30 * 24 * 3600.0
 STAMP = ".checked"
 
-Arrays = Mapping[str, NDArray]
+
+class Arrays(dict[str, NDArray]):
+    """By name. (A class of our own, for a plain dict cannot be held weakly.)"""
+
+
 Make = Callable[[], Iterable[tuple[str, NDArray]]]
 
 _warned: set[Path] = set()
+_unkept: WeakValueDictionary[str, Arrays] = WeakValueDictionary()
 
 
-def kept(path: Path | None, make: Make, what: str) -> Arrays:
-    """The arrays in the file at `path`; those that `make` yields, where it is missing or damaged.
+def kept(folder: Path | None, name: str, make: Make, what: str) -> Arrays:
+    """The arrays in a file; those that `make` yields, where it is missing or damaged.
 
-    path: None where this user has no folder at all. what: the work, for messages.
+    folder: None where this user has none. what: the work, for messages.
     """
-    if path is None:
+    if folder is None:
         folders.warn_that_nothing_is_kept()
     else:
         try:
-            return _kept(path, make, what)
+            return _kept(folder / name, make, what)
         except OSError as error:
-            _warn(path.parent, str(error))
+            _warn(folder, str(error))
         except arrays.Damaged as error:  # as soon as it was written
-            _warn(path.parent, f"{path}: {error}")
+            _warn(folder, f"{folder / name}: {error}")
+    made = _unkept.get(name)
+    if made is None:
+        made = _unkept[name] = _made_for_this_process(make, what)
+    return made
+
+
+def _made_for_this_process(make: Make, what: str) -> Arrays:
     try:
         with _announced(what), _anonymous() as file:
             arrays.write(file, make())
-            return arrays.read(file)
+            return Arrays(arrays.read(file))
     except OSError as error:
         raise EngineError(
             f"{what} failed: {error}. Set BGE_CACHE, or TMPDIR, to a folder with room."
@@ -81,7 +95,7 @@ def _read(folder: PrivateFolder, name: str) -> Arrays:
             if _identity(file) == before:  # not written to meanwhile
                 with contextlib.suppress(OSError):
                     folder.write(name + STAMP, lambda stamp: stamp.write(before))
-        return arrays.read(file)
+        return Arrays(arrays.read(file))
 
 
 def _stamp(folder: PrivateFolder, name: str) -> bytes | None:

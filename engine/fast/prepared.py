@@ -50,7 +50,8 @@ def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
     key = _key(WEIGHT_SOURCES, shape.precision, shape.target.name, *model)
     stem = f"{folder.resolve().name}-{shape.precision}-{shape.target.name}"
     return kept(
-        _path(f"{stem}-{key}.weights"),
+        cache_folder(),
+        f"{stem}-{key}.weights",
         lambda: packed(load_weights(folder, config), shape),
         f"preparing the weights of {folder.name} in {shape.precision}",
     )
@@ -66,16 +67,13 @@ def kernels(shape: Shape) -> tuple[compile.Encode, object]:
         yield "code", np.frombuffer(compile.compiled(target, precision), np.uint8)
 
     made = kept(
-        _path(f"{target.name}-{precision}-{key}.kernels"),
+        cache_folder(),
+        f"{target.name}-{precision}-{key}.kernels",
         compiled,
         f"compiling kernels for this CPU ({target.name}, {precision})",
     )
-    return compile.load(made["code"].tobytes())
-
-
-def _path(name: str) -> Path | None:
-    folder = cache_folder()
-    return folder / name if folder else None
+    encode, needed = compile.load(made["code"].tobytes())
+    return encode, (needed, made)
 
 
 @cache
