@@ -117,6 +117,19 @@ def test_a_second_job_on_one_output_is_refused_until_the_first_is_dead(
     assert results(out) == undisturbed
 
 
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_what_a_planted_lock_leads_to_is_left_alone(
+    link: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "out" / "_job"
+    victim.write_text("precious")
+    folder.mkdir(parents=True)
+    link(folder / "lock", victim)
+    with pytest.raises(OSError, match=r"_job/lock is (a link|not a regular file)"):
+        Store(tmp_path / "out", {}, 1).__enter__()
+    assert victim.read_text() == "precious"
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_stop_with_a_word_and_the_job_goes_on(
     corpus: Path, tmp_path: Path, undisturbed: dict[str, bytes], how: signal.Signals

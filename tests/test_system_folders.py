@@ -73,6 +73,13 @@ def test_without_a_home_one_temporary_folder_and_one_warning(no_home: None) -> N
     assert len(seen) == 1 and cache.is_dir() and cache.stat().st_mode & 0o777 == 0o700
 
 
+def test_without_a_home_the_queue_has_a_place_too(no_home: None) -> None:
+    from engine.serve.queue_store import default_url
+
+    with pytest.warns(UserWarning, match="no home directory"):
+        assert default_url() == f"sqlite:///{folders.user_state()}/queue.sqlite"
+
+
 def test_without_a_home_a_path_below_it_is_refused(no_home: None) -> None:
     with pytest.raises(EngineError, match=r"^~/models begins with a home directory .* whole path"):
         folders.expand("~/models")

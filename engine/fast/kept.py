@@ -91,9 +91,9 @@ def _read(folder: PrivateFolder, name: str) -> Arrays:
         before = _identity(file)
         if _stamp(folder, name) != before:
             arrays.check(file)
-            os.fsync(file.fileno())  # a stamp must not outlive a power cut that the file does not
             if _identity(file) == before:  # not written to meanwhile
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # a folder that is only read is checked again
+                    os.fsync(file.fileno())  # a power cut must not spare the stamp alone
                     folder.write(name + STAMP, lambda stamp: stamp.write(before))
         return Arrays(arrays.read(file))
 

@@ -127,7 +127,8 @@ class PrivateFolder:
             here = self._descriptor
             os.replace(self._place(part), self._place(name), src_dir_fd=here, dst_dir_fd=here)
             if here is not None:
-                os.fsync(here)
+                with suppress(OSError):  # not every file system syncs folders
+                    os.fsync(here)
         finally:
             with suppress(OSError):
                 self.remove(part)
