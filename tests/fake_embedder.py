@@ -1,5 +1,5 @@
 """An Embedder without a model: a text becomes the lengths of its words. It counts what it is
-asked, and can be told to be slow or to fail."""
+asked, and can be told to be slow, to fail, or to compute NaN for some texts."""
 
 import threading
 import time
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine import Embedder
+from engine.errors import NotFinite
 
 DIM = 16
 
@@ -106,6 +107,9 @@ class FakeEmbedder:
         self.batches.append([len(one) for one in tokens])
         if any(666 in one.ids for one in tokens):  # a word of 666 letters
             raise RuntimeError("the fake model was told to fail")
+        bad = [i for i, one in enumerate(tokens) if 777 in one.ids]  # a word of 777 letters
+        if bad:
+            raise NotFinite(f"vectors that are not finite: of texts {bad}", bad)
         self.free.wait()
         time.sleep(self.seconds_a_batch + self.seconds_a_token * sum(map(len, tokens)))
 

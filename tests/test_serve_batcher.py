@@ -194,6 +194,28 @@ def test_a_failing_batch_is_the_answer_of_its_requests_and_the_next_one_works():
     run(test())
 
 
+def test_a_vector_that_is_not_finite_fails_its_request_and_no_other():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            held = await hold(batcher)
+            asked = [["good"], ["also", "w" * 777], ["fine", "too"]]
+            jobs = [asyncio.create_task(batcher.embed(texts, Wish())) for texts in asked]
+            await until(lambda: batcher._ready.load == 3 * 5)
+            embedder.free.set()
+            good, bad, fine = await asyncio.gather(*jobs, return_exceptions=True)
+            await held
+            assert [len(length) for length in embedder.batches] == [1, 5, 3]
+            assert isinstance(bad, Problem) and bad.kind is Kind.BACKEND
+            assert "text 1 of this request is not finite" in bad.message
+            assert np.array_equal(good.vectors(), embedder.encode(["good"], pooling="mean"))
+            assert np.array_equal(fine.vectors(), embedder.encode(["fine", "too"], pooling="mean"))
+            assert len((await batcher.embed(["next"], Wish())).rows) == 1
+            assert batcher.waiting == 0
+
+    run(test())
+
+
 def test_too_long_fails_where_cutting_is_not_wished():
     async def test():
         embedder = FakeEmbedder()

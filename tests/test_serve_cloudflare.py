@@ -1,10 +1,14 @@
 """Cloudflare's dialect over HTTP, with the fake model: bodies, codes, messages, headers."""
 
+import asyncio
 import uuid
 
 import numpy as np
 import pytest
 
+from engine.serve.cloudflare import Cloudflare
+from engine.serve.server import service_of
+from engine.serve.settings import Settings
 from tests.fake_embedder import FakeEmbedder
 from tests.serving import shared_fake
 
@@ -172,3 +176,28 @@ def test_tokens_can_be_verified(server):
         body = server.ask(path).json
         assert body["result"]["status"] == "active"
         assert body["messages"][0]["message"] == "This API Token is valid and active"
+
+
+def test_an_item_of_a_queued_batch_fails_alone():
+    """What the batch queue keeps of each item; the good and the bad are computed together."""
+
+    async def test():
+        service = service_of(Settings(), lambda choice, settings: FakeEmbedder())
+        service.models.start()
+        run = Cloudflare(service).run_item
+        items = [{"text": "a b"}, {"text": ["c", "w" * 777]}, {"text": 5}, {"text": "w" * 666}]
+        outcomes = await asyncio.gather(*(run("fake", item) for item in items[:3]))
+        outcomes.append(await run("fake", items[3]))
+        await service.models.stop()
+        return outcomes
+
+    good, not_finite, invalid, failed = asyncio.run(test())
+    assert good["success"] and good["prompt_tokens"] == 4
+    assert np.array_equal(good["result"]["data"], FakeEmbedder().encode(["a b"], pooling="mean"))
+    for outcome, code, told in (
+        (not_finite, 500, "text 1 of this request is not finite"),
+        (invalid, 5006, "Bad input"),
+        (failed, 500, "The model failed on a batch"),
+    ):
+        assert (outcome["success"], outcome["result"]) == (False, None)
+        assert outcome["error"]["code"] == code and told in outcome["error"]["message"]

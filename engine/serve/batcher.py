@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine import Embedder, TooLong
+from engine.serve.compute import compute
 from engine.serve.problems import Kind, Problem, problem_of
 from engine.serve.turns import Turns
 from engine.serve.work import Entry, Job, Vectors, Wish
@@ -177,26 +178,12 @@ class Batcher:
         while batch := self._ready.take(self.batch_tokens):
             with self._failing(batch):
                 began = time.perf_counter()
-                rows = self._compute(batch)
-                self._call(self._deliver, batch, rows, began, time.perf_counter())
-
-    def _compute(self, batch: list[Entry]) -> Iterable[Vectors]:
-        if not any(entry.job.wish.per_token for entry in batch):
-            return self._pooled(batch)
-        rows: dict[Entry, Vectors] = {}
-        for per_token, compute in ((False, self._pooled), (True, self._hidden)):
-            entries = [entry for entry in batch if entry.job.wish.per_token == per_token]
-            if entries:
-                rows.update(zip(entries, compute(entries), strict=True))
-        return [rows[entry] for entry in batch]
-
-    def _pooled(self, entries: list[Entry]) -> Iterable[Vectors]:
-        tokens = [entry.tokens for entry in entries]
-        pooling = [entry.job.wish.pooling for entry in entries]
-        return self.embedder.encode_tokens(tokens, pooling=pooling, normalize=False)
-
-    def _hidden(self, entries: list[Entry]) -> Iterable[Vectors]:
-        return self.embedder.token_embeddings([entry.tokens for entry in entries])
+                done, rows, failed = compute(self.embedder, batch)
+                for job, problem in failed.items():
+                    log.error("one request of a batch failed: %s", problem.message)
+                    self._call(job.fail, problem)
+                if done:
+                    self._call(self._deliver, done, rows, began, time.perf_counter())
 
     def _deliver(
         self, batch: list[Entry], rows: Iterable[Vectors], began: float, ended: float

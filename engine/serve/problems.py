@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from engine.errors import InputError, ModelNotFound, Overloaded, TooLong
+from engine.errors import InputError, ModelNotFound, NotFinite, Overloaded, TooLong
 
 RETRY_AFTER = 5  # seconds, where nothing better is known
 
@@ -55,6 +55,7 @@ _KINDS = (
     (InputError, Kind.INVALID),
     (Overloaded, Kind.OVERLOADED),
     (ModelNotFound, Kind.NO_MODEL),
+    (NotFinite, Kind.BACKEND),
 )
 
 
