@@ -1,10 +1,12 @@
 """An Embedder without a model: a text becomes the lengths of its words. It counts what it is
 asked, and can be told to be slow, to fail, or to compute NaN for some texts."""
 
+import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -128,6 +130,19 @@ class FakeEmbedder:
             tokens, pooling=pooling, normalize=normalize, truncate_dim=truncate_dim
         )
         return vectors[0] if one else vectors
+
+    def stream(self, texts: Iterable[str], *, chunk: int = 2048, **options: Any) -> Iterator[Any]:
+        options.pop("show_progress_bar", None)
+        options.pop("prompt", None)
+        left = iter(texts)
+        while window := list(itertools.islice(left, chunk)):
+            yield self.encode(window, **options)
+
+    def __enter__(self) -> "FakeEmbedder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self.closed = True

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -38,23 +38,49 @@ class Reject:
 class Shard:
     """A fixed group of neighbouring rows.
 
-    `columns` has a row for each text; `digest` identifies texts, ids and rejects; `size` is how
-    many bytes of the input it took; `last` says that the split ends with it.
+    `columns` has a row for each text; `places` says where each text is from: its file, as an index
+    into `files` (those of the shard, in order), and its row; `digest` identifies texts, ids and
+    rejects as they were read; `size` is how many bytes of the input it took; `last` says that the
+    split ends with it.
     """
 
     key: Key
     last: bool
     texts: list[str]
+    files: list[str]
+    places: list[tuple[int, int]]
     columns: pa.Table
     rejects: list[Reject]
     digest: str
     size: int
+
+    def without(self, bad: Mapping[int, str]) -> "Shard":
+        """The same shard with some texts, given by their index, rejected for a reason."""
+        if not bad:
+            return self
+        kept = [i for i in range(len(self.texts)) if i not in bad]
+        rejects = [
+            Reject(self.files[file], row, bad[i])
+            for i, (file, row) in enumerate(self.places)
+            if i in bad
+        ]
+        return replace(
+            self,
+            texts=[self.texts[i] for i in kept],
+            places=[self.places[i] for i in kept],
+            columns=self.columns.take(kept),
+            rejects=sorted(self.rejects + rejects, key=self._position),
+        )
+
+    def _position(self, reject: Reject) -> tuple[int, int]:
+        return self.files.index(reject.file), reject.row
 
     def to_bytes(self) -> bytes:
         """Write the shard as one Arrow stream, for a process that reads to one that computes."""
         head = {
             "key": self.key, "last": self.last, "digest": self.digest, "size": self.size,
             "rejects": [asdict(reject) for reject in self.rejects],
+            "files": self.files, "places": self.places,
         }  # fmt: skip
         table = self.columns.append_column(TEXTS, pa.array(self.texts, pa.large_string()))
         sink = pa.BufferOutputStream()
@@ -69,6 +95,7 @@ class Shard:
             table = reader.read_all()
         head = json.loads(table.schema.metadata[b"shard"])
         head["key"] = Key(*head["key"])
+        head["places"] = [(file, row) for file, row in head["places"]]
         head["rejects"] = [Reject(**reject) for reject in head["rejects"]]
         columns = table.drop_columns([TEXTS]).replace_schema_metadata()
         return cls(texts=table.column(TEXTS).to_pylist(), columns=columns, **head)
@@ -104,17 +131,21 @@ class _Cut:
 
     def shard(self, key: Key, last: bool, fields: Fields, schema: pa.Schema) -> Shard:
         texts: list[str] = []
+        places: list[tuple[int, int]] = []
         rejects: list[Reject] = []
+        files = list(dict.fromkeys(block.source.name for block, _, _ in self.slices))
         for block, start, stop in self.slices:
+            file = files.index(block.source.name)
             for row, text in zip(block.rows[start:stop], block.texts[start:stop], strict=True):
                 if isinstance(text, Bad):
                     rejects.append(Reject(block.source.name, row, text.reason))
                 else:
                     texts.append(text)
+                    places.append((file, row))
         batches = [_good_rows(*piece, fields, schema) for piece in self.slices]
         columns = pa.Table.from_batches(batches, schema=schema).combine_chunks()
         digest = _digest(texts, rejects, columns.column(0).to_pylist() if fields.id else [])
-        return Shard(key, last, texts, columns, rejects, digest, self.size)
+        return Shard(key, last, texts, files, places, columns, rejects, digest, self.size)
 
 
 def _good_rows(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import NotFinite
 from engine.jobs.shards import Shard
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 CHUNK_TOKENS = 4096  # a thread: enough to share out evenly, and soon done when Ctrl-C waits for it
 TOKENIZE_CHARACTERS = 1 << 17
+NOT_FINITE = "the vector that the model computes for it is not finite (NaN or infinity)"
 
 Advance = Callable[[int, int, int], None]  # rows, tokens, bytes of input
 
@@ -67,20 +69,46 @@ def _pieces(texts: list[str]) -> Iterator[list[str]]:
 
 
 def embed(embedder: "Embedder", how: How, work: Tokenized, advance: Advance) -> Embedded:
-    """Compute a shard, longest texts first, so that texts of one length are computed together."""
+    """Compute a shard, longest texts first, so that texts of one length are computed together.
+
+    A text whose vector is not finite becomes a rejected row.
+    """
     lengths = np.array([len(tokens) for tokens in work.tokens], np.int64)
     total = int(lengths.sum())
     vectors = np.empty((len(lengths), how.truncate_dim or embedder.dim), np.float32)
+    finite = np.ones(len(lengths), np.bool_)
     for rows in chunks(lengths, CHUNK_TOKENS * embedder.threads):
-        vectors[rows] = embedder.encode_tokens(
-            [work.tokens[row] for row in rows],
-            pooling=how.pooling,
-            normalize=how.normalize,
-            truncate_dim=how.truncate_dim,
-        )
+        finite[rows] = _compute(embedder, how, work.tokens, rows, vectors)
         done = int(lengths[rows].sum())
         advance(len(rows), done, work.shard.size * done // total)
-    return Embedded(work.shard, vectors, total, sum(tokens.cut > 0 for tokens in work.tokens))
+    shard = work.shard.without(dict.fromkeys(np.flatnonzero(~finite).tolist(), NOT_FINITE))
+    return Embedded(shard, vectors[finite], total, sum(tokens.cut > 0 for tokens in work.tokens))
+
+
+def _compute(
+    embedder: "Embedder",
+    how: How,
+    tokens: list["Tokens"],
+    rows: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Fill in the vectors of `rows`; say of each row whether its vector is finite."""
+    finite = np.ones(len(rows), np.bool_)
+    while finite.any():
+        asked = np.flatnonzero(finite)
+        try:
+            vectors[rows[asked]] = embedder.encode_tokens(
+                [tokens[row] for row in rows[asked]],
+                pooling=how.pooling,
+                normalize=how.normalize,
+                truncate_dim=how.truncate_dim,
+            )
+            break
+        except NotFinite as error:
+            if not error.texts:
+                raise
+            finite[asked[list(error.texts)]] = False
+    return finite
 
 
 def chunks(lengths: NDArray[np.int64], budget: int) -> Iterable[NDArray[np.int64]]:
