@@ -1,22 +1,36 @@
-"""What the command works on: a model, and texts from arguments, lines, or a field of JSON lines."""
+"""What the command works on: a model, and texts from arguments, from lines, or from a field of
+JSON lines, CSV or TSV."""
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import engine
 from engine.errors import InputError
 
 if TYPE_CHECKING:
+    import _csv
+
     from engine import Embedder
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-JSON_LINES = (".jsonl", ".ndjson")
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+MAX_FIELD = 16 << 20  # characters of a CSV field; an unclosed quote would take in the whole file
+NOT_TEXT = {  # suffixes, and what to do instead
+    ".parquet .pq": "bge job reads Parquet",
+    ".gz .zst .zstd": "bge job reads it; or unpack it, as in zcat F | bge embed -",
+    ".bz2 .xz .zip .7z .tar": "unpack it first",
+    ".arrow .feather .orc .avro .npy .npz .sqlite .db": "convert it to .jsonl or .csv first",
+    ".xlsx .xls .ods .pdf .docx .doc .odt": "save it as .csv, or as plain text, first",
+}
+BINARY = {suffix: remedy for names, remedy in NOT_TEXT.items() for suffix in names.split()}
 
 
 def load_model(options: Namespace) -> Embedder:
@@ -30,9 +44,10 @@ def load_model(options: Namespace) -> Embedder:
 
 
 def open_texts(arguments: list[str], file: str | None, field: str | None) -> Iterator[str]:
-    """The texts in order. A file is opened now: a wrong name is told before a model is loaded.
+    """The texts in order. A file is opened now: a wrong name is reported before a model is loaded.
 
-    Raises InputError on the way: a line is not UTF-8, not JSON, or has no string in `field`.
+    Raises InputError: a file of a format that is not read here, and on the way a line that is not
+    UTF-8, not JSON or CSV, or has no string in `field`.
     """
     if file is None and arguments != ["-"]:
         return iter(arguments)
@@ -40,26 +55,76 @@ def open_texts(arguments: list[str], file: str | None, field: str | None) -> Ite
         if sys.stdin is None:
             raise InputError("Standard input is closed; there are no texts to be read from it.")
         return _texts(sys.stdin.buffer, "standard input", field)
-    if field is None and file.endswith(JSON_LINES):
+    suffix = Path(file).suffix.lower()
+    if suffix in BINARY:
+        raise InputError(f"{file}: {suffix} is not read here; {BINARY[suffix]}.")
+    lines = _open(file)
+    if suffix in SEPARATORS:
+        return _csv_texts(lines, file, field or "text", SEPARATORS[suffix])
+    if field is None and suffix in JSON_LINES:
         field = "text"
-    return _texts(Path(file).open("rb"), file, field)
+    return _texts(lines, file, field)
+
+
+def _open(file: str) -> IO[bytes]:
+    return Path(file).open("rb")
 
 
 def _texts(lines: Iterable[bytes], name: str, field: str | None) -> Iterator[str]:
-    for number, raw in enumerate(lines, 1):
-        where = f"{name}, line {number}"
-        line = _decode(raw, where, first=number == 1)
+    for number, line in enumerate(_decoded(lines, name), 1):
+        line = line.removesuffix("\n").removesuffix("\r")
         if field is None:
             yield line
         elif line.strip():
-            yield _field(line, field, where)
+            yield _field(line, field, f"{name}, line {number}")
+
+
+def _csv_texts(lines: Iterable[bytes], name: str, field: str, separator: str) -> Iterator[str]:
+    """The column `field` of RFC 4180's format: a header, and quotes around what needs them."""
+    csv.field_size_limit(MAX_FIELD)
+    reader = csv.reader(_decoded(lines, name), delimiter=separator, strict=True)
+    header = next(_records(reader, name), ("", []))[1]
+    if header.count(field) != 1:
+        there = "two or more columns" if field in header else "no column"
+        names = ", ".join(map(repr, header)) or "none"
+        raise InputError(
+            f"{name}, line 1: {there} {field!r}; its columns are: {names}. Say another by --field."
+        )
+    column = header.index(field)
+    for where, row in _records(reader, name):
+        if len(row) != len(header):
+            raise InputError(f"{where}: {len(row)} fields, where the header has {len(header)}.")
+        yield row[column]
+
+
+def _records(reader: _csv.Reader, name: str) -> Iterator[tuple[str, list[str]]]:
+    """Each record with the place where it begins; blank lines are left out."""
+    while True:
+        where = f"{name}, line {reader.line_num + 1}"
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise InputError(
+                f"{where}: not CSV ({error}). A quote that opens a field must close it, and "
+                'within it stand twice: "".'
+            ) from error
+        if row is None:
+            return
+        if row:
+            yield where, row
+
+
+def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
+    """The lines with their ends, without a byte order mark at the start of the file."""
+    for number, raw in enumerate(lines, 1):
+        yield _decode(raw, f"{name}, line {number}", first=number == 1)
 
 
 def _decode(raw: bytes, where: str, *, first: bool) -> str:
     if first:
         raw = raw.removeprefix(BYTE_ORDER_MARK)
     try:
-        return raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = f"byte {raw[error.start]:#04x} at column {error.start + 1}"
         raise InputError(
