@@ -52,12 +52,22 @@ def _dim(embedder: Embedder, options: Namespace) -> int:
 
 
 def _format(options: Namespace) -> str:
-    to_file = options.output not in (None, "-")
+    """What --format says; else what the suffix of -o says, and jsonl for a name without one."""
+    to_file = options.output not in cli_output.STANDARD
     if to_file and not options.format:
-        return cli_output.SUFFIXES.get(Path(options.output).suffix.lower(), "jsonl")
+        suffix = Path(options.output).suffix
+        if suffix.lower() not in cli_output.SUFFIXES:
+            options.usage_error(_unknown_suffix(options.output, suffix))
+        return cli_output.SUFFIXES[suffix.lower()]
     if options.format == "npy" and not to_file:
         options.usage_error("--format npy needs -o FILE")
     return options.format or ("preview" if sys.stdout.isatty() else "jsonl")
+
+
+def _unknown_suffix(name: str, suffix: str) -> str:
+    known = ", ".join(filter(None, cli_output.SUFFIXES))
+    parquet = "; `bge job` writes Parquet" if suffix.lower() in (".parquet", ".pq") else ""
+    return f"-o {name}: {suffix} is no format of bge embed; use {known}, or say --format{parquet}"
 
 
 def _texts(options: Namespace) -> Iterator[str]:
@@ -96,7 +106,7 @@ def _choices(embedder: Embedder, options: Namespace) -> dict[str, Any]:
 
 def _progress(options: Namespace) -> bool:
     """Worth a line where the work may be long and nothing else moves on the terminal."""
-    to_terminal = options.output is None and sys.stdout.isatty()
+    to_terminal = options.output in cli_output.STANDARD and sys.stdout.isatty()
     return sys.stderr.isatty() and options.texts in ([], ["-"]) and not to_terminal
 
 

@@ -8,19 +8,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from engine.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Block = tuple[list[str], NDArray[Any]]  # m texts and their vectors, (m, D) float32
 
-SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".npy": "npy"}
+SUFFIXES = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".npy": "npy",
+    "": "jsonl",
+}  # fmt: skip
+STANDARD = (None, "-", "/dev/stdout")  # where that is a file, it is written on, not replaced
 PREVIEW_NUMBERS = 5
 
 
@@ -41,10 +47,13 @@ def json_array(blocks: Iterable[Block]) -> Iterator[str]:
 
 def csv_rows(blocks: Iterable[Block], dim: int) -> Iterator[str]:
     """A header `text,e0,e1,...`, then one row a text, quoted as RFC 4180 says."""
-    yield ",".join(["text", *(f"e{i}" for i in range(dim))]) + "\r\n"
+    header = ",".join(["text", *(f"e{i}" for i in range(dim))]) + "\r\n"
     for texts, vectors_SD in blocks:
         for text, row in zip(texts, vectors_SD.tolist(), strict=True):
-            yield f"{csv_field(text)},{_numbers(row, ',')}\r\n"
+            yield f"{header}{csv_field(text)},{_numbers(row, ',')}\r\n"
+            header = ""
+    if header:
+        yield header
 
 
 def preview(blocks: Iterable[Block], dim: int, note: str) -> Iterator[str]:
@@ -65,6 +74,8 @@ def write_npy(file: IO[bytes], blocks: Iterable[Block], dim: int) -> None:
     def header(rows: int) -> dict[str, Any]:
         return {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
 
+    if not file.seekable():
+        raise InputError("--format npy needs a file as its output; a pipe cannot be rewound.")
     # numpy leaves room for the first axis to grow, so the second header fits over the first
     npy.write_array_header_1_0(file, header(0))
     start, rows = file.tell(), 0
@@ -163,11 +174,12 @@ MATRICES = {"table": matrix_table, "json": matrix_json, "csv": matrix_csv}
 
 @contextlib.contextmanager
 def opened(path: str | None) -> Iterator[IO[bytes]]:
-    """Standard output for None and "-"; else a file that has its name only when it is complete.
+    """Standard output for STANDARD; else a file that has its name only when it is complete.
 
-    Devices and pipes are written directly.
+    Whatever ends the block early, nothing is left of the file. Devices and pipes are written
+    directly.
     """
-    if path in (None, "-"):
+    if path in STANDARD:
         yield sys.stdout.buffer
         return
     target = Path(path).resolve()
@@ -175,27 +187,20 @@ def opened(path: str | None) -> Iterator[IO[bytes]]:
         with target.open("wb") as file:
             yield file
         return
-    handle, draft = _draft_of(target)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:  # from before the file exists: a signal may come at any moment
+        with _create(draft, target) as file:
             yield file
             file.flush()
-            os.fsync(handle)
-        Path(draft).chmod(0o666 & ~_umask())
-        Path(draft).replace(target)
+            os.fsync(file.fileno())
+        draft.replace(target)
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
 
 
-def _draft_of(target: Path) -> tuple[int, str]:
+def _create(draft: Path, target: Path) -> IO[bytes]:
     try:
-        return tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        return draft.open("xb")
     except OSError as error:  # names the draft, of which the user knows nothing
         raise OSError(error.errno, error.strerror, str(target)) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

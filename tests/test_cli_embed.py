@@ -100,6 +100,21 @@ def test_every_format_holds_the_same_vectors(
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_without_a_suffix_it_is_json_lines_and_format_goes_before_the_suffix(
+    bge: Run, tmp_path: Path
+) -> None:
+    lines = bge("embed", *HERE, "a", "b").out
+    assert bge("embed", *HERE, "a", "b", "-o", str(tmp_path / "out")).status == 0
+    assert (tmp_path / "out").read_text() == lines
+    assert bge("embed", *HERE, "a", "b", "-o", "/dev/stdout").out == lines
+    for name in ("out.CSV", "out.csv"):
+        assert bge("embed", *HERE, "a", "-o", str(tmp_path / name)).status == 0
+        assert (tmp_path / name).read_text().startswith("text,e0,")
+    for name in ("other.csv", "other.parquet", "other.v1"):
+        run = bge("embed", *HERE, "a", "b", "-o", str(tmp_path / name), "--format", "jsonl")
+        assert run.status == 0 and (tmp_path / name).read_text() == lines
+
+
 def read_back(file: Path, form: str) -> tuple[list[str] | None, np.ndarray]:
     if form == "npy":
         return None, np.load(file)
