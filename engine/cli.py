@@ -1,9 +1,11 @@
 """The command `bge`. Data goes to standard output, everything else to standard error.
 
-Exit status: 0; 1 for an error of ours, said without a traceback; 2 for wrong usage; and, as shells
-expect, 130 after Ctrl-C and 141 when the reader of our output has gone.
+Exit status: 0; 1 for an error, reported without a traceback; 2 for wrong usage; and, as shells
+expect, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 when the reader of our output
+has gone.
 """
 
+import contextlib
 import os
 import sys
 import warnings
@@ -13,7 +15,9 @@ from collections.abc import Callable, Sequence
 
 import engine
 from engine import cli_embed, cli_models
-from engine.errors import EngineError, InputError
+from engine.cli_errors import explain
+from engine.cli_signals import Terminated, terminable
+from engine.errors import InputError
 
 INTERRUPTED, READER_GONE = 130, 141
 PRECISIONS = ("float32", "int16", "int8", "reference")
@@ -30,6 +34,8 @@ ROOMS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status is returned, never raised."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stderr is None:  # closed; print would fall back to standard output, among the data
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
@@ -38,13 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return stop.code if isinstance(stop.code, int) else 1
         except KeyboardInterrupt:
             return INTERRUPTED
+        except Terminated as signal:
+            return signal.status
         except BrokenPipeError:
             _drop_output()
             return READER_GONE
         except Exception as error:
             if "--debug" in words or os.environ.get("BGE_DEBUG"):
                 raise
-            _say(f"error: {_explain(error)}")
+            _say(f"error: {explain(error)}")
             return 1
 
 
@@ -58,8 +66,9 @@ def _run(words: list[str]) -> int:
     if sys.stdout is None:
         raise InputError("Standard output is closed; nothing can be printed.")
     options = _parse(parser, words)
-    status = options.run(options)
-    sys.stdout.flush()
+    with terminable():
+        status = options.run(options)
+        sys.stdout.flush()
     return int(status)
 
 
@@ -90,22 +99,9 @@ def _room(name: str, words: list[str]) -> int:
         return 1
 
 
-def _explain(error: Exception) -> str:
-    if isinstance(error, EngineError):
-        return str(error)
-    if isinstance(error, OSError):
-        what = error.strerror or str(error)
-        return f"{what}: {error.filename}" if error.filename else what
-    if isinstance(error, MemoryError):
-        return "out of memory."
-    return (
-        f"a bug in bge-engine {engine.__version__}: {type(error).__name__}: {error}\n"
-        "Please report it with the traceback that --debug (or BGE_DEBUG=1) shows."
-    )
-
-
 def _say(message: str) -> None:
-    print(f"bge: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it, or its disk is full
+        print(f"bge: {message}", file=sys.stderr)
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
@@ -135,8 +131,8 @@ def _parser() -> Parser:
 def _embed(command: Parser) -> None:
     option = command.add_argument
     option("texts", nargs="*", metavar="TEXT", help="or - for the lines of standard input")
-    option("--file", metavar="F", help="a text a line; *.jsonl: an object a line")
-    option("--field", metavar="NAME", help="lines are JSON objects; their text is in NAME (text)")
+    option("--file", metavar="F", help="a text a line; or *.jsonl, *.csv, *.tsv with --field")
+    option("--field", metavar="NAME", help="the field or column that holds the text (text)")
     option("-o", "--output", metavar="FILE", help="appears under its name when it is complete")
     option("--format", choices=FORMATS, help="otherwise told by the suffix of -o; " + UNTOLD)
     _model_options(command)

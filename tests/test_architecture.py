@@ -33,7 +33,7 @@ FLOORS = (
     {"embedder"},
     {"loading"},
     {"__init__"},
-    {"serve", "jobs", "cli_input", "cli_output"},
+    {"serve", "jobs", "cli_input", "cli_output", "cli_errors", "cli_signals"},
     {"cli_embed", "cli_models"},
     {"cli"},
     {"__main__"},
@@ -154,7 +154,8 @@ def test_the_outer_rooms_see_only_the_door(module: str) -> None:
         "cli_output": DOOR,
         "cli_embed": DOOR | {"cli_input", "cli_output"},
         "cli_models": DOOR | {"cli_input", "cli_output", "registry", "pull"},
-        "cli": DOOR | {"cli_embed", "cli_models", "serve", "jobs"},
+        "cli_errors": DOOR,
+        "cli": DOOR | {"cli_embed", "cli_models", "cli_errors", "cli_signals", "serve", "jobs"},
     }
     if room(module) in allowed:
         strangers = {name for name in ours(module, HANDED_OUT) if room(name) != room(module)}

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import engine
 from engine import cli, cli_input
 from engine.cli import main
-from tests.command import HERE, TINY, Run
+from tests.command import HERE, ROOT, TINY, Run
 
 
 @pytest.mark.parametrize("command", [*cli.COMMANDS, *cli.ROOMS])
@@ -18,6 +19,36 @@ def test_every_command_has_help(bge: Run, command: str) -> None:
     run = bge(command, "--help")
     assert run.status == 0 and run.err == ""
     assert run.out.startswith(f"usage: bge {command} ")
+
+
+WITHOUT = """
+import sys
+for name in sys.argv.pop(1).split(","):
+    sys.modules[name] = None
+from engine.cli import main
+sys.exit(main())
+"""
+
+
+def without_extras(*words: str) -> "subprocess.CompletedProcess[str]":
+    """The command where no extra is installed, nor what the engine itself computes with."""
+    extras = "starlette,uvicorn,uvloop,orjson,prometheus_client,dbos,sqlalchemy,pyarrow,ray"
+    command = [sys.executable, "-c", WITHOUT, f"{extras},numba,tokenizers", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("command", "extra"), [("serve", "serve"), ("job", "jobs")])
+def test_a_room_explains_itself_without_its_extra(command: str, extra: str) -> None:
+    shown = without_extras(command, "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith(f"usage: bge {command} ") and "--model" in shown.stdout
+    wrong = without_extras(command, "--what")
+    assert wrong.returncode == 2 and f"usage: bge {command} " in wrong.stderr
+    words = [] if command == "serve" else ["in.txt", "-o", "out"]
+    run = without_extras(command, *words)
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"bge: error: `bge {command}` needs ")
+    assert run.stderr.endswith(f": pip install 'bge-engine[{extra}]'\n")
 
 
 def test_version(bge: Run) -> None:
@@ -38,6 +69,10 @@ def test_no_command_shows_them_all_and_is_wrong_usage(bge: Run) -> None:
         (["embed", "a", "-"], "- stands for all the texts"),
         (["embed", "a", "--field", "text"], "--field is for the lines of --file or -"),
         (["embed", "a", "--format", "npy"], "--format npy needs -o FILE"),
+        (["embed", "a", "-o", "out.parquet"], "-o out.parquet: .parquet is no format of bge embed"),
+        (["embed", "a", "-o", "out.parquet"], "or say --format; `bge job` writes Parquet"),
+        (["embed", "a", "-o", "o.jsonl.GZ"], "use .jsonl, .ndjson, .json, .csv, .npy, or say"),
+        (["embed", "a", "-o", "out.txt"], "out.txt: .txt is no format"),
         (["embed", "a", "--format", "xml"], "invalid choice: 'xml'"),
         (["embed", "a", "--threads", "0"], "'0' is not a positive whole number"),
         (["embed", "a", "--truncate-dim", "-3"], "'-3' is not a positive whole number"),

@@ -130,8 +130,8 @@ def test_what_a_planted_lock_leads_to_is_left_alone(
     assert victim.read_text() == "precious"
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_stop_with_a_word_and_the_job_goes_on(
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_sigterm_and_sighup_stop_with_a_word_and_the_job_goes_on(
     corpus: Path, tmp_path: Path, undisturbed: dict[str, bytes], how: signal.Signals
 ) -> None:
     out = tmp_path / "out"
@@ -140,7 +140,7 @@ def test_ctrl_c_and_sigterm_stop_with_a_word_and_the_job_goes_on(
         process.send_signal(how)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "the same command goes on from the last whole shard" in said
+    assert "run the same command again to go on from the last whole shard" in said
     assert "Traceback" not in said
     journal = (out / "_job" / "journal.jsonl").read_text().splitlines()
     whole = [out / name for line in journal for name in json.loads(line)["files"]]

@@ -9,24 +9,29 @@ from types import FrameType
 
 import engine
 from engine.jobs.arguments import parse
-from engine.jobs.corpus import run
 from engine.jobs.options import Options
 
 DONE, REJECTS, INTERRUPTED = 0, 3, 130
 
 
 def main(argv: Sequence[str]) -> int:
+    """Parses the options, which needs no extra, and runs the job; the exit status."""
     options = parse(argv)
     try:
-        with _stopped_by_sigterm():
+        with _stopped_by_signals():
             return _run(options)
     except KeyboardInterrupt:
-        print(f"bge job: stopped; the same command goes on from the last whole shard of "
-              f"{options.output}", file=sys.stderr)  # fmt: skip
+        print(
+            "bge job: interrupted; run the same command again to go on from the last whole shard "
+            f"of {options.output}",
+            file=sys.stderr,
+        )
         return INTERRUPTED
 
 
 def _run(options: Options) -> int:
+    from engine.jobs.corpus import run
+
     embedder = engine.load(
         options.model,
         precision=options.precision,
@@ -42,8 +47,11 @@ def _run(options: Options) -> int:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end a job as Ctrl-C does; Python allows that in the main thread only."""
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a job as Ctrl-C does, unless they are ignored (nohup).
+
+    Python allows that in the main thread only.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -51,8 +59,12 @@ def _stopped_by_sigterm() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
     try:
+        for number in before:
+            signal.signal(number, stop)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,8 +4,13 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str]) -> int:
-    """`bge serve`: the exit status. Needs the extra `serve`; raises EngineError."""
-    from engine.serve.server import serve
+    """`bge serve`: the exit status. Needs the extra `serve`, but not for --help or wrong usage.
+
+    Raises EngineError when the server cannot start.
+    """
     from engine.serve.settings import parse_settings
 
-    return serve(parse_settings(argv))
+    settings = parse_settings(argv)
+    from engine.serve.server import serve
+
+    return serve(settings)
