@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import EngineError, InputError
+from engine.jobs.parts import Record
+from engine.jobs.shards import Key
 from engine.jobs.store import Store
 from tests.jobs_support import (
     ROOT,
@@ -289,3 +291,26 @@ def test_on_a_full_disk_no_shard_is_broken_and_more_room_is_all_it_takes(
     assert stops >= 3
     assert results(out) == undisturbed
     assert pq.read_table(out).num_rows == ROWS
+
+
+def record(split: int, part: int, last: bool = False) -> Record:
+    return Record(Key(split, part), last, 5, 50, 0, 0, 100, "digest", {})
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+def test_a_split_is_done_when_every_part_is_in_place_in_whatever_order(
+    tmp_path: Path, order: list[int]
+) -> None:
+    """On a cluster the last part may be in place before an earlier one."""
+    manifest = {"version": 1, "inputs": [], "text": {}}
+    with Store(tmp_path / "out", manifest, splits=2) as store:
+        for number, part in enumerate(order):
+            assert not store.done(0)
+            store.add(record(0, part, last=part == 2))
+            assert store.done(0) == (number == 2)
+        store.add(record(0, 2, last=True))  # once more: it is counted once
+        assert store.done(0) and not store.done(1) and not store.complete
+        store.add(record(1, 0, last=True))
+        assert store.complete and store.totals["rows"] == 20
+    with Store(tmp_path / "out", manifest, splits=2) as again:
+        assert again.complete and again.digests(0) == dict.fromkeys(range(3), "digest")

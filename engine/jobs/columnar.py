@@ -8,17 +8,18 @@ import pyarrow.parquet as pq
 from engine.errors import InputError
 from engine.jobs.inputs import Source
 from engine.jobs.options import Fields
-from engine.jobs.readers import BLOCK_ROWS, BUFFER_BYTES, Block
+from engine.jobs.readers import BLOCK_ROWS, BUFFER_BYTES, Block, check_columns, reading
 from engine.jobs.rows import Bad, compose
 
 
 def parquet_schema(source: Source, fields: Fields) -> pa.Schema:
-    """Return the types of the carried columns. InputError: a column is missing, or not of text."""
-    with pq.ParquetFile(source.name) as file:
+    """Return the types of the carried columns.
+
+    InputError: a column is missing, there twice, or not of text. EngineError: no Parquet file.
+    """
+    with reading(source), pq.ParquetFile(source.name) as file:
         schema = file.schema_arrow
-    for name in fields.text.columns + fields.carried:
-        if name not in schema.names:
-            raise InputError(f"input {source.name!r} has no column {name!r}; it has {schema.names}")
+    check_columns(source, fields, schema.names)
     for name in fields.text.columns:
         if not _holds_text(schema.field(name).type):
             raise InputError(

@@ -1,6 +1,8 @@
 """What decides the bytes of a job's output, and how two such descriptions differ."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -74,14 +76,35 @@ def schema_of(sources: list[Source], fields: Fields) -> pa.Schema:
     return output_schema(carried, fields)
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Return the manifest that a job has written. EngineError: damaged, or of another version."""
+    try:
+        manifest = json.loads(path.read_bytes())
+        version = manifest["version"]
+        names = [facts["name"] for facts in manifest["inputs"]] if version == VERSION else []
+        whole = "text" in manifest and all(isinstance(name, str) for name in names)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _damaged(path, repr(error)) from error
+    if version != VERSION:
+        raise EngineError(f"{path} is of version {version!r}; this is {VERSION}")
+    if not whole:
+        raise _damaged(path, "it lacks the text or the names of the inputs")
+    return dict(manifest)
+
+
+def _damaged(path: Path, why: str) -> EngineError:
+    return EngineError(
+        f"{path} is damaged ({why}): what the output was made of is not known. Restore that file, "
+        "or name another output."
+    )
+
+
 def _types(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name} {field.type}" for field in schema)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Say in lines what another manifest has otherwise; none when the two agree."""
-    if old.get("version") != VERSION:
-        raise EngineError(f"the manifest is of version {old.get('version')}; this is {VERSION}")
     named = [
         f"{key}: {old.get(key)!r} there, {new[key]!r} asked now"
         for key in new

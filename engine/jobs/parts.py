@@ -5,9 +5,9 @@ import io
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -44,8 +44,18 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Record":
+        """Raises ValueError, TypeError or KeyError for what `to_json` does not write."""
         values = json.loads(line)
-        return cls(**{**values, "key": Key(*values["key"])})
+        split, part = values["key"]
+        record = cls(**{**values, "key": Key(split, part)})
+        for each in fields(record):
+            value = getattr(record, each.name)
+            if type(value) is not (get_origin(each.type) or each.type):
+                raise TypeError(f"{each.name} is {value!r}, not of type {each.type}")
+        numbers = [split, part, *record.files.values()]
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError(f"key {values['key']!r} or sizes {record.files!r} are no numbers")
+        return record
 
 
 def write_part(folder: Path, work: Embedded, format: str, dtype: str) -> Record:

@@ -45,7 +45,7 @@ def blocks(source: Source, fields: Fields) -> Iterator[Block]:
 
     InputError: the file as a whole has no such columns; EngineError: it is damaged or unreadable.
     """
-    with _named(source):
+    with reading(source):
         if source.format == "parquet":
             from engine.jobs.columnar import parquet_blocks
 
@@ -55,11 +55,24 @@ def blocks(source: Source, fields: Fields) -> Iterator[Block]:
 
 
 @contextmanager
-def _named(source: Source) -> Iterator[None]:
+def reading(source: Source) -> Iterator[None]:
+    """Turn what a damaged or unreadable file raises into an EngineError that names it."""
     try:
         yield
     except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
         raise EngineError(f"input {source.name!r} cannot be read to its end: {error}") from error
+
+
+def check_columns(source: Source, fields: Fields, there: Sequence[str]) -> None:
+    """InputError unless each column that is asked for is there, once."""
+    for name in fields.text.columns + fields.carried:
+        if name not in there:
+            raise InputError(f"input {source.name!r} has no column {name!r}; it has {there}")
+        if there.count(name) > 1:
+            raise InputError(
+                f"input {source.name!r} has {there.count(name)} columns {name!r}; rename all but "
+                "one of them"
+            )
 
 
 @dataclass
@@ -185,9 +198,7 @@ def _csv_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
 def _csv_records(lines: io.TextIOWrapper, source: Source, fields: Fields) -> Rows:
     reader = csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",")
     header = next(reader, [])
-    for name in fields.text.columns + fields.carried:
-        if name not in header:
-            raise InputError(f"input {source.name!r} has no column {name!r}; it has {header}")
+    check_columns(source, fields, header)
     for number, record in enumerate(_records(reader)):
         yield number, record if isinstance(record, Bad) else _named_fields(header, record)
 

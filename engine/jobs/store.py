@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from engine.errors import EngineError, InputError
-from engine.jobs.manifest import differences
+from engine.jobs.manifest import differences, read
 from engine.jobs.parts import TEMPORARY, Record, explain, put, rejects_name, sync_folder
 from engine.jobs.shards import Key
 from engine.system.files import opened
@@ -136,7 +136,7 @@ class Store:
         if not path.exists():
             put(path, json.dumps(self.manifest, indent=1, ensure_ascii=False).encode() + b"\n")
             return
-        differing = differences(json.loads(path.read_bytes()), self.manifest)
+        differing = differences(read(path), self.manifest)
         if differing:
             raise InputError(
                 f"output {str(self.folder)!r} was begun by another job; what differs:\n  "
@@ -150,16 +150,25 @@ class Store:
         sync_folder(self.job)
         journal.seek(0)
         whole = 0
-        for line in journal:
+        for number, line in enumerate(journal, 1):
             if not line.endswith(b"\n"):
                 break
             whole += len(line)
-            record = Record.from_json(line)
+            record = self._record(line, number)
             if self._in_place(record):
                 self._remember(record)
         journal.truncate(whole)
         journal.seek(whole)
         return journal
+
+    def _record(self, line: bytes, number: int) -> Record:
+        try:
+            return Record.from_json(line)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise EngineError(
+                f"{self.job / 'journal.jsonl'} is damaged at line {number} ({error!r}). Delete "
+                "that line and run the same command again: its shard is then made once more."
+            ) from error
 
     def _in_place(self, record: Record) -> bool:
         paths = {self.folder / name: size for name, size in record.files.items()}
