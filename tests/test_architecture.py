@@ -249,6 +249,17 @@ def test_importing_the_engine_costs_little_over_numpy() -> None:
     assert statistics.median(float(python(code)) for _ in range(5)) < 0.10
 
 
+def test_interfaces_that_are_not_public_have_an_upper_bound() -> None:
+    """numba.core is numba's own, and so is uvicorn's protocol class, which serve.guard extends."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    bounds = {name: bound for name, _, bound in (each.partition(">=") for each in wanted)}
+    assert bounds["numba"].startswith("0.62,<")  # 0.61 fails
+    assert ",<" in bounds["uvicorn"] and ",<" in bounds["dbos"]
+
+
 def test_every_package_is_in_the_distribution() -> None:
     import tomllib
 
