@@ -194,6 +194,44 @@ def test_a_failing_batch_is_the_answer_of_its_requests_and_the_next_one_works():
     run(test())
 
 
+class Panic(BaseException):
+    """As pyo3 raises one of a library in Rust."""
+
+
+def test_a_panic_ends_no_thread(monkeypatch):
+    async def test():
+        embedder = FakeEmbedder()
+        tokenize, encode = embedder.tokenize, embedder.encode_tokens
+
+        def panicking(compute, bad):
+            def call(items, **options):
+                if bad(items):
+                    raise Panic("the library is broken")
+                return compute(items, **options)
+
+            return call
+
+        monkeypatch.setattr(embedder, "tokenize", panicking(tokenize, lambda t: "bad" in t))
+        seven = panicking(encode, lambda t: any(7 in one.ids for one in t))
+        monkeypatch.setattr(embedder, "encode_tokens", seven)
+        async with batching(embedder) as batcher:
+            for text in ("bad", "w" * 7):
+                with pytest.raises(Problem) as caught:
+                    await batcher.embed([text], Wish())
+                assert caught.value.kind is Kind.BACKEND
+                assert len((await batcher.embed(["fine"], Wish())).rows) == 1
+
+    run(test())
+
+
+def test_a_refusal_says_when_half_of_what_waits_is_done():
+    batcher = Batcher(FakeEmbedder(), batch_tokens=8, waiting_texts=8, waiting_tokens=99_999)
+    for load, rate, seconds in ((0, 10.0, 1), (40, 10.0, 2), (90, 10.0, 5), (9_000, 10.0, 60)):
+        batcher._ready.load, batcher._rate = load, rate
+        assert batcher.backlog == load / rate
+        assert batcher.retry_after() == batcher.overloaded().retry_after == seconds
+
+
 def test_a_vector_that_is_not_finite_fails_its_request_and_no_other():
     async def test():
         embedder = FakeEmbedder()

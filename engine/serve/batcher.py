@@ -196,10 +196,13 @@ class Batcher:
 
     @contextlib.contextmanager
     def _failing(self, entries: list[Entry]) -> Iterator[None]:
-        """An error in a thread becomes the answer of the requests concerned; the thread goes on."""
+        """An error in a thread becomes the answer of the requests concerned; the thread goes on.
+
+        Whatever the error: a panic of the tokenizer, which is written in Rust, is no Exception.
+        """
         try:
             yield
-        except Exception as error:
+        except BaseException as error:
             log.exception("a batch of %d texts failed", len(entries))
             for job in {entry.job for entry in entries}:
                 self._call(job.fail, _backend_problem(error))
@@ -223,7 +226,7 @@ async def _joined(threads: list[threading.Thread]) -> None:
         await asyncio.to_thread(thread.join)
 
 
-def _backend_problem(error: Exception) -> Problem:
+def _backend_problem(error: BaseException) -> Problem:
     problem = problem_of(error)
     if problem.kind is not Kind.INTERNAL:
         return problem

@@ -59,7 +59,7 @@ _KINDS = (
 )
 
 
-def problem_of(error: Exception) -> Problem:
+def problem_of(error: BaseException) -> Problem:
     """What the library raised, as a problem; what it did not mean to raise is INTERNAL."""
     if isinstance(error, Problem):
         return error
