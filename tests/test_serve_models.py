@@ -1,0 +1,61 @@
+"""engine.serve.models: models by any of their names, and what the first and the least busy are."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.errors import InputError
+from engine.serve.models import Models, Served, names_of
+from engine.serve.problems import Kind, Problem
+from tests.fake_embedder import FakeEmbedder
+
+
+def served(*names: str, full: bool = False, backlog: float = 0.0) -> Served:
+    batcher: Any = SimpleNamespace(full=full, backlog=backlog)
+    embedder: Any = FakeEmbedder(names[0])
+    return Served(embedder, batcher, names)
+
+
+def test_any_name_in_any_case_finds_a_model() -> None:
+    a, b = served("a", "@cf/Org/A"), served("b")
+    models = Models([a, b])
+    assert models.first is a
+    assert models.find("@CF/org/a") is a and models.find("B") is b
+    with pytest.raises(Problem, match="No such model c or task; here are: a, b") as raised:
+        models.find("c")
+    assert (raised.value.kind, raised.value.param) == (Kind.NO_MODEL, "c")
+    with pytest.raises(Problem) as raised:
+        models.find("x" * 9999)
+    assert len(raised.value.message) < 200
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    with pytest.raises(InputError, match="Two models answer to 'A'"):
+        Models([served("a"), served("b", "A")])
+    assert Models([served("a", "A")]).find("a")
+
+
+def test_full_is_when_all_are_and_the_backlog_is_the_shortest() -> None:
+    assert not Models([served("a", full=True), served("b")]).full
+    assert Models([served("a", full=True), served("b", full=True)]).full
+    assert Models([served("a", backlog=3.0), served("b", backlog=2.0)]).backlog == 2.0
+
+
+def test_a_prompt_of_the_request_goes_before_the_models_own() -> None:
+    one = served("a")
+    assert one.prompted(["x"]) == ["x"]
+    one.embedder.default_prompt = "say: "
+    assert one.prompted(["x", "y"]) == ["say: x", "say: y"]
+    assert one.prompted(["x"], "ask: ") == ["ask: x"]
+    assert one.prompted(["x"], "") == ["x"]
+
+
+def test_cloudflares_name_comes_first() -> None:
+    embedder: Any = FakeEmbedder("bge-base-en-v1.5")
+    assert names_of(embedder, ["alias", "alias"]) == ("bge-base-en-v1.5", "alias")
+    embedder.hub_id = "BAAI/bge-base-en-v1.5"
+    assert names_of(embedder, ["alias"]) == (
+        "@cf/baai/bge-base-en-v1.5", "BAAI/bge-base-en-v1.5", "bge-base-en-v1.5", "alias",
+    )  # fmt: skip
+    assert served("a").hub_name == "a"
