@@ -65,6 +65,24 @@ def test_a_text_without_a_finite_vector_is_rejected_and_its_neighbours_are_kept(
     assert np.array_equal(done.vectors, embedder.encode(["a b c", "d", "f"], pooling="mean"))
 
 
+def test_texts_may_be_named_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = FakeEmbedder()
+    encode = embedder.encode_tokens
+
+    def one_at_a_time(tokens: object, **options: object) -> np.ndarray:
+        try:
+            return encode(tokens, **options)
+        except NotFinite as error:
+            raise NotFinite(str(error), error.texts[:1]) from error
+
+    monkeypatch.setattr(embedder, "encode_tokens", one_at_a_time)
+    shard = shard_of(BAD, "a", BAD, "b", BAD)
+    done = embed(embedder, HOW, tokenize(embedder, HOW, shard), lambda *_: None)
+    assert done.shard.texts == ["a", "b"] and [reject.row for reject in done.shard.rejects] == [
+        0, 2, 4,
+    ]  # fmt: skip
+
+
 def test_an_error_that_names_no_text_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = FakeEmbedder()
 

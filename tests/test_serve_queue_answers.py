@@ -43,6 +43,10 @@ def test_slices_hold_every_item_in_order_within_both_bounds() -> None:
     giant = {"text": "x" * (SLICE_BYTES + 1)}
     assert [len(part) for part in sliced([{}, giant, {}])[0]] == [1, 1, 1]
     assert sliced([]) == ([], 0)
+    half = {"text": "x" * (SLICE_BYTES // 2 - len('{"text":""}'))}
+    assert [len(part) for part in sliced([half, half, half])[0]] == [2, 1]
+    longer = {"text": half["text"] + "x"}
+    assert [len(part) for part in sliced([half, longer])[0]] == [1, 1]
 
 
 def test_what_cannot_be_stored_is_refused_by_number() -> None:
