@@ -23,7 +23,7 @@ INTERRUPTED, READER_GONE = 130, 141
 PRECISIONS = ("float32", "int16", "int8", "reference")
 FORMATS = ("jsonl", "json", "csv", "npy", "preview")
 MODEL_HELP = "a known name, or a folder (default: $BGE_MODEL, or %(default)s)"
-UNTOLD = "preview on a terminal, jsonl elsewhere"
+NO_SUFFIX = "without one, preview on a terminal and jsonl elsewhere"
 TOO_LONG = "what to do about a text over the model's limit (warn: cut it and say so)"
 ROOMS = {
     "serve": "The HTTP service: Cloudflare's, OpenAI's and TEI's protocols.",
@@ -134,7 +134,7 @@ def _embed(command: Parser) -> None:
     option("--file", metavar="F", help="a text a line; or *.jsonl, *.csv, *.tsv with --field")
     option("--field", metavar="NAME", help="the field or column that holds the text (text)")
     option("-o", "--output", metavar="FILE", help="appears under its name when it is complete")
-    option("--format", choices=FORMATS, help="otherwise told by the suffix of -o; " + UNTOLD)
+    option("--format", choices=FORMATS, help="default: from the suffix of -o; " + NO_SUFFIX)
     _model_options(command)
     _vector_options(command)
 

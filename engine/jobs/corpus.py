@@ -154,6 +154,7 @@ def _check_rejects(options: Options, store: Store) -> None:
         first = store.first_reject()
         raise EngineError(
             f"{rejects:,} rows are bad, more than --max-rejects {limit}; the first is row "
-            f"{first['row']} of {first['file']!r}: {first['reason']}. What is done is kept: mend "
-            "the limit and run the command again to go on, or mend the input and begin anew."
+            f"{first['row']} of {first['file']!r}: {first['reason']}. Completed "
+            "shards are kept. Raise --max-rejects and run the command again to go on, or repair "
+            "the input and start over in another output."
         )
