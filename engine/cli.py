@@ -18,9 +18,9 @@ from engine import cli_embed, cli_models
 from engine.cli_errors import explain
 from engine.cli_signals import Terminated, terminable
 from engine.errors import InputError
+from engine.literals import ON_TRUNCATE, POOLINGS, PRECISIONS
 
 INTERRUPTED, READER_GONE = 130, 141
-PRECISIONS = ("float32", "int16", "int8", "reference")
 FORMATS = ("jsonl", "json", "csv", "npy", "preview")
 MODEL_HELP = "a known name, or a folder (default: $BGE_MODEL, or %(default)s)"
 NO_SUFFIX = "without one, preview on a terminal and jsonl elsewhere"
@@ -184,10 +184,10 @@ def _run_options(command: Parser, precisions: Sequence[str] = PRECISIONS) -> Non
 
 def _vector_options(command: Parser) -> None:
     option = command.add_argument
-    option("--pooling", choices=("mean", "cls"), help="otherwise what the checkpoint says")
+    option("--pooling", choices=POOLINGS, help="otherwise what the checkpoint says")
     option("--no-normalize", action="store_true", help="leave vectors at the length they have")
     option("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers")
-    option("--on-truncate", choices=("warn", "error", "ignore"), default="warn", help=TOO_LONG)
+    option("--on-truncate", choices=ON_TRUNCATE, default="warn", help=TOO_LONG)
     prompt = command.add_mutually_exclusive_group()
     prompt.add_argument("--prompt", metavar="P", help="put before each text, as it is")
     prompt.add_argument("--query", action="store_true", help="put the model's query prompt there")

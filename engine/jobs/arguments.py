@@ -14,6 +14,7 @@ from engine.jobs.options import (
     check_names,
     parse_template,
 )
+from engine.literals import PRECISIONS
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -108,7 +109,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         default=default,
         help="a known name, or a folder (default: $BGE_MODEL, or %(default)s)",
     )
-    add("--precision", default="float32", choices=("float32", "int16", "int8", "reference"))
+    add("--precision", default=PRECISIONS[0], choices=PRECISIONS)
     add("--revision", help="a revision of the model other than the pinned one")
     add("--offline", action="store_true", help="never open a connection for the model")
     add(

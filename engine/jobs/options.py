@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.errors import InputError
+from engine.literals import Precision
 
 EMBEDDING, SCALE, FILE, ROW = "embedding", "scale", "file", "row"
 INPUT_FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
@@ -46,7 +47,7 @@ class Options:
     inputs: tuple[str, ...]
     output: str
     model: str
-    precision: str
+    precision: Precision
     revision: str | None
     offline: bool
     threads: int | None

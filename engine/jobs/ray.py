@@ -21,6 +21,7 @@ from engine.jobs.cluster import connected, places
 from engine.jobs.inputs import STDIN
 from engine.jobs.parts import Record, write_part
 from engine.jobs.shards import Shard
+from engine.literals import Precision
 
 if TYPE_CHECKING:
     from engine.jobs.corpus import Job
@@ -47,7 +48,7 @@ class Embed:
 
     def __init__(
         self, model: str, *, text: str = "text", column: str = "embedding",
-        precision: str = "float32", threads: int | None = None, offline: bool = False,
+        precision: Precision = "float32", threads: int | None = None, offline: bool = False,
         revision: str | None = None, **encode: Any,
     ) -> None:  # fmt: skip
         self._text, self._column = text, column

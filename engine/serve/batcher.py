@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine import Embedder, TooLong
+from engine.literals import Side
 from engine.serve.compute import compute
 from engine.serve.problems import Kind, Problem, problem_of
 from engine.serve.turns import Turns
@@ -142,7 +143,7 @@ class Batcher:
                 with self._failing(entries):
                     self._tokenise(entries, side)
 
-    def _tokenise(self, entries: list[Entry], side: str) -> None:
+    def _tokenise(self, entries: list[Entry], side: Side) -> None:
         found = self._tokens(entries, side)
         now = time.perf_counter()
         for entry, tokens in zip(entries, found, strict=True):
@@ -152,7 +153,7 @@ class Batcher:
                 self._call(entry.job.fail, self._too_long(entry))
         self._ready.add([entry for entry in entries if not entry.job.done.done()])
 
-    def _tokens(self, entries: list[Entry], side: str) -> "list[Tokens]":
+    def _tokens(self, entries: list[Entry], side: Side) -> "list[Tokens]":
         """Tokens as of the whole texts, but of a bulky one only its head is read where that is
         enough: words are tokenised one by one, so when the head is over the limit already, the
         same tokens are kept of it as of the whole.

@@ -7,9 +7,9 @@ wrong in one place is reported with the alternatives that it did not mean either
 
 from typing import Any, NoReturn
 
+from engine.literals import POOLINGS
 from engine.serve.problems import Kind, Problem
 
-POOLINGS = ("mean", "cls")
 MAX_TEXTS = 100
 MAX_BATCH_TEXTS = 10_000  # of a queued batch: 768 numbers each, and all in one answer
 SHOWN = 100  # characters of a client's value repeated in a message

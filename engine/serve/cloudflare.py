@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from engine.errors import Overloaded
-from engine.serve.cabidela import POOLINGS, check_batch, check_item, check_option, check_run
+from engine.literals import POOLINGS
+from engine.serve.cabidela import check_batch, check_item, check_option, check_run
 from engine.serve.cloudflare_errors import describe
 from engine.serve.models import Served
 from engine.serve.problems import Kind, Problem

@@ -3,8 +3,8 @@
 import base64
 from typing import Any
 
+from engine.literals import POOLINGS
 from engine.serve import fields
-from engine.serve.cabidela import POOLINGS
 from engine.serve.models import Served
 from engine.serve.problems import Kind, Problem
 from engine.serve.service import Service, notes

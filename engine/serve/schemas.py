@@ -3,7 +3,8 @@ show them, and the tests hold the routes to them."""
 
 from typing import Any
 
-from engine.serve.cabidela import MAX_TEXTS, POOLINGS
+from engine.literals import POOLINGS
+from engine.serve.cabidela import MAX_TEXTS
 
 Schema = dict[str, Any]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from engine.errors import InputError
+from engine.literals import PRECISIONS, Precision
 
 TOKENS = "BGE_API_TOKENS"
 
@@ -37,6 +38,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise ValueError("must be from 0 to 65535")
     return port
+
+
+def _precision(text: str) -> Precision:
+    for precision in PRECISIONS:
+        if text == precision:
+            return precision
+    raise ValueError(f"must be one of {', '.join(PRECISIONS)}")
 
 
 def _flag(text: str) -> bool:
@@ -80,7 +88,9 @@ class Settings:
         "[bge-base-en-v1.5]",
         parse=_models,
     )
-    precision: str = _option("float32", "float32, int16, int8 or reference", parse=str)
+    precision: Precision = _option(  # noqa: RUF009
+        "float32", "float32, int16, int8 or reference", parse=_precision
+    )
     threads: int | None = _option(
         None, "threads that compute, in each model [all cores]", parse=_positive
     )

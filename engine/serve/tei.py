@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import engine
+from engine.literals import Side
 from engine.serve import fields
 from engine.serve.models import Served
 from engine.serve.problems import Kind, Problem
@@ -14,7 +15,7 @@ from engine.serve.service import Service, notes
 from engine.serve.wire import Answer, Call, Header, array_to_json, to_json
 from engine.serve.work import Job, Wish
 
-SIDES = {"Left": "left", "left": "left", "Right": "right", "right": "right"}
+SIDES: dict[str, Side] = {"Left": "left", "left": "left", "Right": "right", "right": "right"}
 MAX_TOKENIZED = 1_000_000  # characters to /tokenize, which tells some 100 bytes of each token
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 EMPTY = "`inputs` cannot be empty"

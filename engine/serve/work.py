@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import Embedder
+from engine.literals import Side
 
 Vectors = NDArray[np.float32]
 
@@ -19,7 +20,7 @@ class Wish:
     """What a request wants done with its texts."""
 
     pooling: str = "mean"
-    side: str = "right"  # which end is kept of a text over the limit
+    side: Side = "right"  # which end is kept of a text over the limit
     cut: bool = True  # False: a text over the limit fails the request (TooLong)
     per_token: bool = False  # the last hidden state of each token instead of a vector a text
     background: bool = False  # behind the others, and not counted among them
