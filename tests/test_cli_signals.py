@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,17 @@ def until(condition: object, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture
+def default() -> Iterator[None]:
+    """Neither signal is handled, whatever other tests' libraries have set."""
+    before = [signal.signal(number, signal.SIG_DFL) for number in BOTH]
+    yield
+    for number, handler in zip(BOTH, before, strict=True):
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", BOTH)
+@pytest.mark.usefixtures("default")
 def test_a_block_ends_where_the_signal_finds_it(number: int) -> None:
     with pytest.raises(Terminated) as raised, terminable():
         os.kill(os.getpid(), number)
@@ -35,19 +46,16 @@ def test_a_block_ends_where_the_signal_finds_it(number: int) -> None:
     assert signal.getsignal(number) == signal.SIG_DFL
 
 
+@pytest.mark.usefixtures("default")
 def test_signals_that_are_ignored_or_handled_stay_so() -> None:
     seen: list[int] = []
-    before = [signal.signal(number, signal.SIG_IGN) for number in BOTH]
-    try:
-        signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
-        with terminable():
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGHUP)
-            time.sleep(0.01)
-        assert seen == [signal.SIGTERM] and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        for number, handler in zip(BOTH, before, strict=True):
-            signal.signal(number, handler)
+    signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(0.01)
+    assert seen == [signal.SIGTERM] and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 def test_another_thread_may_run_a_command() -> None:
