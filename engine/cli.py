@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from argparse import ArgumentParser as Parser
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Callable, Sequence
 
 import engine
@@ -185,7 +185,8 @@ def _run_options(command: Parser, precisions: Sequence[str] = PRECISIONS) -> Non
 def _vector_options(command: Parser) -> None:
     option = command.add_argument
     option("--pooling", choices=POOLINGS, help="otherwise what the checkpoint says")
-    option("--no-normalize", action="store_true", help="leave vectors at the length they have")
+    lengths = "unit length, or as computed (default: what the checkpoint says)"
+    option("--normalize", action=BooleanOptionalAction, default=None, help=lengths)
     option("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers")
     option("--on-truncate", choices=ON_TRUNCATE, default="warn", help=TOO_LONG)
     prompt = command.add_mutually_exclusive_group()

@@ -43,7 +43,10 @@ def _pieces(
     if form == "csv":
         return cli_output.csv_rows(blocks, dim)
     pooling = options.pooling or embedder.pooling
-    length = "not normalised" if options.no_normalize else "unit length"
+    unit = options.normalize
+    if unit is None:
+        unit = embedder.normalizes and dim == embedder.dim
+    length = "unit length" if unit else "not normalised"
     return cli_output.preview(blocks, dim, f"{embedder.name}, {pooling} pooling, {length}")
 
 
@@ -98,7 +101,7 @@ def _choices(embedder: Embedder, options: Namespace) -> dict[str, Any]:
     return {
         "prompt": _prompt(embedder, options),
         "pooling": options.pooling,
-        "normalize": not options.no_normalize,
+        "normalize": options.normalize,
         "truncate_dim": options.truncate_dim,
         "on_truncate": options.on_truncate,
     }
@@ -112,7 +115,7 @@ def _progress(options: Namespace) -> bool:
 
 def _prompt(embedder: Embedder, options: Namespace) -> str | None:
     kind = "query" if options.query else "document" if options.document else None
-    return embedder.prompts.get(kind) if kind else options.prompt
+    return embedder.prompts.get(kind, "") if kind else options.prompt
 
 
 def similarity(options: Namespace) -> int:

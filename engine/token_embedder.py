@@ -71,6 +71,11 @@ class TokenEmbedder:
         return self.config.max_tokens
 
     @property
+    def normalizes(self) -> bool:
+        """Whether the checkpoint makes its vectors ones of unit length."""
+        return self._modules.normalize
+
+    @property
     def pooling(self) -> str:
         """What the checkpoint says: "mean" or "cls"."""
         return self.config.pooling

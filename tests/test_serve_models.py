@@ -1,14 +1,17 @@
 """engine.serve.models: models by any of their names, and what the first and the least busy are."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from engine.errors import InputError
-from engine.serve.models import Models, Served, names_of
+from engine.errors import CheckpointError, InputError
+from engine.serve.models import Models, Served, load_model, names_of
 from engine.serve.problems import Kind, Problem
+from engine.serve.settings import ModelChoice, Settings
 from tests.fake_embedder import FakeEmbedder
+from tests.synthetic import write_checkpoint, write_json
 
 
 def served(*names: str, full: bool = False, backlog: float = 0.0) -> Served:
@@ -59,3 +62,21 @@ def test_cloudflares_name_comes_first() -> None:
         "@cf/baai/bge-base-en-v1.5", "BAAI/bge-base-en-v1.5", "bge-base-en-v1.5", "alias",
     )  # fmt: skip
     assert served("a").hub_name == "a"
+
+
+@pytest.mark.parametrize("prompts", [{"query": "ask: "}, {"query": ""}])
+def test_a_pooling_without_the_prompt_is_not_served(
+    prompts: dict[str, str], tmp_path: Path
+) -> None:
+    """The batcher puts prompts before the texts and does not know where they end."""
+    sizes = {"hidden": 8, "layers": 1, "heads": 2, "ffn": 8, "vocab": 242, "positions": 8}
+    write_checkpoint(tmp_path, seed=1, prompts=prompts, **sizes)
+    pooling = {"embedding_dimension": 8, "pooling_mode": "mean", "include_prompt": False}
+    write_json(tmp_path / "1_Pooling" / "config.json", pooling)
+    settings = Settings(precision="reference", threads=1)
+    choice = ModelChoice(str(tmp_path))
+    if prompts["query"]:
+        with pytest.raises(CheckpointError, match="include_prompt is false"):
+            load_model(choice, settings)
+    else:
+        load_model(choice, settings).close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import engine
 from engine import Embedder, registry
-from engine.errors import InputError
+from engine.errors import CheckpointError, InputError
 from engine.serve.batcher import Batcher
 from engine.serve.problems import Kind, Problem
 from engine.serve.settings import ModelChoice, Settings
@@ -87,6 +87,11 @@ def load_model(choice: ModelChoice, settings: Settings) -> Embedder:
         threads=settings.threads,
         offline=settings.offline,
     )
+    if not embedder.config.include_prompt and any(embedder.prompts.values()):
+        raise CheckpointError(
+            f"{embedder.name}: its pooling leaves the prompt's tokens out (include_prompt is false), "
+            "which the service does not compute. Use the library or `bge embed`."
+        )
     embedder.encode(["warm", "warm " * embedder.max_tokens], on_truncate="ignore")
     return embedder
 
