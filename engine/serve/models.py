@@ -89,7 +89,7 @@ def load_model(choice: ModelChoice, settings: Settings) -> Embedder:
     )
     if not embedder.config.include_prompt and any(embedder.prompts.values()):
         raise CheckpointError(
-            f"{embedder.name}: its pooling leaves the prompt's tokens out (include_prompt is false), "
+            f"{embedder.name}: its pooling leaves out the prompt (include_prompt is false), "
             "which the service does not compute. Use the library or `bge embed`."
         )
     embedder.encode(["warm", "warm " * embedder.max_tokens], on_truncate="ignore")
