@@ -1,4 +1,7 @@
-"""The checkpoints known by name, and what is known of each: registry.toml and published.json."""
+"""The checkpoints known by name, and what is known of each: registry.toml and published.json.
+
+Any other repository on the hub has an entry too, of which nothing is known but its name.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,18 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ModelNotFound
+from engine.literals import Pooling
+from engine.repository import check_revision, is_hub_name
 
 HERE = Path(__file__).parent
-# The engine does not read these: they are fetched so that other libraries can open the folder too.
-FOR_OTHERS = {"modules.json", "special_tokens_map.json", "tokenizer_config.json", "vocab.txt"}
+# A folder of a known model may lack these: in all of them they repeat what tokenizer.json says.
+OPTIONAL = {"special_tokens_map.json", "tokenizer_config.json", "vocab.txt"}
 
 
 @dataclass(frozen=True)
 class FileFact:
-    """Size in bytes and SHA-256 (hex) of one file; None where it is not known."""
+    """Size in bytes and SHA-256 (hex) of one file; None where it is not known.
+
+    content: what a JSON file of unknown hash must say, however it is spaced. optional: the folder
+    may lack the file.
+    """
 
     size: int | None = None
     sha256: str | None = None
+    content: Mapping[str, Any] | None = None
+    optional: bool = False
+
+    @property
+    def decides(self) -> bool:
+        """Whether a file with another content is noticed."""
+        return self.sha256 is not None or self.content is not None
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,7 @@ class PublishedVector:
     """Components `start_index`, `start_index` + 1, ... of the unit vector of `prompt` + `text`."""
 
     text: str
-    pooling: str
+    pooling: Pooling
     values: tuple[float, ...]
     tolerance: float
     source: str
@@ -49,7 +65,7 @@ class PublishedCosine:
 
     a: str
     b: str
-    pooling: str
+    pooling: Pooling
     cosine: float
     tolerance: float
     source: str
@@ -58,18 +74,19 @@ class PublishedCosine:
 
 @dataclass(frozen=True)
 class Entry:
-    """A known checkpoint. `files` is empty where the registry pins no file of it.
+    """A checkpoint. `files` is empty where no file of it is pinned.
 
-    `folder` is what its folder is called wherever it is kept: the name, unless `at` says otherwise.
+    The sizes are None for a repository that the registry does not know. `folder` is what its
+    folder is called wherever it is kept: the name, with "--" for "/", unless `at` says otherwise.
     """
 
     name: str
     hub_id: str
-    pooling: str
-    dim: int
-    layers: int
-    heads: int
-    ffn: int
+    pooling: Pooling | None = None
+    dim: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+    ffn: int | None = None
     revision: str | None = None
     cf_id: str | None = None
     licence: str | None = None
@@ -80,7 +97,7 @@ class Entry:
     folder: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", self.folder or self.name)
+        object.__setattr__(self, "folder", self.folder or self.name.replace("/", "--"))
 
     @cached_property
     def published(self) -> tuple[PublishedVector, ...]:
@@ -95,6 +112,23 @@ class Entry:
         return tuple(PublishedCosine(**row) for row in rows)
 
     @property
+    def spellings(self) -> set[str]:
+        """The names that mean this checkpoint, in small letters."""
+        names = (self.name, self.hub_id, self.cf_id)
+        return {name.lower() for name in names if name is not None}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What config.json must say, by its own field names; empty where nothing is known."""
+        named = {
+            "hidden_size": self.dim,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.ffn,
+        }
+        return {field: size for field, size in named.items() if size is not None}
+
+    @property
     def size(self) -> int | None:
         """Bytes to fetch, but for small files of unknown size; None where nothing is pinned."""
         weights = self.files.get("model.safetensors", FileFact()).size
@@ -103,11 +137,15 @@ class Entry:
     @property
     def command(self) -> str:
         """What a user types to fetch it."""
-        other = f" --revision {self.revision}" if self.folder != self.name else ""
+        other = f" --revision {self.revision}" if "@" in self.folder else ""
         return f"bge pull {self.name}{other}"
 
     def at(self, revision: str | None) -> "Entry":
-        """This checkpoint at another revision: nothing is pinned, its folder has another name."""
+        """This checkpoint at another revision: nothing is pinned, its folder has another name.
+
+        Raises InputError for what cannot be a revision.
+        """
+        check_revision(revision)
         if revision in (None, self.revision):
             return self
         folder = f"{self.name}@{revision}".replace("/", "--")
@@ -115,34 +153,47 @@ class Entry:
 
 
 def entries() -> tuple[Entry, ...]:
-    """All known checkpoints."""
+    """All checkpoints of the registry."""
     return tuple(_registry()[0].values())
 
 
 def entry(name: str) -> Entry:
     """The checkpoint of that name: ours, the hub's or Cloudflare's, in any case of letters.
 
+    An "org/name" that the registry does not know is a repository on the hub, which may not exist.
     Raises ModelNotFound, with near names.
     """
-    known, refused = _registry()
-    wanted = name.strip().lower()
-    for each in known.values():
-        if wanted in (each.name.lower(), each.hub_id.lower(), each.cf_id):
+    refused, wanted = _registry()[1], name.strip().lower()
+    for each in entries():
+        if wanted in each.spellings:
             return each
-    kind = refused.get(wanted.rpartition("/")[2])
-    if kind:
-        raise ModelNotFound(f"{name!r} is no plain BERT ({kind}), and only BERT is computed here.")
-    raise ModelNotFound(f"No model is known as {name!r}. {_near(wanted)}")
+    for hub_id, kind in refused.items():
+        if wanted in (hub_id, hub_id.partition("/")[2]):
+            raise ModelNotFound(
+                f"{name!r} is not a plain BERT ({kind}), and only BERT is computed here."
+            )
+    if is_hub_name(name.strip()):
+        return Entry(name.strip(), name.strip())
+    raise ModelNotFound(f"No model is known as {name!r}. {near(name)}")
 
 
-def _near(wanted: str) -> str:
+def is_known(name: str) -> bool:
+    """Whether the registry has a model of that name, in any of its spellings."""
+    return any(name.strip().lower() in each.spellings for each in entries())
+
+
+def near(name: str) -> str:
     """What to do about an unknown name: the near ones, or the list of all."""
     from difflib import get_close_matches
 
     names = {each.name.lower(): each.name for each in entries()}
-    close = get_close_matches(wanted.rpartition("/")[2], names, n=3, cutoff=0.6)
-    meant = f"Did you mean {' or '.join(names[name] for name in close)}? " if close else ""
-    return meant + "`bge models` lists the names; the path of a checkpoint's folder will do too."
+    last = name.strip().lower().rpartition("/")[2]
+    close = [names[found] for found in get_close_matches(last, names, n=3, cutoff=0.6)]
+    meant = f"Did you mean {' or '.join(close)}? " if close else ""
+    return (
+        f"{meant}`bge models` lists the names; the hub's name of any other plain BERT (org/name) "
+        "and the path of a checkpoint's folder (./folder) work too."
+    )
 
 
 @cache
@@ -156,7 +207,8 @@ def _registry() -> tuple[dict[str, Entry], dict[str, str]]:
 
 
 def _entry(name: str, table: dict[str, Any]) -> Entry:
-    files = {path: FileFact(**fact) for path, fact in table.pop("files", {}).items()}
+    rows = table.pop("files", {})
+    files = {path: FileFact(**row, optional=path in OPTIONAL) for path, row in rows.items()}
     package = table.pop("pypi", None)
     return Entry(
         name=name,

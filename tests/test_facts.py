@@ -7,8 +7,8 @@ import tomllib
 import numpy as np
 import pytest
 
-from engine.errors import ModelNotFound
-from engine.facts import HERE, Entry, FileFact, entries, entry
+from engine.errors import InputError, ModelNotFound
+from engine.facts import HERE, Entry, FileFact, entries, entry, is_known
 from engine.verify import NEEDED, WEIGHTS
 
 NAMES = [each.name for each in entries()]
@@ -88,7 +88,8 @@ def test_a_checkpoint_has_several_names(spelled: str) -> None:
     ("wrong", "meant"),
     [
         ("bge-base-en", "bge-base-en-v1.5"),
-        ("BAAI/bge-bass-en-v1.5", "bge-base-en-v1.5"),
+        ("bge-bass-en-v1.5", "bge-base-en-v1.5"),
+        ("@cf/baai/bge-bass-en-v1.5", "bge-base-en-v1.5"),
         ("all-minilm-l6", "all-MiniLM-L6-v2"),
         ("minilm-l12-v2", "all-MiniLM-L12-v2"),
         ("e5-smal-v2", "e5-small-v2"),
@@ -110,10 +111,11 @@ def test_a_name_that_is_near_to_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("BAAI/bge-m3", "XLM-RoBERTa"), ("all-mpnet-base-v2", "MPNet")]
+    ("name", "kind"),
+    [("BAAI/bge-m3", "XLM-RoBERTa"), ("BGE-M3", "XLM-RoBERTa"), ("all-mpnet-base-v2", "MPNet")],
 )
 def test_what_is_no_bert_is_refused_with_the_reason(name: str, kind: str) -> None:
-    with pytest.raises(ModelNotFound, match=rf"is no plain BERT \({kind}\)"):
+    with pytest.raises(ModelNotFound, match=rf"is not a plain BERT \({kind}\)"):
         entry(name)
 
 
@@ -133,7 +135,8 @@ def test_sizes_are_added_up() -> None:
     assert entry("all-MiniLM-L6-v2").size == 91_567_913
     assert entry("e5-small-v2").size is None
     known = entry("bge-base-en-v1.5")
-    assert known.files["sentence_bert_config.json"] == FileFact()
+    content = {"max_seq_length": 512, "do_lower_case": True}
+    assert known.files["sentence_bert_config.json"] == FileFact(content=content)
     assert known.size == 438_900_223
 
 
@@ -164,3 +167,62 @@ def test_whole_vectors_are_published_for_bge_base_and_small() -> None:
     assert spaced.text != plain.text
     assert spaced.values == plain.values
     assert plain.values[:2] == (0.0066853194, -0.034372192)
+
+
+def test_every_other_name_of_the_hub_is_a_repository_of_which_nothing_is_known() -> None:
+    known = entry(" google-bert/bert-base-uncased ")
+    assert known == Entry("google-bert/bert-base-uncased", "google-bert/bert-base-uncased")
+    assert (known.folder, known.command) == (
+        "google-bert--bert-base-uncased",
+        "bge pull google-bert/bert-base-uncased",
+    )
+    assert (known.sizes, dict(known.files), known.published, known.prompts) == ({}, {}, (), {})
+    later = known.at("v2/x")
+    assert later.folder == "google-bert--bert-base-uncased@v2--x"
+    assert later.command == "bge pull google-bert/bert-base-uncased --revision v2/x"
+
+
+def test_only_the_model_itself_is_refused_not_what_others_call_by_its_last_name() -> None:
+    assert entry("someone/bge-m3").hub_id == "someone/bge-m3"
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "../a", "a\\b", "/a/b", "a--b/c", ""])
+def test_what_can_be_no_repository_is_no_name(name: str) -> None:
+    with pytest.raises(ModelNotFound, match="No model is known as"):
+        entry(name)
+
+
+def test_no_folder_of_a_repository_is_that_of_a_known_model() -> None:
+    """Neither has "--" in its name, so that org--name can be read in one way only."""
+    assert not any("--" in known.folder or "@" in known.folder for known in entries())
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("gte-small", True), (" GTE-Small", True), ("thenlper/gte-small", True), ("gte", False),
+     ("@CF/baai/bge-base-en-v1.5", True), ("x/gte-small", False), ("./gte-small", False)],
+)  # fmt: skip
+def test_names_of_the_registry(name: str, known: bool) -> None:
+    assert is_known(name) is known
+
+
+def test_sizes_by_the_names_of_config_json() -> None:
+    assert entry("all-MiniLM-L6-v2").sizes == {
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    }
+
+
+@pytest.mark.parametrize("revision", ["../x", "a b", ""])
+def test_a_revision_that_can_be_none_is_refused(revision: str) -> None:
+    with pytest.raises(InputError, match="it may be a commit, a branch or a tag"):
+        entry("gte-small").at(revision)
+
+
+@each_entry
+def test_a_folder_may_lack_only_what_the_tokenizer_repeats(known: Entry) -> None:
+    optional = {path for path, fact in known.files.items() if fact.optional}
+    assert optional <= {"special_tokens_map.json", "tokenizer_config.json", "vocab.txt"}
+    assert all(fact.decides for fact in known.files.values())
