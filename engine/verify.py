@@ -15,15 +15,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from engine.errors import CheckpointError
-from engine.facts import FOR_OTHERS, Entry, FileFact
+from engine.facts import Entry, FileFact
+from engine.record import read_record
 from engine.system.files import identity, opened, opened_private
 from engine.system.folders import user_cache as user_cache
 from engine.system.folders import user_cache_if_any
 from engine.system.folders import weights_home as weights_home
 
-RECORD = "bge-pull.json"
 WEIGHTS = "model.safetensors"
 NEEDED = (
+    "modules.json",
     "config.json",
     "1_Pooling/config.json",
     "sentence_bert_config.json",
@@ -35,40 +36,49 @@ NEEDED = (
 def verify_files(folder: Path, entry: Entry) -> None:
     """Raises CheckpointError, naming the file, where `folder` is not the checkpoint `entry`."""
     try:
-        found = next(complaints(folder, facts_of(folder, entry)), None)
+        found = next(mismatches(folder, facts_of(folder, entry)), None)
     except OSError as error:
         raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
     if found:
         path, wrong = found
         raise CheckpointError(
-            f"{folder / path} {wrong}. {entry.name} is not loaded from this folder. Mend it "
-            f"with `{entry.command} --to {folder}`. If the file is meant to differ, keep the "
-            "folder elsewhere and give its path instead of the model's name."
+            f"{folder / path} {wrong}. {entry.name} is not loaded from this folder. Repair it "
+            f"with `{entry.command} --to {folder}`. If the file differs on purpose, load the "
+            f"folder by its path, {by_path(folder)}, instead of the model's name."
         )
+
+
+def by_path(folder: Path) -> str:
+    """The folder as a user writes it so that it is never taken for a name: ./weights/x."""
+    return str(folder) if folder.is_absolute() else f"./{folder.as_posix()}"
+
+
+def is_kind(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """`kind` is Path.is_file or Path.is_dir; False where asking fails, as for too long a name."""
+    try:
+        return kind(path)
+    except (OSError, ValueError):
+        return False
 
 
 def facts_of(folder: Path, entry: Entry) -> Mapping[str, FileFact]:
     """What to expect: as pinned, else as recorded when fetched, else files of unknown content."""
     if entry.files:
         return entry.files
-    if recorded := read_record(folder).get("files"):
-        try:
-            return {path: FileFact(**fact) for path, fact in recorded.items()}
-        except (AttributeError, TypeError) as error:
-            raise CheckpointError(
-                f"{folder / RECORD} is not what `bge pull` wrote ({error}). Delete the folder and "
-                f"fetch it again, or give its path instead of the name {entry.name}."
-            ) from error
+    if record := read_record(folder):
+        return record.files
+    if not entry.sizes:
+        return {}
     index = f"{WEIGHTS}.index.json"
     sharded = (folder / index).is_file()
     return {index if path == WEIGHTS and sharded else path: FileFact() for path in NEEDED}
 
 
-def complaints(folder: Path, facts: Mapping[str, FileFact]) -> Iterator[tuple[str, str]]:
+def mismatches(folder: Path, facts: Mapping[str, FileFact]) -> Iterator[tuple[str, str]]:
     """(path, what is wrong) for each file that differs; sizes come before any hash is computed."""
     sound = []
     for path, fact in facts.items():
-        if wrong := _at_sight(folder / path, fact):
+        if wrong := _quick_check(folder / path, fact):
             yield path, wrong
         elif (folder / path).is_file():
             sound.append(path)
@@ -79,8 +89,8 @@ def complaints(folder: Path, facts: Mapping[str, FileFact]) -> Iterator[tuple[st
 
 
 def difference(file: Path, fact: FileFact) -> str | None:
-    """What is wrong with a file, or None. Nothing is remembered of it."""
-    return _at_sight(file, fact) or _by_hash(fact, lambda: sha256(file))
+    """What is wrong with a file, or None. Its hash is computed anew."""
+    return _quick_check(file, fact) or _by_hash(fact, lambda: sha256(file))
 
 
 def _by_hash(fact: FileFact, compute: Callable[[], str]) -> str | None:
@@ -89,18 +99,25 @@ def _by_hash(fact: FileFact, compute: Callable[[], str]) -> str | None:
     return f"has SHA-256 {seen}, but {fact.sha256} is expected"
 
 
-def _at_sight(file: Path, fact: FileFact) -> str | None:
+def _quick_check(file: Path, fact: FileFact) -> str | None:
     if not file.is_file():
-        return None if file.name in FOR_OTHERS else "is missing"
+        return None if fact.optional else "is missing"
     size = file.stat().st_size
     if fact.size is not None and size != fact.size:
         return f"has {size:,} bytes, but {fact.size:,} are expected"
     if fact.sha256 is None and file.suffix == ".json":
-        try:
-            json.loads(file.read_bytes())
-        except ValueError as error:
-            return f"is not JSON ({error})"
+        return _wrong_json(file, fact)
     return None
+
+
+def _wrong_json(file: Path, fact: FileFact) -> str | None:
+    try:
+        content = json.loads(file.read_bytes())
+        if fact.content is None or content == fact.content:
+            return None
+        return f"says {str(content)[:200]}, but {fact.content} is expected"
+    except (ValueError, RecursionError) as error:
+        return f"is not JSON ({error})"
 
 
 class Stamps:
@@ -163,20 +180,6 @@ def sha256(file: Path) -> str:
     """SHA-256 (hex) of a file."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What `bge pull` noted in the folder: hub_id, revision, source, files; {} where it did not."""
-    return read_json(folder / RECORD)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object, or {} where there is none to be read."""
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -1,19 +1,19 @@
 """Verification of a folder, and the memory of hashes: when it is believed, and when not."""
 
-import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine import verify
 from engine.errors import CheckpointError
-from engine.facts import FileFact
-from engine.verify import RECORD, WEIGHTS, Stamps, sha256, user_cache, verify_files, weights_home
+from engine.facts import Entry, FileFact
+from engine.record import RECORD
+from engine.verify import WEIGHTS, Stamps, sha256, user_cache, verify_files, weights_home
 from tests import mouse
-from tests.mouse import FILES, UNPINNED, entry_of, facts
+from tests.mouse import FILES, UNPINNED, entry_of, facts, note
 
 user, common = mouse.user, mouse.common
 Hashed = list[str]
@@ -55,9 +55,19 @@ def test_one_changed_byte_in_any_file_is_found(folder: Path, path: str) -> None:
     seen, due = sha256(folder / path), facts(FILES)[path].sha256
     assert complaint(folder) == (
         f"{folder / path} has SHA-256 {seen}, but {due} is expected. mouse is not loaded from this "
-        f"folder. Mend it with `bge pull mouse --to {folder}`. If the file is meant to differ, "
-        "keep the folder elsewhere and give its path instead of the model's name."
+        f"folder. Repair it with `bge pull mouse --to {folder}`. If the file differs on purpose, "
+        f"load the folder by its path, {folder}, instead of the model's name."
     )
+
+
+def test_the_path_that_helps_cannot_be_taken_for_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = mouse.lay_out(Path("weights/mouse"))
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match=r"by its path, \./weights/mouse, instead"):
+        verify_files(folder, entry_of())
 
 
 def test_a_file_cut_short_is_found_without_hashing(folder: Path, hashed: Hashed) -> None:
@@ -79,19 +89,47 @@ def test_a_file_that_cannot_be_read_is_named(common: Path) -> None:
         assert complaint(folder) == f"{folder / WEIGHTS} cannot be read: Permission denied."
 
 
-def test_what_the_engine_does_not_read_may_be_missing_but_not_differ(folder: Path) -> None:
+def test_what_repeats_the_tokenizer_may_be_missing_but_not_differ(folder: Path) -> None:
     (folder / "vocab.txt").write_bytes(b"[PAD]\n[UNK]?\n")
     assert "vocab.txt has 13 bytes" in complaint(folder)
     (folder / "vocab.txt").unlink()
     verify_files(folder, entry_of())
 
 
-def test_json_of_unknown_content_must_be_json(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("junk", "reason"),
+    [('{"model_type": "be', "Unterminated string"), ("[" * 100_000, "recursion")],
+)
+def test_json_of_unknown_content_must_be_json(folder: Path, junk: str, reason: str) -> None:
     known = replace(entry_of(), files={**entry_of().files, "config.json": FileFact()})
     verify_files(folder, known)
-    (folder / "config.json").write_text('{"model_type": "be')
-    with pytest.raises(CheckpointError, match=r"config\.json is not JSON \(Unterminated string"):
+    (folder / "config.json").write_text(junk)
+    with pytest.raises(CheckpointError, match=rf"config\.json is not JSON \(.*{reason}"):
         verify_files(folder, known)
+
+
+@pytest.mark.parametrize(
+    ("said", "good"),
+    [
+        ('{"max_seq_length": 512}', True),
+        ('{ "max_seq_length":512}\n', True),
+        ('{"max_seq_length": 5}', False),
+        ('{"max_seq_length": 512, "do_lower_case": false}', False),
+        ("[]", False),
+    ],
+)
+def test_json_of_unknown_hash_is_compared_by_its_content(
+    folder: Path, said: str, good: bool
+) -> None:
+    fact = FileFact(content={"max_seq_length": 512})
+    files = {**entry_of().files, "sentence_bert_config.json": fact}
+    (folder / "sentence_bert_config.json").write_text(said)
+    if good:
+        return verify_files(folder, replace(entry_of(), files=files))
+    with pytest.raises(
+        CheckpointError, match=r"json says .*, but \{'max_seq_length': 512\} is exp"
+    ):
+        verify_files(folder, replace(entry_of(), files=files))
 
 
 def test_without_pins_or_record_the_files_must_be_there(folder: Path) -> None:
@@ -101,19 +139,31 @@ def test_without_pins_or_record_the_files_must_be_there(folder: Path) -> None:
         verify_files(folder, UNPINNED)
 
 
+def test_of_a_model_that_the_registry_does_not_know_no_file_is_expected(tmp_path: Path) -> None:
+    """It may be of any layout; what is missing is found when it is read."""
+    verify_files(tmp_path, Entry("org/name", "org/name"))
+
+
 def test_without_pins_the_record_counts(folder: Path) -> None:
-    files = {path: asdict(fact) for path, fact in facts(FILES).items()}
-    (folder / RECORD).write_text(json.dumps({"files": files}))
+    note(folder)
     verify_files(folder, UNPINNED)
     (folder / WEIGHTS).write_bytes(bytes(300_000))
     with pytest.raises(CheckpointError, match="has SHA-256"):
         verify_files(folder, UNPINNED)
 
 
-@pytest.mark.parametrize("files", ['"x"', '{"config.json": {"bytes": 1}}', '{"config.json": 7}'])
-def test_a_record_of_another_make_is_refused(folder: Path, files: str) -> None:
-    (folder / RECORD).write_text(f'{{"files": {files}}}')
-    with pytest.raises(CheckpointError, match=r"bge-pull\.json is not what `bge pull` wrote"):
+@pytest.mark.parametrize("path", FILES)
+def test_of_what_was_recorded_nothing_may_be_missing(folder: Path, path: str) -> None:
+    """Of an unknown model nobody can say which files repeat others."""
+    (note(folder) / path).unlink()
+    with pytest.raises(CheckpointError, match=f"{path} is missing"):
+        verify_files(folder, UNPINNED)
+
+
+def test_a_damaged_record_is_refused(folder: Path) -> None:
+    (folder / RECORD).write_text('{"files": {}}')
+    verify_files(folder, entry_of())  # what is pinned needs none
+    with pytest.raises(CheckpointError, match=r"bge-pull\.json is not a record that `bge pull` wr"):
         verify_files(folder, UNPINNED)
 
 
@@ -185,7 +235,9 @@ def test_where_nothing_can_be_remembered_each_load_hashes(
     assert len(hashed) == 2 * len(FILES)
 
 
-@pytest.mark.parametrize("junk", [b"", b"[]", b"\xff\xfe", b'{"model.safetensors": 3}'])
+@pytest.mark.parametrize(
+    "junk", [b"", b"[]", b"\xff\xfe", b'{"model.safetensors": 3}', b"[" * 100_000]
+)
 def test_a_damaged_memory_is_no_memory(folder: Path, hashed: Hashed, junk: bytes) -> None:
     verify_files(folder, entry_of())
     (memory,) = (user_cache() / "verified").iterdir()
