@@ -7,27 +7,22 @@ so the part files are kept here.
 
 import errno
 import io
+import json
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from engine.errors import ModelNotFound
+from engine.errors import CheckpointError
 from engine.facts import Entry, FileFact
 
 Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
 
-WANTED = re.compile(
-    r"(1_Pooling/config|config|config_sentence_transformers|modules|sentence_bert_config"
-    r"|special_tokens_map|tokenizer|tokenizer_config)\.json|vocab\.txt"
-    r"|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
-)
-SHARDS = re.compile(r"model-|model\.safetensors\.index")
 MISSING = {401, 403, 404}
+SMALL = 10_000_000  # bytes: config.json and modules.json have some hundreds
 DISK = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -36,36 +31,58 @@ class Unreachable(Exception):
 
 
 def resolve(entry: Entry, seconds: float) -> str:
-    """The commit that `entry.revision` means (the newest, if it is None). Raises Unreachable."""
-    try:
+    """The commit that `entry.revision` means, for an entry with files. Raises Unreachable."""
+    with _library():
         from huggingface_hub import get_hf_file_metadata
-    except ImportError as error:
-        raise Unreachable(f"needs the Python package huggingface_hub ({error})") from error
 
-    url = _url(entry, "config.json", entry.revision)
+    url = _url(entry, next(iter(entry.files)), entry.revision)
     with _translated(entry), _quiet():
-        found = within(seconds, lambda: get_hf_file_metadata(url, timeout=seconds))
+        found = run_with_timeout(seconds, lambda: get_hf_file_metadata(url, timeout=2 * seconds))
     return str(found.commit_hash or entry.revision or "main")
 
 
-def listing(entry: Entry, commit: str) -> Mapping[str, FileFact]:
-    """Sizes and hashes as the hub states them, for a checkpoint of which nothing is pinned."""
-    from huggingface_hub import HfApi
+def listing(entry: Entry, seconds: float) -> tuple[str, Mapping[str, FileFact]]:
+    """The commit that `entry.revision` means (None: the newest), and all files of it.
 
-    with _translated(entry):
-        info = HfApi(endpoint=_endpoint()).model_info(
-            entry.hub_id, revision=commit, files_metadata=True, timeout=30
+    Sizes, and hashes of large files, are those that the hub states. Raises Unreachable.
+    """
+    with _library():
+        from huggingface_hub import HfApi
+
+    def ask() -> Any:
+        return HfApi(endpoint=_endpoint()).model_info(
+            entry.hub_id,
+            revision=entry.revision or "main",
+            files_metadata=True,
+            timeout=2 * seconds,
         )
+
+    with _translated(entry), _quiet():
+        info = run_with_timeout(seconds, ask)
     files = {file.rfilename: file for file in info.siblings or ()}
-    files = {path: file for path, file in files.items() if WANTED.fullmatch(path)}
-    if "model.safetensors" in files:  # then shards, if there are any, hold the same once more
-        files = {path: file for path, file in files.items() if not SHARDS.match(path)}
-    if not any(path.endswith(".safetensors") for path in files):
-        raise ModelNotFound(
-            f"{entry.hub_id} at {commit} has no safetensors file. Other formats are not read: "
-            "pickled weights can run code."
+    return str(info.sha or entry.revision or "main"), {
+        path: FileFact(file.size, _lfs_sha256(file.lfs)) for path, file in files.items()
+    }
+
+
+def read_json(entry: Entry, commit: str, path: str, size: int | None) -> Any:
+    """The content of a small file. Raises Unreachable, CheckpointError."""
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    if size is None or size > SMALL:
+        seen = "an unknown size" if size is None else f"{size:,} bytes"
+        raise CheckpointError(
+            f"{path} of {entry.hub_id} has {seen}; at most {SMALL:,} bytes are read."
         )
-    return {path: FileFact(file.size, _lfs_sha256(file.lfs)) for path, file in files.items()}
+    content = io.BytesIO()
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    with _translated(entry), _quiet(), _no_bars():
+        http_get(_url(entry, path, commit), content, headers=headers, expected_size=size)
+    try:
+        return json.loads(content.getvalue())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} of {entry.hub_id} is not JSON ({error}).") from error
 
 
 def _lfs_sha256(lfs: Any) -> str | None:
@@ -93,16 +110,16 @@ def download(
                     http_get(url, part, resume_size=begun, headers=headers, expected_size=size)
                 break
             except Unreachable:
-                if size and part.tell() > size:  # a server without ranges began again by itself
+                if size is not None and part.tell() > size:  # a server without ranges began again
                     part.seek(part.truncate(0))
                 idle = 0 if part.tell() > begun else idle + 1
                 if idle == 2:  # twice not a byte gained: give up, and keep what is there
                     raise
-        part.settle()
+        part.sync()
 
 
 class _Part(io.FileIO):
-    """A file that is appended to, and tells how far it is."""
+    """A file that is appended to, and reports how far it is."""
 
     def __init__(self, file: Path, path: str, size: int | None, progress: Progress) -> None:
         super().__init__(file, "a")
@@ -115,12 +132,12 @@ class _Part(io.FileIO):
         self._progress(self._path, self.tell(), self._size)
         return len(content)
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """To the disk, so that the name given to it later never stands for half a file."""
         os.fsync(self.fileno())
 
 
-def within(seconds: float, work: Callable[[], Any]) -> Any:
+def run_with_timeout(seconds: float, work: Callable[[], Any]) -> Any:
     """The result of `work`, or TimeoutError: looking up a host's name knows no time limit."""
     outcome: list[Any] = []
 
@@ -139,6 +156,15 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
     if error:
         raise error
     return result
+
+
+@contextmanager
+def _library() -> Iterator[None]:
+    """Without the hub's library the hub is out of reach."""
+    try:
+        yield
+    except ImportError as error:
+        raise Unreachable(f"needs the Python package huggingface_hub ({error})") from error
 
 
 @contextmanager

