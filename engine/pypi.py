@@ -57,7 +57,8 @@ def _wheel(package: Package, folder: Path, seconds: float | None) -> Path:
 
 
 def _environ(folder: Path) -> dict[str, str]:
-    """One disk to fill and one folder to clear; no module of the working directory; its talk."""
+    """For pip: its temporary files beside the target, nothing imported from the working directory,
+    and output that says how far it is."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join(entry for entry in given if not is_working_folder(entry))
     changes = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "TMPDIR": str(folder), "PIP_QUIET": "0"}

@@ -3,12 +3,13 @@
 import errno
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.errors import CheckpointError
 from engine.facts import FileFact
-from engine.verify import RECORD, complaints, difference, read_record, sha256, write_json
+from engine.record import RECORD, Record
+from engine.verify import difference, mismatches, sha256, write_json
 
 
 class Staging:
@@ -21,24 +22,41 @@ class Staging:
         self.target, self.commit, self.facts = target, commit, facts
         self.root = self.home(target) / f"{target.name}-{commit[:12]}".replace("/", "-")
         self.parts, self.files = self.root / "parts", self.root / "files"
-        self._wrong = dict(complaints(target, facts))
-        self._taken: dict[str, FileFact] = {}
+        self._refuse_links()
+        self._wrong = dict(mismatches(target, facts))
 
     @staticmethod
     def home(target: Path) -> Path:
         """The hidden folder for everything unfinished."""
         return (target if target.is_dir() else target.parent) / ".pull"
 
+    def _refuse_links(self) -> None:
+        """Raises CheckpointError for a link that would lead what is written out of the folders."""
+        folders = {folder for path in self.facts for folder in Path(path).parents} - {Path()}
+        paths = [*folders, *map(Path, self.facts)]
+        places = [self.home(self.target), self.root, self.parts, self.files]
+        places += [top / path for top in (self.parts, self.files) for path in paths]
+        for place in [*places, *(self.target / folder for folder in folders)]:
+            if place.is_symlink():
+                raise CheckpointError(
+                    f"{place} is a link to {place.readlink()}, and nothing is written through "
+                    "links. Delete it, or fetch into another folder."
+                )
+
     def lacking(self) -> list[str]:
-        """What is still to be fetched: not good where it belongs, and not waiting here either."""
+        """What is still to be fetched: neither valid in the target nor staged."""
         return [
             path
             for path in self.facts
-            if not (self.files / path).is_file()
-            and (path in self._wrong or not (self.target / path).is_file())
+            if not (self.files / path).is_file() and not self._is_in_place(path)
         ]
 
-    def demand_room(self, times: int = 1) -> None:
+    def _is_in_place(self, path: str) -> bool:
+        """A file whose content nothing states may be of another commit: it is fetched again."""
+        known = self.facts[path].decides and path not in self._wrong
+        return known and (self.target / path).is_file()
+
+    def require_disk_space(self, times: int = 1) -> None:
         """Raises OSError where the disk is too full for what is lacking."""
         due = times * sum(self.facts[path].size or 0 for path in self.lacking())
         due -= sum(part.stat().st_size for part in self.parts.rglob("*") if part.is_file())
@@ -61,14 +79,13 @@ class Staging:
                 f"{path}, as {source} gave it, {wrong}. It was deleted and nothing was put in "
                 "place. Try again; if it stays so, the source is not the one that is expected."
             )
-        self._taken[path] = FileFact(part.stat().st_size, self.facts[path].sha256 or sha256(part))
         final.parent.mkdir(parents=True, exist_ok=True)
         part.replace(final)
 
     def place(self, hub_id: str, source: str) -> None:
         """Moves the good files to the target: at once where it is new, else one by one."""
         self.files.mkdir(parents=True, exist_ok=True)
-        write_json(self.files / RECORD, self._record(hub_id, source))
+        write_json(self.files / RECORD, self._record(hub_id, source).as_json())
         if self.target.is_dir():
             for file in [file for file in self.files.rglob("*") if file.is_file()]:
                 final = self.target / file.relative_to(self.files)
@@ -78,11 +95,16 @@ class Staging:
             self.files.replace(self.target)
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _record(self, hub_id: str, source: str) -> dict[str, object]:
-        """What was fetched, for whoever wonders, and to verify what the registry does not pin."""
-        files = dict(read_record(self.target).get("files", {}))
-        for path in self.facts:
-            if (file := self.files / path).is_file():
-                fact = self._taken.get(path) or FileFact(file.stat().st_size, sha256(file))
-                files[path] = asdict(fact)
-        return {"hub_id": hub_id, "revision": self.commit, "source": source, "files": files}
+    def _record(self, hub_id: str, source: str) -> Record:
+        """Where the files came from, and their hashes: those staged, and those already in place."""
+        staged = {path: self.files / path for path in self.facts}
+        found = {
+            path: file if file.is_file() else self.target / path for path, file in staged.items()
+        }
+        files = {
+            path: FileFact(file.stat().st_size, self.facts[path].sha256 or sha256(file))
+            for path, file in found.items()
+            if file.is_file()
+        }
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        return Record(hub_id, self.commit, source, files, date)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -23,7 +24,8 @@ from engine import verify
 from engine.errors import CheckpointError, InputError, ModelNotFound
 from engine.facts import Entry
 from engine.pull import pull
-from engine.verify import WEIGHTS, read_record, verify_files
+from engine.record import Record, read_record
+from engine.verify import WEIGHTS, verify_files
 from tests import mouse
 from tests.hub_server import Hub, is_lfs
 from tests.mouse import (
@@ -35,6 +37,8 @@ from tests.mouse import (
     entry_of,
     facts,
     forbidden,
+    lay_out,
+    note,
     parts,
     unprivileged,
 )
@@ -43,17 +47,22 @@ user, hub, hurried, common = mouse.user, mouse.hub, mouse.hurried, mouse.common
 ROOT = Path(__file__).parent.parent
 
 
+def recorded(folder: Path) -> Record:
+    record = read_record(folder)
+    assert record is not None
+    return record
+
+
 def test_a_pull_brings_every_file_and_notes_where_from(hub: Hub, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int | None]] = []
     folder = pull(entry_of(), progress=lambda *step: seen.append(step))
     assert folder == tmp_path / "cache" / "bge-engine" / "weights" / "mouse"
     assert contents(folder) == FILES
     verify_files(folder, entry_of())
-    record = read_record(folder)
-    assert record["hub_id"] == "tiny/mouse"
-    assert record["revision"] == COMMIT
-    assert record["source"] == "hub"
-    assert record["files"] == {path: asdict(fact) for path, fact in facts(FILES).items()}
+    record = recorded(folder)
+    assert (record.hub_id, record.revision, record.source) == ("tiny/mouse", COMMIT, "hub")
+    assert record.files == facts(FILES)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(record.date or "")) < timedelta(minutes=5)
     assert {file for file, _, _ in seen} == set(FILES)
     assert (WEIGHTS, 300_000, 300_000) in seen
     assert not parts(folder.parent)
@@ -208,10 +217,11 @@ def test_nothing_pinned_means_the_newest_and_a_note_of_it(
     with caplog.at_level(logging.WARNING):
         folder = pull(UNPINNED)
     assert contents(folder) == {path: later[path] for path in FILES}  # and nothing pickled
-    assert f"Nothing is pinned for mouse: taken as the hub has it at {LATER}" in caplog.text
-    record = read_record(folder)
-    assert record["revision"] == LATER
-    assert record["files"][WEIGHTS] == asdict(facts(later)[WEIGHTS])
+    assert f"No hashes are pinned for mouse; using the hub's files at {LATER} (0.0 MB)" in (
+        caplog.text
+    )
+    assert recorded(folder).revision == LATER
+    assert recorded(folder).files[WEIGHTS] == facts(later)[WEIGHTS]
     verify_files(folder, UNPINNED)
     (folder / "tokenizer.json").write_bytes(b'{"version": "1.1"}')
     with pytest.raises(CheckpointError, match=r"tokenizer\.json has SHA-256"):
@@ -246,8 +256,56 @@ def test_another_revision_has_a_folder_of_its_own_and_nothing_pinned(hub: Hub) -
     folder = pull(entry_of(), revision="main")
     assert folder.name == "mouse@main"
     assert (folder / WEIGHTS).read_bytes() == b"newer"
-    assert read_record(folder)["revision"] == LATER
+    assert recorded(folder).revision == LATER
     assert pull(entry_of(), revision=COMMIT).name == "mouse"
+
+
+def test_nothing_is_fetched_into_the_folder_of_another_model(hub: Hub, tmp_path: Path) -> None:
+    folder = note(lay_out(tmp_path / "mouse"), hub_id="tiny/rat")
+    (folder / WEIGHTS).write_bytes(b"damaged")
+    with pytest.raises(
+        CheckpointError, match=r"mouse holds tiny/rat, not tiny/mouse\. Delete it, "
+    ):
+        pull(UNPINNED, to=folder)
+    assert hub.requests == []
+
+
+def test_what_was_recorded_is_what_a_pull_without_connection_is_content_with(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = pull(UNPINNED)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert pull(UNPINNED) == folder
+    (folder / WEIGHTS).write_bytes(b"damaged")
+    with pytest.raises(ModelNotFound, match="HF_HUB_OFFLINE=1 forbids connections"):
+        pull(UNPINNED)
+
+
+def test_files_without_a_record_get_one(hub: Hub, tmp_path: Path) -> None:
+    """Of those that the hub states the hash of, none is fetched again."""
+    folder = lay_out(tmp_path / "mouse")
+    pull(UNPINNED, to=folder)
+    assert recorded(folder).files == facts(FILES)
+    assert hub.fetched(WEIGHTS) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("config.json", {**mouse.CONFIG, "hidden_act": "relu"}, "hidden_act is"),
+        ("1_Pooling/config.json", {"embedding_dimension": 8, "pooling_mode": "max"}, "max"),
+        ("adapter_config.json", {}, "adapters"),
+        ("modules.json", [{**mouse.MODULES[0], "type": "x.Router"}], "Router"),
+    ],
+)
+def test_what_is_not_computed_is_refused_before_the_weights_are_fetched(
+    hub: Hub, tmp_path: Path, path: str, content: object, message: str
+) -> None:
+    hub.repositories["tiny/mouse"][LATER] = {**FILES, path: json.dumps(content).encode()}
+    with pytest.raises(CheckpointError, match=message):
+        pull(UNPINNED, to=tmp_path / "mouse")
+    assert not hub.fetched(WEIGHTS)
+    assert not (tmp_path / "mouse").exists()
 
 
 def test_sources_that_cannot_be_meant() -> None:

