@@ -32,8 +32,8 @@ def load(
     check_choice("precision", precision, PRECISIONS)
     if threads is not None:
         threads = check_count("threads", threads)
-    folder = registry.locate(model, offline=offline, revision=revision)
-    return load_folder(folder, registry.find(model, revision), precision, threads)
+    folder, entry = registry.resolve(model, offline=offline, revision=revision)
+    return load_folder(folder, entry, precision, threads)
 
 
 def load_folder(

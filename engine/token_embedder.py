@@ -51,7 +51,7 @@ class TokenEmbedder:
     ) -> None:
         self.folder, self.config = folder, config
         self.precision, self.threads = precision, threads
-        self.name = entry.name if entry else folder.resolve().name
+        self.name = registry.name_of(folder, entry)
         self.hub_id = entry.hub_id if entry else None
         self.revision = entry.revision if entry else None
         known = entry.prompts if entry else {}

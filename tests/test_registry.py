@@ -2,19 +2,36 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine import registry
-from engine.errors import CheckpointError, ModelNotFound
+from engine.errors import CheckpointError, InputError, ModelNotFound
 from engine.facts import Entry
-from engine.verify import RECORD, WEIGHTS
+from engine.pull import pull
+from engine.record import RECORD
+from engine.verify import WEIGHTS
 from tests import mouse
 from tests.hub_server import Hub
-from tests.mouse import COMMIT, FILES, LATER, UNPINNED, entry_of, forbidden, lay_out
+from tests.mouse import (
+    COMMIT,
+    FILES,
+    LATER,
+    UNPINNED,
+    cached,
+    call_main,
+    contents,
+    entry_of,
+    forbidden,
+    lay_out,
+    note,
+    register,
+)
 
 user, hub = mouse.user, mouse.hub
 ROOT = Path(__file__).parent.parent
@@ -31,28 +48,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def known(monkeypatch: pytest.MonkeyPatch) -> Entry:
     """The registry's only entry: `mouse`."""
     only = entry_of()
-
-    def entry(name: str) -> Entry:
-        if name not in ("mouse", "tiny/mouse"):
-            raise ModelNotFound(name)
-        return only
-
-    monkeypatch.setattr(registry, "entry", entry)
-    monkeypatch.setattr(registry, "entries", lambda: (only,))
+    register(monkeypatch, only)
     return only
-
-
-def cached(tmp_path: Path, commit: str) -> Path:
-    """A snapshot as the hub's own library lays it out: links to blobs."""
-    repository = tmp_path / "hf" / "hub" / "models--tiny--mouse"
-    snapshot = repository / "snapshots" / commit
-    for path, content in FILES.items():
-        blob = repository / "blobs" / hashlib.sha256(content).hexdigest()
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        blob.write_bytes(content)
-        (snapshot / path).parent.mkdir(parents=True, exist_ok=True)
-        (snapshot / path).symlink_to(blob)
-    return snapshot
 
 
 def test_the_places_in_their_order(hub: Hub, known: Entry, tmp_path: Path) -> None:
@@ -86,56 +83,6 @@ def test_a_damaged_folder_is_refused_and_not_passed_over(known: Entry, tmp_path:
     Path("weights/mouse", WEIGHTS).write_bytes(bytes(300_000))
     with pytest.raises(CheckpointError, match=r"weights/mouse/model\.safetensors has SHA-256"):
         registry.locate("mouse")
-
-
-def test_pinned_files_are_good_in_any_snapshot(known: Entry, tmp_path: Path) -> None:
-    snapshot = cached(tmp_path, LATER)
-    assert registry.locate("mouse", offline=True) == snapshot
-
-
-def test_a_snapshot_that_differs_is_no_snapshot(known: Entry, tmp_path: Path) -> None:
-    snapshot = cached(tmp_path, COMMIT)
-    (snapshot / WEIGHTS).resolve().write_bytes(bytes(300_000))
-    with pytest.raises(ModelNotFound):
-        registry.locate("mouse", offline=True)
-
-
-def test_an_unpinned_model_comes_from_the_snapshot_of_main(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, "entry", lambda name: UNPINNED)
-    snapshot = cached(tmp_path, LATER)
-    with pytest.raises(ModelNotFound):  # nothing says that this is the one
-        registry.locate("mouse", offline=True)
-    reference = snapshot.parent.parent / "refs" / "main"
-    reference.parent.mkdir()
-    reference.write_text(LATER)
-    assert registry.locate("mouse", offline=True) == snapshot
-    (snapshot / "1_Pooling" / "config.json").unlink()  # as transformers alone would leave it
-    with pytest.raises(ModelNotFound):
-        registry.locate("mouse", offline=True)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "home"),
-    [("HF_HUB_CACHE", "c/hub", "c/hub"), ("HF_HOME", "c", "c/hub"),
-     ("XDG_CACHE_HOME", "c", "c/huggingface/hub")],
-)  # fmt: skip
-def test_the_hubs_cache_is_where_its_own_library_has_it(
-    known: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, home: str
-) -> None:
-    snapshot = cached(tmp_path, COMMIT)
-    monkeypatch.delenv("HF_HOME")
-    monkeypatch.setenv(name, str(tmp_path / value))
-    (tmp_path / home).parent.mkdir(parents=True)
-    (tmp_path / "hf" / "hub").rename(tmp_path / home)
-    moved = tmp_path / home / snapshot.relative_to(tmp_path / "hf" / "hub")
-    for link in moved.rglob("*"):
-        if link.is_symlink():
-            blob = tmp_path / home / link.readlink().relative_to(tmp_path / "hf" / "hub")
-            link.unlink()
-            link.symlink_to(blob)
-    assert registry.locate("mouse", offline=True) == moved
 
 
 def test_a_folder_given_is_the_callers_own(known: Entry, tmp_path: Path) -> None:
@@ -195,11 +142,15 @@ def test_a_folder_is_known_by_its_weights(known: Entry, tmp_path: Path) -> None:
 def test_a_folder_without_pins_is_known_by_its_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "entries", lambda: (UNPINNED,))
+    register(monkeypatch, UNPINNED)
     mine = lay_out(tmp_path / "mine")
     assert registry.find(mine) is None
-    (mine / RECORD).write_text('{"hub_id": "tiny/mouse"}')
-    assert registry.find(mine) is UNPINNED
+    note(mine)
+    found = registry.find(mine)
+    assert found is not None
+    assert (found.name, found.revision) == ("mouse", COMMIT)
+    (mine / WEIGHTS).write_bytes(bytes(300_000))
+    assert registry.find(mine) is None
 
 
 def test_the_hash_of_the_weights(tmp_path: Path) -> None:
@@ -223,3 +174,275 @@ def test_finding_what_is_here_loads_nothing_that_fetches(tmp_path: Path) -> None
         "assert not fetching & set(sys.modules), fetching & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+STRANGER = "tiny/stranger"
+STRANGE = {**FILES, WEIGHTS: b"of another model"}
+
+
+@pytest.fixture
+def strange(hub: Hub) -> Hub:
+    """The hub has a repository that the registry does not know."""
+    hub.repositories[STRANGER] = {COMMIT: dict(STRANGE)}
+    return hub
+
+
+def test_a_name_of_the_hub_is_fetched_recorded_and_checked_from_then_on(
+    strange: Hub, known: Entry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, found = registry.resolve(STRANGER)
+    assert folder == tmp_path / "cache" / "bge-engine" / "weights" / "tiny--stranger"
+    assert found is not None
+    assert (found.name, found.hub_id, found.revision) == (STRANGER, STRANGER, COMMIT)
+    assert "No hashes are pinned for tiny/stranger" in caplog.text
+    assert re.fullmatch(
+        rf"not pinned; recorded on \d{{4}}-\d\d-\d\d at {COMMIT}, checked at each load",
+        registry.verification(folder, found),
+    )
+    strange.repositories[STRANGER][LATER] = {**FILES, WEIGHTS: b"newer"}
+    strange.requests.clear()
+    caplog.clear()
+    assert registry.resolve(STRANGER) == (folder, found)  # what is recorded stays
+    by_path = registry.find(folder)
+    assert by_path is not None
+    assert (by_path.name, by_path.revision) == (STRANGER, COMMIT)
+    assert (strange.requests, caplog.text) == ([], "")
+    (folder / "tokenizer.json").write_bytes(b'{"version": "1.1"}')
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json has SHA-256"):
+        registry.resolve(STRANGER)
+    assert registry.find(folder) is None
+
+
+def test_a_recorded_folder_is_repaired_to_what_was_recorded(strange: Hub, known: Entry) -> None:
+    folder = registry.locate(STRANGER)
+    strange.repositories[STRANGER][LATER] = {**FILES, WEIGHTS: b"newer"}
+    (folder / WEIGHTS).write_bytes(b"damaged")
+    strange.requests.clear()
+    assert pull(STRANGER) == folder
+    assert contents(folder) == STRANGE
+    assert {path for path in FILES if strange.fetched(path)} == {WEIGHTS}
+    assert registry.locate(STRANGER) == folder
+
+
+def test_a_revision_of_a_stranger_has_a_folder_of_its_own(strange: Hub, known: Entry) -> None:
+    strange.repositories[STRANGER][LATER] = {**FILES, WEIGHTS: b"newer"}
+    folder, found = registry.resolve(STRANGER, revision=COMMIT)
+    assert folder.name == f"tiny--stranger@{COMMIT}"
+    assert found is not None
+    assert found.revision == COMMIT
+    assert contents(folder) == STRANGE
+    newest = registry.locate(STRANGER)
+    assert newest.name == "tiny--stranger"
+    assert (newest / WEIGHTS).read_bytes() == b"newer"
+
+
+def test_a_stranger_in_the_hubs_cache_is_taken_as_it_is_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(monkeypatch)
+    snapshot = cached(tmp_path, LATER)
+    call_main(snapshot)
+    folder, found = registry.resolve("tiny/mouse", offline=True)
+    assert folder == snapshot
+    assert found is not None
+    assert found.revision == LATER
+    assert f"Nothing is pinned or recorded for tiny/mouse; {snapshot} is taken as" in caplog.text
+    assert registry.verification(folder, found) == "not pinned, and no record of a download"
+
+
+def test_a_copy_without_a_record_has_no_known_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(monkeypatch, replace(UNPINNED, revision=COMMIT))
+    home = lay_out(tmp_path / "cache" / "bge-engine" / "weights" / "mouse")
+    folder, found = registry.resolve("mouse", offline=True)
+    assert folder == home
+    assert found is not None
+    assert found.revision is None
+    assert "Nothing is pinned or recorded for mouse" in caplog.text
+
+
+@pytest.mark.parametrize("name", [STRANGER, "nobody/nothing"])
+def test_what_the_hub_does_not_have_is_one_message(hub: Hub, known: Entry, name: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        registry.locate(name)
+    message = str(caught.value)
+    assert message.startswith(f"{name} is not on this machine and could not be fetched: the hub ha")
+    assert f"has no {name}, or not for this user" in message
+    for way in (f"bge pull {name}", "./folder", "BGE_WEIGHTS", "HF_HOME", "`bge models`"):
+        assert way in message
+    assert "working directory" not in message  # a folder there would not be taken
+
+
+def test_a_name_that_is_nearly_known_is_answered_with_that_one(hub: Hub, known: Entry) -> None:
+    with pytest.raises(ModelNotFound, match=r"Did you mean mouse\?"):
+        registry.locate("tiny/mous")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["word2vec", "", " ", "a/b/c", "a\\b", "-a/b", "a--b/c", "a/..", "@cf/x/y", "a/b\0", "\n",
+     "a" * 5000, "a/" + "b" * 5000, "\ud800/x"],
+)  # fmt: skip
+def test_what_is_neither_a_name_nor_a_folder(hub: Hub, known: Entry, name: str) -> None:
+    with pytest.raises(ModelNotFound, match=r"^No model is known as "):
+        registry.locate(name)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("model", ["./" + "a" * 5000, "/a\0b"])
+def test_paths_that_lead_nowhere(known: Entry, model: str) -> None:
+    with pytest.raises(ModelNotFound, match=r"^There is no folder "):
+        registry.locate(model)
+
+
+@pytest.mark.parametrize("model", [".", ".."])
+def test_the_working_directory_itself_is_a_folder(known: Entry, model: str) -> None:
+    assert registry.locate(model) == Path(model)
+
+
+def test_an_empty_name_is_not_the_working_directory(known: Entry) -> None:
+    lay_out(Path())
+    with pytest.raises(ModelNotFound, match="No model is known as ''"):
+        registry.locate("")
+
+
+@pytest.mark.parametrize("revision", ["../x", "a\\b", "", "/etc", 7])
+def test_a_revision_leads_nowhere_else(hub: Hub, known: Entry, revision: str) -> None:
+    for name in ("mouse", STRANGER):
+        with pytest.raises(InputError, match=r"^revision is .* a commit, a branch or a tag"):
+            registry.locate(name, revision=revision)
+    assert hub.requests == []
+
+
+def test_a_folder_has_no_revision(known: Entry, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "mine")
+    with pytest.raises(InputError, match=r"revision is 'main', but .* is a folder, which has n"):
+        registry.resolve(folder, revision="main")
+
+
+@pytest.mark.parametrize("model", [7, None, b"mouse", ["mouse"]])
+def test_a_model_of_another_type(known: Entry, model: str) -> None:
+    with pytest.raises(InputError, match=r"^model is .*; give a name, or the path of a folder"):
+        registry.resolve(model)
+
+
+SPELLINGS = ["mouse", "Mouse", " mouse ", "tiny/mouse", "Tiny/MOUSE", "@cf/tiny/mouse"]
+
+
+def plant(folder: Path, **record: str) -> Path:
+    """A folder with other weights, and a record that fits them."""
+    return note(lay_out(folder, {**FILES, WEIGHTS: b"planted"}), **record)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("pinned", [True, False])
+@pytest.mark.parametrize("place", ["weights/mouse", "as spelled"])
+def test_a_planted_folder_never_stands_in_for_a_known_model(
+    monkeypatch: pytest.MonkeyPatch, hub: Hub, spelling: str, pinned: bool, place: str
+) -> None:
+    register(monkeypatch, replace(entry_of() if pinned else UNPINNED, cf_id="@cf/tiny/mouse"))
+    folder = plant(Path(spelling if place == "as spelled" else place))
+    with pytest.raises(CheckpointError) as caught:
+        registry.resolve(spelling)
+    assert f"./{folder}" in str(caught.value)  # how to load it all the same
+    assert registry.locate(f"./{folder}") == folder
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("place", ["weights/mouse", "as spelled"])
+def test_a_folder_with_the_pinned_hashes_does(
+    monkeypatch: pytest.MonkeyPatch, spelling: str, place: str
+) -> None:
+    known = replace(entry_of(), cf_id="@cf/tiny/mouse")
+    register(monkeypatch, known)
+    folder = lay_out(Path(spelling if place == "as spelled" else place))
+    assert registry.resolve(spelling) == (folder, known)
+
+
+def test_a_planted_folder_is_not_taken_for_another_revision_either(hub: Hub, known: Entry) -> None:
+    plant(Path(f"weights/mouse@{LATER}"))
+    with pytest.raises(CheckpointError, match=f"no hashes are pinned for its revision {LATER}"):
+        registry.resolve("mouse", revision=LATER)
+
+
+def test_a_folder_without_revision_does_not_stand_in_the_way_of_one(hub: Hub, known: Entry) -> None:
+    lay_out(Path("mouse"))
+    hub.repositories["tiny/mouse"][LATER] = {**FILES, WEIGHTS: b"newer"}
+    assert registry.locate("mouse", revision=LATER).name == f"mouse@{LATER}"
+
+
+def test_a_stranger_is_not_looked_for_where_anybody_may_put_it(strange: Hub, known: Entry) -> None:
+    plant(Path("weights/tiny--stranger"), hub_id=STRANGER)
+    assert contents(registry.locate(STRANGER)) == STRANGE
+
+
+def test_a_relative_folder_that_no_model_is_called_by_stays_a_folder(
+    strange: Hub, known: Entry
+) -> None:
+    """weights/tiny has the form of a name of the hub; it is a folder where it is one."""
+    lay_out(Path(STRANGER), {**FILES, WEIGHTS: b"mine"})
+    assert registry.resolve(STRANGER) == (Path(STRANGER), None)
+    assert strange.requests == []
+
+
+def test_the_working_directorys_weights_are_the_users_own_where_bge_weights_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    register(monkeypatch, UNPINNED)
+    note(lay_out(Path("weights/mouse")))
+    with pytest.raises(CheckpointError, match="no hashes are pinned for that model"):
+        registry.resolve("mouse")
+    monkeypatch.setenv("BGE_WEIGHTS", str(tmp_path / "here" / "weights"))
+    assert registry.locate("mouse").samefile("weights/mouse")
+
+
+def test_another_models_files_in_the_users_own_place_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rat = replace(UNPINNED, name="rat", hub_id="tiny/rat", folder="rat", layers=3)
+    register(monkeypatch, entry_of(), rat)
+    lay_out(tmp_path / "cache" / "bge-engine" / "weights" / "rat")
+    with pytest.raises(CheckpointError, match="num_hidden_layers is 2, but rat has 3"):
+        registry.resolve("rat", offline=True)
+
+
+def test_a_damaged_record_in_the_users_own_place_is_refused(
+    strange: Hub, known: Entry, tmp_path: Path
+) -> None:
+    folder = registry.locate(STRANGER)
+    (folder / RECORD).write_text("[" * 100_000)
+    for way in (registry.resolve, pull):
+        with pytest.raises(CheckpointError, match="is not a record that `bge pull` wrote"):
+            way(STRANGER)
+    assert registry.resolve(folder) == (folder, None)  # by its path it is the user's own
+
+
+def test_a_folder_is_never_called_by_a_name_that_it_does_not_hold(known: Entry) -> None:
+    assert registry.name_of(lay_out(Path("weights/mouse")), known) == "mouse"
+    assert registry.name_of(Path("weights/mouse"), None) == "./mouse"
+    assert registry.name_of(Path("weights/rat"), None) == "rat"
+
+
+def test_what_was_compared_with_what(known: Entry, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "mine")
+    pinned = f"pinned: {len(FILES)} files by size and SHA-256"
+    assert registry.verification(folder, known) == pinned
+    assert registry.verification(folder, None) == "none: a folder given by its path"
+    assert registry.verification(folder, UNPINNED) == "not pinned, and no record of a download"
+    note(folder)
+    assert registry.verification(folder, UNPINNED) == (
+        f"not pinned; recorded on 2026-01-02 at {COMMIT}, checked at each load"
+    )
+    (folder / RECORD).write_text((folder / RECORD).read_text().replace('"date"', '"dote"'))
+    assert registry.verification(folder, UNPINNED).startswith(f"not pinned; recorded at {COMMIT}")
+
+
+def test_weights_in_a_folder_below_are_hashed_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(tmp_path, {"0_Transformer/model.safetensors": b"below"})
+    below = tmp_path / "0_Transformer" / "model.safetensors"
+    monkeypatch.setattr("engine.tensor_files.weight_files", lambda folder: [below])
+    assert registry.weights_hash(tmp_path) == hashlib.sha256(b"below").hexdigest()
