@@ -1,10 +1,11 @@
-"""`bge models`, `pull`, `verify`, `info`, `prepare`: what is known, what is here, is it right."""
+"""`bge models`, `pull`, `verify`, `info`, `prepare`: list, download, verify, describe, prepare."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import engine
 from engine import cli_input, cli_output, registry
-from engine.errors import InputError, ModelNotFound
+from engine.errors import CheckpointError, InputError, ModelNotFound
 
 if TYPE_CHECKING:
     from engine import Embedder
@@ -38,6 +39,7 @@ def _model_row(entry: Entry) -> dict[str, str | int | None]:
         "pooling": entry.pooling,
         "tokens": entry.max_tokens,
         "MB": round(sum(fact.size or 0 for fact in entry.files.values()) / 1e6) or None,
+        "pinned": "yes" if entry.files else "no",
         "licence": entry.licence,
         "here": str(folder) if folder else None,
     }
@@ -51,6 +53,9 @@ def _here(name: str) -> Path | None:
     try:
         return registry.locate(name, offline=True, pull=False)
     except ModelNotFound:
+        return None
+    except CheckpointError as error:  # the other models can still be listed
+        warnings.warn(str(error), stacklevel=1)
         return None
 
 
@@ -73,17 +78,19 @@ def pull(options: Namespace) -> int:
 
 def verify(options: Namespace) -> int:
     """Computes what others published for this model; exit status 1 if a number is off."""
-    entry = registry.entry(options.model)
-    if not entry.published + entry.cosines:
-        raise InputError(f"Nothing is published for {entry.name} that could be compared.")
+    entry = registry.find(options.model)
+    if entry is None or not entry.published + entry.cosines:
+        name = entry.name if entry else f"the folder {options.model}"
+        raise InputError(f"Nothing is published for {name} that could be compared.")
     embedder = cli_input.load_model(options)
     checks = [_vector_check(embedder, one) for one in entry.published]
     checks += [_cosine_check(embedder, one) for one in entry.cosines]
     rows = [[what, f"{off:.1e}", f"{bar:.1e}", _verdict(off, bar)] for what, off, bar in checks]
     header = ["what", "max|difference|", "allowed", ""]
     holding = sum(off <= bar for _, off, bar in checks)
+    files = f"files: {registry.verification(embedder.folder, entry)}\n"
     summary = f"{holding} of {len(checks)} published values hold.\n"
-    cli_output.write_out([cli_output.table(header, rows, right=(1, 2)), summary])
+    cli_output.write_out([cli_output.table(header, rows, right=(1, 2)), files, summary])
     return 0 if holding == len(checks) else 1
 
 
@@ -113,19 +120,21 @@ def info(options: Namespace) -> int:
     """What the checkpoint says of itself, where it is, and what it runs on here."""
     began = time.perf_counter()
     embedder = cli_input.load_model(options)
-    lines = [*_facts(embedder), ("loaded in", f"{time.perf_counter() - began:.2f} s")]
+    known = registry.find(options.model)
+    lines = [*_facts(embedder, known), ("loaded in", f"{time.perf_counter() - began:.2f} s")]
     width = max(len(name) for name, _ in lines)
     cli_output.write_out(f"{name:{width}}  {value}\n" for name, value in lines)
     return 0
 
 
-def _facts(embedder: Embedder) -> Iterator[tuple[str, str]]:
+def _facts(embedder: Embedder, known: Entry | None) -> Iterator[tuple[str, str]]:
     import platform
 
     config = embedder.config
     yield "name", embedder.name
-    yield "hub", f"{embedder.hub_id} at {embedder.revision}" if embedder.hub_id else "unknown"
+    yield "hub", _hub(embedder)
     yield "folder", str(embedder.folder)
+    yield "files", registry.verification(embedder.folder, known)
     yield "weights", f"sha-256 {embedder.model_hash}"
     yield "vector", f"{embedder.dim} numbers, {embedder.pooling} pooling"
     yield "limit", f"{embedder.max_tokens} tokens"
@@ -136,6 +145,13 @@ def _facts(embedder: Embedder) -> Iterator[tuple[str, str]]:
     yield "kernels", embedder.target
     yield "threads", str(embedder.threads)
     yield "machine", f"{platform.machine()} {platform.system()}, Python {platform.python_version()}"
+
+
+def _hub(embedder: Embedder) -> str:
+    if not embedder.hub_id:
+        return "unknown"
+    revision = f"at {embedder.revision}" if embedder.revision else "at an unknown revision"
+    return f"{embedder.hub_id} {revision}"
 
 
 def prepare(options: Namespace) -> int:
