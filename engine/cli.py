@@ -22,7 +22,7 @@ from engine.literals import ON_TRUNCATE, POOLINGS, PRECISIONS
 
 INTERRUPTED, READER_GONE = 130, 141
 FORMATS = ("jsonl", "json", "csv", "npy", "preview")
-MODEL_HELP = "a known name, or a folder (default: $BGE_MODEL, or %(default)s)"
+MODEL_HELP = "a known name, org/name, or a folder (default: $BGE_MODEL, or %(default)s)"
 NO_SUFFIX = "without one, preview on a terminal and jsonl elsewhere"
 TOO_LONG = "what to do about a text over the model's limit (warn: cut it and say so)"
 ROOMS = {
