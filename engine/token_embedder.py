@@ -57,7 +57,13 @@ class TokenEmbedder:
         known = entry.prompts if entry else {}
         self.prompts: Mapping[str, str] = {**known, **config.prompts}
         self.default_prompt = self._prompt(config.default_prompt)
-        self._tokenizer = Tokenizer(config.transformer, config.max_tokens, threads)
+        self._tokenizer = Tokenizer(
+            config.transformer,
+            max_tokens=config.max_tokens,
+            vocabulary=config.vocabulary,
+            do_lower_case=config.do_lower_case,
+            threads=threads,
+        )
         self._encoder, self._modules, self._reload = encoder, modules, reload
 
     @property
@@ -105,11 +111,15 @@ class TokenEmbedder:
         prompt: str | None = None,
         add_special_tokens: bool = True,
         truncate: bool = True,
-        truncation_side: Side = "right",
+        truncation_side: Side | None = None,
     ) -> list[Tokens]:
-        """Token ids of each text, cut to the limit unless `truncate` is false."""
+        """Token ids of each text, cut to the limit unless `truncate` is false.
+
+        truncation_side: where a text is cut; None means where the checkpoint says.
+        """
         check_texts(texts)
-        check_choice("truncation_side", truncation_side, SIDES)
+        if truncation_side is not None:
+            check_choice("truncation_side", truncation_side, SIDES)
         tokenize = partial(
             self._tokenizer.tokenize,
             special=add_special_tokens,
