@@ -106,9 +106,10 @@ class Embedder(TokenEmbedder):
 
     def count_tokens(self, texts: str | Iterable[str]) -> int | list[int]:
         """Tokens of each text before cutting, [CLS] and [SEP] included; an int for one string."""
-        if isinstance(texts, str):
-            return len(self.tokenize([texts], truncate=False)[0])
-        return [len(tokens) for tokens in self.tokenize(list(texts), truncate=False)]
+        each = [texts] if isinstance(texts, str) else list(texts)
+        check_texts(each)
+        counts = self._tokenizer.count(each)
+        return counts[0] if isinstance(texts, str) else counts
 
     def similarity(self, a: ArrayLike, b: ArrayLike) -> Vectors:
         """Each row of `a` (n, D) with each row of `b` (m, D): (n, m).

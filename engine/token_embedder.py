@@ -77,6 +77,11 @@ class TokenEmbedder:
         return self.config.max_tokens
 
     @property
+    def truncation_side(self) -> Side:
+        """Where a text over the limit is cut, as the checkpoint says: "right" or "left"."""
+        return self._tokenizer.side
+
+    @property
     def normalizes(self) -> bool:
         """Whether the checkpoint makes its vectors ones of unit length."""
         return self._modules.normalize

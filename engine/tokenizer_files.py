@@ -15,6 +15,7 @@ from typing import Any
 from engine.added_tokens import AddedTokens
 from engine.errors import CheckpointError
 from engine.json_files import JsonObject
+from engine.literals import SIDES, Side
 from engine.tokenizer_classes import Draft, Source, as_it_is, normalizer_steps, unigram, wordpiece
 
 BERT_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "MobileBertTokenizer")
@@ -37,7 +38,7 @@ class Built:
     """The library's tokenizer, the side that a long text loses, the token with the largest id."""
 
     tokenizer: Any
-    side: str
+    side: Side
     largest: tuple[str, int]
 
 
@@ -66,7 +67,7 @@ def build(folder: Path, *, do_lower_case: bool = False) -> Built:
         ids = {**draft.vocabulary, **{token.content: i for i, token in added.items()}}
         largest = max(ids.items(), key=lambda item: item[1])
     default = draft.truncation["direction"] if draft.truncation else "right"
-    return Built(tokenizer, settings.choice("truncation_side", ("right", "left"), default), largest)
+    return Built(tokenizer, settings.choice("truncation_side", SIDES, default), largest)
 
 
 @contextmanager

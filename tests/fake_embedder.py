@@ -39,6 +39,7 @@ class FakeEmbedder:
 
     hub_id = revision = None
     dim, max_tokens, pooling, precision, threads = DIM, 64, "cls", "fake", 1
+    truncation_side = "right"
     model_hash = "f" * 64
     finish = staticmethod(Embedder.finish)
     similarity = Embedder.similarity

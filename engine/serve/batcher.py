@@ -143,7 +143,7 @@ class Batcher:
                 with self._failing(entries):
                     self._tokenise(entries, side)
 
-    def _tokenise(self, entries: list[Entry], side: Side) -> None:
+    def _tokenise(self, entries: list[Entry], side: Side | None) -> None:
         found = self._tokens(entries, side)
         now = time.perf_counter()
         for entry, tokens in zip(entries, found, strict=True):
@@ -153,11 +153,12 @@ class Batcher:
                 self._call(entry.job.fail, self._too_long(entry))
         self._ready.add([entry for entry in entries if not entry.job.done.done()])
 
-    def _tokens(self, entries: list[Entry], side: Side) -> "list[Tokens]":
+    def _tokens(self, entries: list[Entry], side: Side | None) -> "list[Tokens]":
         """Tokens as of the whole texts, but of a bulky one only its head is read where that is
         enough: words are tokenised one by one, so when the head is over the limit already, the
         same tokens are kept of it as of the whole.
         """
+        side = side or self.embedder.truncation_side
         heads = [
             head_of(entry.text) if entry.job.wish.cut and side == "right" else entry.text
             for entry in entries

@@ -20,7 +20,7 @@ class Wish:
     """What a request wants done with its texts."""
 
     pooling: str = "mean"
-    side: Side = "right"  # which end is kept of a text over the limit
+    side: Side | None = None  # where a text over the limit is cut; None: as the checkpoint says
     cut: bool = True  # False: a text over the limit fails the request (TooLong)
     per_token: bool = False  # the last hidden state of each token instead of a vector a text
     background: bool = False  # behind the others, and not counted among them
