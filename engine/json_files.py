@@ -138,4 +138,4 @@ def _dumped(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except (ValueError, RecursionError):
-        return f"a {type(value).__name__}"
+        return f"a value of type {type(value).__name__}"

@@ -29,11 +29,10 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder} has no model.safetensors (nor model.safetensors.index.json). Weights in "
             "other formats are not read: pickled ones can run code. Convert them to safetensors."
         )
-    shards = sorted(set(_weight_map(index).values()))
-    for name in shards:
-        if Path(name).name != name or not (folder / name).is_file():
-            raise CheckpointError(f"{index} names the shard {name!r}, which is not in {folder}.")
-    return [folder / name for name in shards]
+    there, shards = {path.name for path in folder.iterdir()}, set(_weight_map(index).values())
+    for name in sorted(shards - there):  # a path elsewhere is no name of a file here either
+        raise CheckpointError(f"{index} names the shard {name!r}, which is not in {folder}.")
+    return [folder / name for name in sorted(shards)]
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -47,15 +46,16 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 def read_tensors(folder: Path) -> dict[str, Array]:
     """All tensors of floating point of a folder's safetensors, as float32; empty ones left out."""
-    files = weight_files(folder)
-    index = folder / "model.safetensors.index.json"
-    place = _weight_map(index) if files != [folder / "model.safetensors"] else {}
-    return {
-        name: tensor
-        for path in files
-        for name, tensor in _tensors(path)
-        if place.get(name, path.name) == path.name
-    }
+    found: dict[str, Array] = {}
+    for path in weight_files(folder):
+        for name, tensor in _tensors(path):
+            if name in found:
+                raise CheckpointError(
+                    f"{path}: tensor {name} is in another file of the checkpoint too. Which of "
+                    "them is meant is not known; save the model again."
+                )
+            found[name] = tensor
+    return found
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, Array]]:

@@ -1,0 +1,28 @@
+"""`engine.literals`: the words are those that the steps of the engine know."""
+
+from typing import get_args
+
+from engine import literals, model
+from engine.similarity import FUNCTIONS
+
+
+def test_each_tuple_is_its_type() -> None:
+    for words, kind in (
+        (literals.PRECISIONS, literals.Precision),
+        (literals.POOLINGS, literals.Pooling),
+        (literals.ON_TRUNCATE, literals.OnTruncate),
+        (literals.SIDES, literals.Side),
+        (literals.SIMILARITIES, literals.Similarity),
+    ):
+        assert words == get_args(kind)
+
+
+def test_the_words_are_the_public_ones() -> None:
+    assert literals.PRECISIONS == ("float32", "int16", "int8", "reference")
+    assert literals.ON_TRUNCATE == ("warn", "error", "ignore")
+    assert literals.SIDES == ("right", "left")
+
+
+def test_each_word_has_its_step() -> None:
+    assert set(literals.POOLINGS) == set(model.POOLINGS)
+    assert set(literals.SIMILARITIES) == set(FUNCTIONS)
