@@ -7,9 +7,8 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engine.errors import InputError
 from engine.literals import OnTruncate, Pooling
-from engine.options import Choice, CutCount, Options, check_count, check_texts
+from engine.options import Choice, CutCount, Options, check_count, check_texts, each_text
 from engine.progress import Progress
 from engine.similarity import similarity
 from engine.token_embedder import TokenEmbedder, Vectors
@@ -60,12 +59,16 @@ class Embedder(TokenEmbedder):
 
     def encode_query(self, texts: str | Iterable[str], **options: Unpack[Options]) -> Vectors:
         """As `encode`, with the checkpoint's prompt for queries; without one, no prompt at all."""
-        options.setdefault("prompt", self._prompt("query"))
-        return self.encode(texts, **options)
+        return self._encode_as("query", texts, options)
 
     def encode_document(self, texts: str | Iterable[str], **options: Unpack[Options]) -> Vectors:
         """As `encode`, with the checkpoint's prompt for documents; without one, no prompt."""
-        options.setdefault("prompt", self._prompt("document"))
+        return self._encode_as("document", texts, options)
+
+    def _encode_as(self, kind: str, texts: str | Iterable[str], options: Options) -> Vectors:
+        """A prompt of None means that of `kind`, as if none were given."""
+        if options.get("prompt") is None:
+            options["prompt"] = self._prompt(kind)
         return self.encode(texts, **options)
 
     def stream(
@@ -75,13 +78,7 @@ class Embedder(TokenEmbedder):
 
         Memory follows `chunk`, not the number of texts. Options are those of `encode`.
         """
-        choice = Choice(**options).checked(self._modules.width)
-        if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-            raise InputError(f"texts is {type(texts).__name__}; give an iterable of strings.")
-        try:
-            each = iter(texts)
-        except TypeError as error:  # such as a numpy array of no axes
-            raise InputError(f"texts cannot be iterated ({error}); give strings.") from error
+        choice, each = Choice(**options).checked(self._modules.width), each_text(texts)
         total = len(texts) if isinstance(texts, Sized) else None
         return self._stream(each, check_count("chunk", chunk), choice, total)
 
@@ -106,9 +103,7 @@ class Embedder(TokenEmbedder):
 
     def count_tokens(self, texts: str | Iterable[str]) -> int | list[int]:
         """Tokens of each text before cutting, [CLS] and [SEP] included; an int for one string."""
-        each = [texts] if isinstance(texts, str) else list(texts)
-        check_texts(each)
-        counts = self._tokenizer.count(each)
+        counts = self._tokenizer.count(check_texts([texts] if isinstance(texts, str) else texts))
         return counts[0] if isinstance(texts, str) else counts
 
     def similarity(self, a: ArrayLike, b: ArrayLike) -> Vectors:

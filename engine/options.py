@@ -1,9 +1,10 @@
 """The options of `Embedder.encode`: types, defaults, validation."""
 
 import operator
+import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,7 +15,7 @@ from engine.errors import InputError, TooLong, TruncationWarning
 from engine.literals import ON_TRUNCATE, POOLINGS, OnTruncate, Pooling
 from engine.tokens import Tokens
 
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class Options(TypedDict, total=False):
@@ -41,8 +42,7 @@ class Choice:
 
     def checked(self, dim: int) -> "Choice":
         """Itself, or InputError; `dim` is the length of the model's vectors."""
-        if self.prompt is not None and not isinstance(self.prompt, str):
-            raise InputError(f"prompt is {self.prompt!r}; give a string, or None.")
+        check_prompt(self.prompt)
         check_choice("on_truncate", self.on_truncate, ON_TRUNCATE)
         check_vectors([] if self.pooling is None else [self.pooling], self.truncate_dim, dim)
         if self.normalize is not None and not isinstance(self.normalize, bool | np.bool_):
@@ -56,6 +56,12 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
         raise InputError(f"{name} is {value!r}; it may be one of {', '.join(allowed)}.")
 
 
+def check_prompt(prompt: object) -> None:
+    """InputError unless the prompt is a string or None."""
+    if prompt is not None and not isinstance(prompt, str):
+        raise InputError(f"prompt is {prompt!r}; give a string, or None.")
+
+
 def check_count(name: str, value: object, most: int | None = None) -> int:
     """The value as an int of at least 1, and at most `most`; numpy's integers are welcome."""
     try:
@@ -64,7 +70,7 @@ def check_count(name: str, value: object, most: int | None = None) -> int:
         count = 0
     if count < 1 or (most is not None and count > most):
         allowed = "a positive integer" if most is None else f"an integer from 1 to {most}"
-        raise InputError(f"{name} is {value!r}; it may be {allowed}, or None.")
+        raise InputError(f"{name} is {value!r}; it may be {allowed}.")
     return count
 
 
@@ -76,11 +82,23 @@ def check_vectors(poolings: Sequence[str], truncate_dim: int | None, dim: int) -
         check_count("truncate_dim", truncate_dim, dim)
 
 
-def check_texts(texts: Sequence[Any], first: int = 0) -> None:
-    """InputError for what is not a string; `first` is the number of the first text."""
-    for i, text in enumerate(texts, first):
+def each_text(texts: Iterable[str]) -> Iterator[str]:
+    """An iterator over the texts; InputError where it is not an iterable of several."""
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise InputError(f"texts is {type(texts).__name__}; give an iterable of strings.")
+    try:
+        return iter(texts)
+    except TypeError as error:  # such as a numpy array of no axes
+        raise InputError(f"texts cannot be iterated ({error}); give strings.") from error
+
+
+def check_texts(texts: Iterable[Any], first: int = 0) -> list[str]:
+    """The texts; InputError unless all are strings. `first` is the number of the first text."""
+    found = list(each_text(texts))
+    for i, text in enumerate(found, first):
         if not isinstance(text, str):
             raise InputError(f"text {i} is of type {type(text).__name__}; give strings.")
+    return found
 
 
 class CutCount:

@@ -1,7 +1,7 @@
 """The lower half of the public API: texts to token ids, and token ids to vectors."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from engine import model, registry
 from engine.config import Config
-from engine.errors import TooLong
+from engine.errors import InputError, TooLong
 from engine.literals import SIDES, Side
 from engine.modules import Modules, weight_folders
-from engine.options import check_choice, check_texts, check_vectors
+from engine.options import check_choice, check_prompt, check_texts, check_vectors
 from engine.pooling import pool_without_prompt
 from engine.tokens import Token, Tokenizer, Tokens
 
@@ -111,7 +111,7 @@ class TokenEmbedder:
 
     def tokenize(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         prompt: str | None = None,
         add_special_tokens: bool = True,
@@ -122,7 +122,8 @@ class TokenEmbedder:
 
         truncation_side: where a text is cut; None means where the checkpoint says.
         """
-        check_texts(texts)
+        texts = check_texts(texts)
+        check_prompt(prompt)
         if truncation_side is not None:
             check_choice("truncation_side", truncation_side, SIDES)
         tokenize = partial(
@@ -138,10 +139,11 @@ class TokenEmbedder:
         return [replace(one, prompt=length) for one in tokens]
 
     def token_details(
-        self, texts: Sequence[str], *, prompt: str | None = None, add_special_tokens: bool = True
+        self, texts: Iterable[str], *, prompt: str | None = None, add_special_tokens: bool = True
     ) -> list[list[Token]]:
         """Each token of each text with its string and its place in the text; nothing is cut."""
-        check_texts(texts)
+        texts = check_texts(texts)
+        check_prompt(prompt)
         details = self._tokenizer.details
         return [details((prompt or "") + text, special=add_special_tokens) for text in texts]
 
@@ -154,8 +156,10 @@ class TokenEmbedder:
         truncate_dim: int | None = None,
     ) -> Vectors:
         """Vectors (n, D) of texts that `tokenize` has made ids of; `pooling` may differ by text."""
-        pooling = pooling or self.pooling
+        pooling = self.pooling if pooling is None else pooling
         poolings = [pooling] * len(tokens) if isinstance(pooling, str) else list(pooling)
+        if len(poolings) != len(tokens):
+            raise InputError(f"{len(poolings)} poolings for {len(tokens)} texts; give one each.")
         check_vectors(poolings, truncate_dim, self._modules.width)
         ids = [self._fitting(one) for one in tokens]
         if any(one.prompt for one in tokens):

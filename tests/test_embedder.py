@@ -1,0 +1,342 @@
+"""`engine.Embedder`: texts in, vectors out, over arithmetic done by hand."""
+
+import itertools
+import runpy
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import engine
+from engine.embedder import WINDOW
+from engine.errors import InputError, TooLong, TruncationWarning
+from engine.modules import Modules
+from tests.toy_embedder import CLS, ID, SEP, encoder, toy_embedder
+
+Array = NDArray[Any]
+
+RED, DOG, THE, SMALL = (ID[word] for word in ("red", "dog", "the", "small"))
+ENTRIES = ["encode", "encode_query", "encode_document", "stream"]
+
+
+def mean(*ids: int) -> list[float]:
+    """Of (id, place, 1) over [CLS], the ids, [SEP]."""
+    whole = [CLS, *ids, SEP]
+    return [sum(whole) / len(whole), (len(whole) - 1) / 2, 1]
+
+
+def hold(found: Array, *expected: list[float]) -> None:
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.array(expected), rtol=3e-7)
+
+
+def call(embedder: engine.Embedder, entry: str, texts: Any, **options: Any) -> Array:
+    found = getattr(embedder, entry)(texts, **options)
+    return np.concatenate(list(found)) if entry == "stream" else found
+
+
+# texts and their order
+
+
+def test_one_string_is_one_vector() -> None:
+    embedder = toy_embedder()
+    for entry in ENTRIES[:3]:
+        vector = call(embedder, entry, "red dog")
+        assert vector.shape == (3,)
+        hold(vector[None], mean(RED, DOG))
+
+
+@pytest.mark.parametrize(
+    "make", [list, tuple, iter, dict.fromkeys, np.array, lambda t: (x for x in t)]
+)
+def test_any_iterable(make: Callable[[list[str]], Any]) -> None:
+    texts = ["red dog", "", "the"]
+    for entry in ENTRIES:
+        hold(call(toy_embedder(), entry, make(texts)), mean(RED, DOG), mean(), mean(THE))
+
+
+def test_no_texts_have_the_length_of_a_vector() -> None:
+    embedder = toy_embedder(truncate_dim=2)
+    assert embedder.encode([]).shape == (0, 2)
+    assert embedder.encode(iter([]), truncate_dim=3).shape == (0, 3)
+    assert embedder.encode([]).dtype == np.float32
+    assert list(embedder.stream([])) == []
+
+
+@pytest.mark.parametrize(("count", "windows"), [(1, [1]), (2048, [2048]), (4097, [2048, 2048, 1])])
+def test_windows(count: int, windows: list[int]) -> None:
+    embedder = toy_embedder()
+    words = ["red", "dog", "small dog"]
+    vectors = embedder.encode([words[n % 3] for n in range(count)])
+    assert encoder(embedder).pooled_texts == windows and WINDOW == 2048
+    three = [mean(RED), mean(DOG), mean(SMALL, DOG)]
+    hold(vectors, *(three[n % 3] for n in range(count)))
+
+
+@pytest.mark.parametrize("place", [0, 2047, 2048, 5000])
+def test_a_text_is_numbered_over_all_windows(place: int) -> None:
+    texts: list[Any] = ["red"] * place
+    for entry in ENTRIES:
+        with pytest.raises(InputError) as caught:
+            call(toy_embedder(), entry, iter([*texts, float("nan"), "red"]))
+        assert str(caught.value) == f"text {place} is of type float; give strings."
+
+
+@pytest.mark.parametrize("place", [0, 2047, 2048])
+def test_a_text_that_is_too_long_is_numbered_too(place: int) -> None:
+    embedder = toy_embedder(max_tokens=4)
+    with pytest.raises(TooLong) as caught:
+        embedder.encode(["red"] * place + ["red dog the"], on_truncate="error")
+    assert str(caught.value) == (
+        f"text {place} has 5 tokens; this model takes 4. Split the text, or cut it with "
+        "on_truncate='warn'."
+    )
+    hold(embedder.encode(["red dog"], on_truncate="error"), mean(RED, DOG))
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (None, "texts is NoneType; give an iterable of strings."),
+        (b"red", "texts is bytes; give an iterable of strings."),
+        (3, "texts is int; give an iterable of strings."),
+        (np.array("red"), "texts cannot be iterated (iteration over a 0-d array); give strings."),
+        (["red", None], "text 1 is of type NoneType; give strings."),
+        ([b"red"], "text 0 is of type bytes; give strings."),
+        ([["red"]], "text 0 is of type list; give strings."),
+        (np.ones((2, 2)), "text 0 is of type ndarray; give strings."),
+    ],
+)
+def test_wrong_texts(entry: str, texts: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        call(toy_embedder(), entry, texts)
+    assert str(caught.value) == message
+
+
+def test_a_string_is_no_stream() -> None:
+    with pytest.raises(InputError, match="texts is str; give an iterable of strings"):
+        toy_embedder().stream("red")
+
+
+# options
+
+WRONG = [
+    ("prompt", 3, "a string, or None"),
+    ("pooling", "max", "one of mean, cls"),
+    ("pooling", "", "one of mean, cls"),
+    ("normalize", 1, "True, False, or None"),
+    ("truncate_dim", 4, "an integer from 1 to 3"),
+    ("truncate_dim", 0, "an integer from 1 to 3"),
+    ("truncate_dim", 2.0, "an integer from 1 to 3"),
+    ("truncate_dim", True, "an integer from 1 to 3"),
+    ("on_truncate", "cut", "one of warn, error, ignore"),
+    ("on_truncate", None, "one of warn, error, ignore"),
+]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(("name", "value", "allowed"), WRONG)
+def test_wrong_options(entry: str, name: str, value: Any, allowed: str) -> None:
+    """Also where there are no texts, and before a stream begins."""
+    with pytest.raises(InputError, match=f"^{name} is {value!r}; .*{allowed}"):
+        getattr(toy_embedder(), entry)([], **{name: value})
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_unknown_option(entry: str) -> None:
+    with pytest.raises(TypeError, match="batch_size"):
+        getattr(toy_embedder(), entry)(["a"], batch_size=3)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_each_option_is_passed_on(entry: str) -> None:
+    embedder = toy_embedder(modules=Modules([], 3, True))
+    hold(call(embedder, entry, ["red"], pooling="cls", normalize=False), [CLS, 0, 1])
+    hold(call(embedder, entry, ["red"], truncate_dim=2, normalize=False), mean(RED)[:2])
+    length = sum(x * x for x in mean(RED)) ** 0.5
+    hold(call(embedder, entry, ["red"], truncate_dim=np.int64(1)), [mean(RED)[0] / length])
+    hold(call(embedder, entry, ["red"], truncate_dim=1, normalize=True), [1])
+    hold(call(embedder, entry, ["red"], prompt="the ", normalize=False), mean(THE, RED))
+
+
+# prompts
+
+PROMPTS = {"query": "the ", "document": "small ", "x": "dog "}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "default", "plain", "query", "document"),
+    [
+        (PROMPTS, None, [], [THE], [SMALL]),
+        (PROMPTS, "x", [DOG], [THE], [SMALL]),
+        ({"x": "dog "}, "x", [DOG], [], []),  # no prompt of its own: none, not the default
+        ({**PROMPTS, "query": ""}, "x", [DOG], [], [SMALL]),
+        ({**PROMPTS, "document": ""}, "x", [DOG], [THE], []),
+        ({"query": "the "}, None, [], [THE], []),  # never the query's prompt for a document
+        ({"document": "small "}, None, [], [], [SMALL]),
+        ({"passage": "small ", "corpus": "dog "}, None, [], [], []),
+        ({"x": ""}, "x", [], [], []),
+        ({}, "query", [], [], []),
+        ({}, None, [], [], []),
+    ],
+)
+def test_which_prompt(prompts: Any, default: Any, plain: Any, query: Any, document: Any) -> None:
+    embedder = toy_embedder(prompts=prompts, default_prompt=default)
+    expected = {"encode": plain, "stream": plain, "encode_query": query}
+    for entry, before in {**expected, "encode_document": document}.items():
+        hold(call(embedder, entry, ["red"]), mean(*before, RED))
+        hold(call(embedder, entry, ["red"], prompt=None), mean(*before, RED))
+        hold(call(embedder, entry, ["red"], prompt=""), mean(RED))
+        hold(call(embedder, entry, ["red"], prompt="dog dog "), mean(DOG, DOG, RED))
+
+
+def test_a_prompt_that_the_pooling_leaves_out() -> None:
+    embedder = toy_embedder(prompts=PROMPTS, include_prompt=False)
+    hold(embedder.encode_query(["red"]), [(RED + SEP) / 2, 2.5, 1])
+    hold(embedder.encode(["red"]), mean(RED))
+
+
+# streams
+
+
+def test_a_stream_is_lazy_and_in_chunks() -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[str]:
+        for n in itertools.count():
+            taken.append(n)
+            yield "red " * (n % 3)
+
+    embedder = toy_embedder()
+    stream = embedder.stream(endless(), chunk=4)
+    assert not taken
+    first, second = next(stream), next(stream)
+    assert len(taken) == 8 and encoder(embedder).pooled_texts == [4, 4]
+    hold(first, mean(), mean(RED), mean(RED, RED), mean())
+    hold(second, mean(RED), mean(RED, RED), mean(), mean(RED))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 7, np.int64(3), 10**9])
+def test_chunks(chunk: Any) -> None:
+    parts = list(toy_embedder().stream(["red"] * 7, chunk=chunk))
+    size = min(int(chunk), 7)
+    assert [len(part) for part in parts] == [size] * (7 // size) + [7 % size] * (7 % size > 0)
+
+
+@pytest.mark.parametrize("chunk", [0, -1, 1.0, "3", True, None])
+def test_wrong_chunks(chunk: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        toy_embedder().stream(["red"], chunk=chunk)
+    assert str(caught.value) == f"chunk is {chunk!r}; it may be a positive integer."
+
+
+# progress
+
+
+def test_progress_is_shown_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    toy_embedder().encode(["red"] * 3)
+    assert capsys.readouterr() == ("", "")
+    toy_embedder().encode(["red"] * 3, show_progress_bar=True)
+    out, err = capsys.readouterr()
+    assert out == "" and "\r3/3 (100 %) texts" in err
+    toy_embedder().encode(iter(["red"] * 3), show_progress_bar=True)
+    assert "\r3 texts" in capsys.readouterr().err
+
+
+# the warning about cut texts
+
+
+def test_one_warning_for_all_windows(recwarn: pytest.WarningsRecorder) -> None:
+    embedder = toy_embedder(max_tokens=4)
+    texts = ["red"] * 2048 + ["red dog the small"] + ["red dog the"] * 2
+    vectors = embedder.encode(texts)
+    hold(vectors[-3:], *[mean(RED, DOG)] * 3)
+    assert [(one.category, str(one.message)) for one in recwarn] == [
+        (
+            TruncationWarning,
+            "3 of 2051 texts were longer than 4 tokens and were cut; 4 tokens were left out. "
+            "Split long texts, or say on_truncate='ignore'.",
+        )
+    ]
+
+
+def test_no_warning_where_nothing_was_cut_or_it_is_ignored() -> None:
+    embedder = toy_embedder(max_tokens=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        embedder.encode(["red dog"])
+        embedder.encode(["red dog the"], on_truncate="ignore")
+
+
+def helper(embedder: engine.Embedder, entry: str, texts: Any) -> int:
+    """A function between the test and the call: its line is the caller's."""
+    call = getattr(embedder, entry)
+    if entry != "stream":
+        call(texts)  # line 1 of the two that may be named
+        return helper.__code__.co_firstlineno + 4
+    list(call(texts))
+    return helper.__code__.co_firstlineno + 6
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_the_warning_names_the_callers_line(entry: str) -> None:
+    embedder = toy_embedder(max_tokens=4)
+    texts: Any = ["red dog the"]
+    with pytest.warns(TruncationWarning) as caught:
+        line = helper(embedder, entry, texts)
+    assert [(one.filename, one.lineno) for one in caught] == [(__file__, line)]
+
+
+def test_a_loop_over_a_stream_is_the_caller() -> None:
+    stream = toy_embedder(max_tokens=4).stream(["red dog the"])
+    with pytest.warns(TruncationWarning) as caught:
+        lines = [len(part) for part in stream]
+    assert lines == [1]
+    (one,) = caught
+    here = test_a_loop_over_a_stream_is_the_caller.__code__.co_firstlineno
+    assert (one.filename, one.lineno - here) == (__file__, 3)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_script_is_the_caller(entry: str, tmp_path: Path) -> None:
+    """At module level there is no function around the call."""
+    script = tmp_path / "script.py"
+    ask = f"list(embedder.{entry}(texts))" if entry == "stream" else f"embedder.{entry}(texts)"
+    script.write_text(f"texts = ['red dog the']\n\n{ask}\n")
+    names = {"embedder": toy_embedder(max_tokens=4)}
+    with pytest.warns(TruncationWarning) as caught:
+        runpy.run_path(str(script), names)
+    assert [(one.filename, one.lineno) for one in caught] == [(str(script), 3)]
+
+
+# counts and similarity
+
+
+def test_counts_of_tokens() -> None:
+    embedder = toy_embedder(max_tokens=4)
+    assert embedder.count_tokens("red dog the small") == 6
+    assert embedder.count_tokens(["", "red " * 99, "dog"]) == [2, 101, 3]
+    assert embedder.count_tokens(iter(["red"])) == [3]
+    assert embedder.count_tokens([]) == []
+    for wrong in (3, None, b"red", [1], np.array("red")):
+        with pytest.raises(InputError, match="text"):
+            embedder.count_tokens(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("cosine", 0.8), ("dot", 8), ("euclidean", -(13**0.5)), ("manhattan", -5)],
+)
+def test_similarity_as_the_checkpoint_says(name: str, expected: float) -> None:
+    found = toy_embedder(similarity=name).similarity([[3.0, 4.0]], [[0.0, 2.0], [0.0, 2.0]])
+    np.testing.assert_allclose(found, [[expected, expected]], rtol=1e-6)
+
+
+def test_similarity_of_different_widths() -> None:
+    with pytest.raises(InputError, match="similarity of vectors of length 2 with vectors of len"):
+        toy_embedder().similarity(np.ones((1, 2)), np.ones((1, 3)))
