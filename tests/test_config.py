@@ -366,6 +366,13 @@ def test_the_limit_without_either_file(folder: Path) -> None:
     assert read_config(folder).max_tokens == 61
 
 
+@pytest.mark.parametrize("positions", [301, 10**6, 10**18])
+def test_without_a_limit_all_positions_are_used(positions: int, folder: Path) -> None:
+    (folder / LIMIT).unlink()
+    assert read(folder, BERT, max_position_embeddings=positions).max_tokens == positions
+    assert read(folder, TOKENIZER, model_max_length=1e30).max_tokens == positions
+
+
 @pytest.mark.parametrize("value", [62, 512, 10**30])
 def test_a_limit_over_the_positions_is_refused(value: int, folder: Path) -> None:
     message, allowed = (

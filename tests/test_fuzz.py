@@ -25,6 +25,7 @@ EXAMPLES = int(os.environ.get("BGE_FUZZ_EXAMPLES", "150"))
 SECONDS, BYTES = 2.0, 500_000_000
 TEXTS = ["red dog", "", "small orange " * 40]
 WEIGHTS = "model.safetensors"
+PEAK = Path("/proc/self/clear_refs")
 
 fuzz = settings(
     max_examples=EXAMPLES,
@@ -94,16 +95,23 @@ def use(folder: Path) -> None:
             assert one.similarity(vectors, vectors[:1]).shape == (3, 1)
 
 
-def memory(field: str = "VmRSS:") -> int:
-    """Bytes that this process holds; the peak is counted from here on."""
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    if field == "VmRSS:":
-        Path("/proc/self/clear_refs").write_text("5", "ascii")
-    return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024
+def memory() -> int:
+    """Bytes that this process holds; `peak_memory` counts from here on."""
+    if PEAK.exists():
+        PEAK.write_text("5", "ascii")
+    return status("VmRSS:")
 
 
 def peak_memory() -> int:
-    return memory("VmHWM:")
+    return status("VmHWM:")
+
+
+def status(field: str) -> int:
+    """A number of bytes that Linux keeps of this process; 0 on other systems."""
+    if not PEAK.exists():
+        return 0
+    lines = PEAK.with_name("status").read_text("ascii").splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024
 
 
 def hold_content(folder: Path, name: str, content: bytes) -> None:

@@ -37,6 +37,8 @@ def test_nothing_is_left(prompt: int) -> None:
     rows = pool_without_prompt(hidden, tokens, ["mean", "cls"])
     assert rows.tolist() == [[0, 0], [9, 81]]
     assert rows.dtype == np.float32
+    alone = pool_without_prompt(hidden, [text(9, prompt=1)] * 2, ["mean", "cls"])
+    assert alone.tolist() == [[0, 0], [9, 81]]
 
 
 def test_one_token_is_left() -> None:
