@@ -201,7 +201,7 @@ def pool(job, scratch, layer, text):
     first = load_int(load_long(job, at.CU_SEQLENS), text)
     last = load_int(load_long(job, at.CU_SEQLENS), text + 1)
     stride, width = load_long(job, at.X_STRIDE) * 4, load_long(job, at.D_WIDTH)
-    if load_int(load_long(job, at.POOLINGS), text) == 1:  # cls
+    if load_int(load_long(job, at.POOLINGS), text) == at.CLS:
         last = first + 1
     share = splat(1.0) / splat(float32(last - first))
     out = load_long(job, at.OUT) + text * width * 4

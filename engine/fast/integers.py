@@ -25,8 +25,7 @@ from engine.fast.simd import (
 )
 
 MAGIC_BITS = 0x4B400000  # the bits of MAGIC
-LEVELS = 200.0 if TARGET.int8 == "pairs" else 255.0  # the largest integer, see `quantize`
-SHIFT = 128.0 if TARGET.int8 == "sdot" else 0.0  # sdot's sums are of integer - 128
+LEVELS, OFFSET = TARGET.levels, TARGET.offset
 
 
 @jit
@@ -82,7 +81,7 @@ def quantize_int16(row, out, width, norm_limit):
 
 @jit
 def quantize_int8(row, out, width, parameters):
-    """x ≈ low + scale * integer, 0 <= integer <= LEVELS; `parameters` gets scale and low."""
+    """x ≈ low + scale * integer, 0 <= integer <= TARGET.levels; `parameters` gets scale and low."""
     low, high = load_f(row, 0), load_f(row, 0)
     for i in range(LANES, width, LANES):
         x = load_f(row, i)
@@ -95,4 +94,4 @@ def quantize_int8(row, out, width, parameters):
         shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))
         store_byte(out, i, bits(shifted) - splat(MAGIC_BITS))
     store(parameters, 0, scale)
-    store(parameters, 1, least + float32(SHIFT) * scale)
+    store(parameters, 1, least + float32(OFFSET) * scale)

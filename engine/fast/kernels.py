@@ -10,6 +10,7 @@ Letters as in `engine.model`.
 
 from numba import float32, njit
 
+from engine.fast import layout
 from engine.fast.build import LANES, TARGET
 from engine.fast.gemm import tile
 from engine.fast.simd import (
@@ -31,9 +32,9 @@ from engine.fast.simd import (
 # error_model: a division by zero gives infinity, where Python would raise
 jit = njit(nogil=True, error_model="numpy")
 
-ROWS, VECTORS = TARGET.tiles["attention"]
-PANEL = VECTORS * LANES
+ROWS, PANEL = TARGET.tiles["attention"][0], TARGET.panel("attention")
 multiply = tile("attention")
+head_scratch = jit(layout.head_scratch)
 
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693359375, -2.1219444005469057e-4  # ln 2, the first exact in 10 bits
@@ -139,7 +140,10 @@ def pack_keys(keys, stride, length, K, out):
 
 @jit
 def pack_values(values, stride, length, K, out):
-    """Rows of K numbers -> panels of PANEL numbers, [token][number]; what follows K is not used."""
+    """Rows of K numbers -> panels of PANEL numbers, [token][number].
+
+    Whole panels are read, so that up to PANEL - 1 numbers behind K come along; they are not used.
+    """
     for first in range(0, K, PANEL):
         for token in range(length):
             for i in range(0, PANEL, LANES):
@@ -153,12 +157,11 @@ def attention_head(query, key, value, stride, length, K, out, ldo, scratch):
 
     Rows of the head lie `stride` numbers apart; results go to rows `ldo` apart. ROWS queries at a
     time see all keys, so that their scores stay in the first cache: no L x L array exists.
+    `scratch` is laid out by `head_scratch`.
     """
-    keys_width, values_width = padded(length, PANEL), padded(K, PANEL)
-    keys = scratch
-    values = keys + keys_width * K * 4
-    scores = values + values_width * length * 4
-    spare = scores + ROWS * keys_width * 4
+    places = head_scratch(length, K, ROWS, PANEL)
+    keys_width, keys, values = padded(length, PANEL), scratch, scratch + places[0] * 4
+    scores, spare = scratch + places[1] * 4, scratch + places[2] * 4
     pack_keys(key, stride, length, K, keys)
     pack_values(value, stride, length, K, values)
     factor = float32(1.0) / sqrt(float32(K))

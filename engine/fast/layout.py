@@ -35,4 +35,24 @@ NORM1_SCALE, NORM1_SHIFT, NORM2_SCALE, NORM2_SHIFT = range(16, 20)
 LAYER_SIZE = 20
 
 TICKET_BYTES = 64  # a step's counters have a cache line of their own
-STEPS_BEFORE, STEPS_A_LAYER, STEPS_AFTER = 1, 9, 1
+STEPS_BEFORE, STEPS_A_LAYER, STEPS_AFTER = 1, 9, 1  # 2 of the 9 only where products are quantised
+
+MEAN, CLS = range(2)  # what POOLINGS says of a text
+
+# Numbers between the rows of a matrix, so that rows do not fall on the same lines of the cache.
+# `pack_values` may read up to a panel of them behind a row's last head: SPARE is no less.
+SPARE = 64
+
+
+def head_scratch(length, K, rows, panel):
+    """Scratch memory of `attention_head` for a text of `length` tokens.
+
+    Gives where its values, scores and spare tile begin and where that ends, in numbers from the
+    start: keys (K, length), values (length, K), scores (rows, length), spare (rows, panel). The
+    axes of keys' and scores' length and of values' K are padded to whole panels.
+    """
+    keys_width, values_width = -(-length // panel) * panel, -(-K // panel) * panel
+    values = K * keys_width
+    scores = values + length * values_width
+    spare = scores + rows * keys_width
+    return values, scores, spare, spare + rows * panel

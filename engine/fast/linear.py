@@ -20,12 +20,12 @@ from engine.fast.simd import (
     store,
     to_float,
 )
+from engine.fast.target import NUMBERS_A_WORD
 
-ROWS, VECTORS = TARGET.tiles[PRECISION]
-PANEL = VECTORS * LANES
+ROWS, PANEL = TARGET.tiles[PRECISION][0], TARGET.panel(PRECISION)
 ROWS_A_TASK = 16 * ROWS
 STRETCH = 300_000  # bytes of weights
-NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}[PRECISION]
+A_WORD = NUMBERS_A_WORD[PRECISION]
 QUANTIZES, SHORT = PRECISION != "float32", PRECISION == "int16"
 NOTHING, GELU, RESIDUAL = range(3)  # what follows a product and its bias
 
@@ -45,14 +45,14 @@ def panels_a_task(job, steps, panels):
 def linear_tasks(job, width, out_width):
     """How many tasks `linear` has for a map of these widths."""
     tokens, panels = load_long(job, at.TOKENS), (out_width + PANEL - 1) // PANEL
-    group = panels_a_task(job, width // NUMBERS_A_WORD, panels)
+    group = panels_a_task(job, width // A_WORD, panels)
     return (panels + group - 1) // group * ((tokens + ROWS_A_TASK - 1) // ROWS_A_TASK)
 
 
 @jit
 def linear(job, scratch, linear_map, source, stride, width, out, out_stride, out_width, then, task):
     """x Wᵀ + b for some panels of columns and some rows, and what follows while at hand."""
-    tokens, steps = load_long(job, at.TOKENS), width // NUMBERS_A_WORD
+    tokens, steps = load_long(job, at.TOKENS), width // A_WORD
     blocks, panels = (tokens + ROWS_A_TASK - 1) // ROWS_A_TASK, (out_width + PANEL - 1) // PANEL
     group = panels_a_task(job, steps, panels)
     left, top = (task // blocks) * group * PANEL, (task % blocks) * ROWS_A_TASK

@@ -10,11 +10,12 @@ from engine.batch import PackedBatch
 from engine.config import Config
 from engine.fast import layout as at
 from engine.fast import quantize
-from engine.fast.pack import NUMBERS_A_WORD, Shape, round_up
+from engine.fast.layout import SPARE
+from engine.fast.pack import Shape
+from engine.fast.target import NUMBERS_A_WORD
 
-POOLINGS = {"mean": 0, "cls": 1}
+POOLINGS = {"mean": at.MEAN, "cls": at.CLS}
 BUDGET = 512  # tokens of a batch: enough that reading the weights costs little
-SPARE = 64  # floats behind a row, so that rows do not fall on the same lines of the cache
 
 MAPS = {"qkv": at.TO_QKV, "heads": at.FROM_HEADS, "up": at.UP, "down": at.DOWN}
 FIELDS = {"panels": at.PANELS, "bias": at.BIAS, "scales": at.SCALES, "offsets": at.OFFSETS}
@@ -51,12 +52,12 @@ class Model:
     @property
     def scratch_size(self) -> int:
         """Floats that one thread needs: for a head, a tile, or a row."""
+        target, precision = self.shape.target, self.shape.precision
         tokens, K = self.config.max_tokens, self.config.hidden // self.config.heads
-        rows, vectors = self.shape.target.tiles["attention"]
-        panel = vectors * self.shape.target.lanes
-        keys, values = round_up(tokens, panel), round_up(K, panel)
-        head = keys * K + tokens * values + rows * (keys + panel)
-        tile = self.shape.target.tiles[self.shape.precision][0] * self.shape.panel
+        *_, head = at.head_scratch(
+            tokens, K, target.tiles["attention"][0], target.panel("attention")
+        )
+        tile = target.tiles[precision][0] * target.panel(precision)
         return max(head, tile, self.wide) + SPARE
 
     def _layer_tables(self) -> NDArray[np.int64]:

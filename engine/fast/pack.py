@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from engine.checkpoint import Layer, Linear, Weights
 from engine.fast import quantize
-from engine.fast.target import Target
+from engine.fast.target import NUMBERS_A_WORD, Target
 
 Named = tuple[str, NDArray]
-NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Shape:
     @property
     def panel(self) -> int:
         """Columns of a panel."""
-        return self.target.tiles[self.precision][1] * self.target.lanes
+        return self.target.panel(self.precision)
 
     def width(self, size: int) -> int:
         """Numbers of a row: whole vectors, and whole turns of any inner loop."""
@@ -90,7 +89,7 @@ def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
     else:
         block = quantize.block_size(inputs, shape.target.lanes)
         integers, scales = quantize.int8(
-            quantize.rotate(w_OI, block), pairs=shape.target.int8 == "pairs"
+            quantize.rotate(w_OI, block), pairs=shape.target.sums_pairs
         )
         sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)
         yield f"{name}.offsets", (scales * sums)[None]

@@ -23,11 +23,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.fast.target import PAIR_LEVELS
+
 Array = NDArray[np.float32]
 
 LENGTH = 46340  # ⌊√(2³¹)⌋
 LARGEST_BLOCK = 512
-PAIR_LEVELS = 200
 PAIR_LIMIT = (2**15 - 1) // PAIR_LEVELS
 
 

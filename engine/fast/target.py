@@ -13,6 +13,9 @@ from engine.errors import EngineError, InputError
 
 Tiles = Mapping[str, tuple[int, int]]  # kind of product -> (rows, vectors)
 
+NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}  # numbers in the 32 bits of an inner step
+PAIR_LEVELS = 200  # `levels` of "pairs"; `engine.fast.quantize` says why
+
 
 @dataclass(frozen=True)
 class Target:
@@ -33,6 +36,25 @@ class Target:
     tiles: Tiles
     int16: str = "pairs"
     fuses: bool = True  # has a fused multiply-add
+
+    def panel(self, product: str) -> int:
+        """Columns of a panel: those of one tile."""
+        return self.tiles[product][1] * self.lanes
+
+    @property
+    def sums_pairs(self) -> bool:
+        """Whether int8 products meet in 16-bit sums, which may not overflow."""
+        return self.int8 == "pairs"
+
+    @property
+    def levels(self) -> int:
+        """The largest integer of an activation in int8; the smallest is 0."""
+        return PAIR_LEVELS if self.sums_pairs else 255
+
+    @property
+    def offset(self) -> int:
+        """What the inner step of int8 subtracts from an activation: sdot wants it signed."""
+        return 128 if self.int8 == "sdot" else 0
 
 
 # 32 registers
