@@ -4,13 +4,13 @@ import ctypes
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from engine.batch import PackedBatch
 from engine.config import Config
+from engine.errors import CheckpointError, EngineError
 from engine.fast import layout as at
 from engine.fast import quantize
-from engine.fast.layout import SPARE
 from engine.fast.pack import Shape
 from engine.fast.target import NUMBERS_A_WORD
 
@@ -35,14 +35,26 @@ SHARED = {
 }
 
 
+def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    """Zeros. All memory of compiled code but the weights comes from here, for tests to fence it."""
+    return np.zeros(shape, dtype)
+
+
 class Model:
     """What all batches share: sizes, addresses of the weights, the memory that a batch needs."""
 
     def __init__(
         self, arrays: Mapping[str, NDArray], config: Config, shape: Shape, threads: int
     ) -> None:
+        """CheckpointError if the kernels cannot compute a model of these sizes."""
         self.arrays, self.config, self.shape = arrays, config, shape
+        if config.max_tokens > config.positions:
+            raise CheckpointError(
+                f"the token limit is {config.max_tokens}, but the model has only "
+                f"{config.positions} positions; the limit may be at most that."
+            )
         self.width, self.wide = shape.width(config.hidden), shape.width(config.feed_forward)
+        self.widest = max(self.width, self.wide)  # a row that a linear map reads is no wider
         self.budget = max(BUDGET, config.max_tokens)
         self.steps = at.STEPS_BEFORE + at.STEPS_A_LAYER * config.layers + at.STEPS_AFTER
         self.layers = self._layer_tables()
@@ -51,17 +63,20 @@ class Model:
 
     @property
     def scratch_size(self) -> int:
-        """Floats that one thread needs: for a head, a tile, or a row."""
+        """Numbers (float32) that one thread needs: for a head, a tile, or a row."""
         target, precision = self.shape.target, self.shape.precision
         tokens, K = self.config.max_tokens, self.config.hidden // self.config.heads
         *_, head = at.head_scratch(
             tokens, K, target.tiles["attention"][0], target.panel("attention")
         )
-        tile = target.tiles[precision][0] * target.panel(precision)
-        return max(head, tile, self.wide) + SPARE
+        return max(head, target.tiles[precision][0] * target.panel(precision), self.widest)
+
+    def scratch(self) -> NDArray[np.float32]:
+        """Memory that one thread at a time computes in."""
+        return allocate((self.scratch_size,), np.float32)
 
     def _layer_tables(self) -> NDArray[np.int64]:
-        tables = np.zeros((self.config.layers, at.LAYER_SIZE), np.int64)
+        tables = allocate((self.config.layers, at.LAYER_SIZE), np.int64)
         for name, array in self.arrays.items():
             number, _, rest = name.partition(".")
             if not number.isdigit():
@@ -91,36 +106,53 @@ class Model:
 class Memory:
     """Room for one batch of at most `budget` tokens, and the job's table that points to it.
 
-    Zeros at first: what lies behind the numbers of a row is never written.
+    Kernels read nothing that they, or `take`, have not written for the same batch.
     """
 
     def __init__(self, model: Model) -> None:
-        tokens, width, wide = model.budget, model.width, model.wide
-        a_word = NUMBERS_A_WORD[model.shape.precision]
-        self.job = model.job.copy()
-        self.x = self._room(at.X, at.X_STRIDE, tokens, width)
-        self.sums = self._room(at.SUMS, at.X_STRIDE, tokens, width)
-        self.qkv = self._room(at.QKV, at.QKV_STRIDE, tokens + 1, 3 * width)
-        self.wide = self._room(at.WIDE, at.WIDE_STRIDE, tokens, wide)
-        self.integers = self._room(at.INTEGERS, at.INTEGERS_STRIDE, tokens, wide // a_word)
-        self.row_scales = self._array(at.ROW_SCALES, np.zeros((tokens, 2), np.float32))
-        self.out = self._array(at.OUT, np.zeros((tokens, width), np.float32))
-        self.tickets = self._array(at.TICKETS, np.zeros(model.steps * at.TICKET_BYTES, np.uint8))
-        self.inputs: list[NDArray[np.int32]] = []
+        self.config, self.budget = model.config, model.budget
+        tokens, width = model.budget, model.width
+        self.job = allocate((at.JOB_SIZE,), np.int64)
+        self.job[:] = model.job
+        self.ids = self._array(at.IDS, (tokens,), np.int32)
+        self.positions = self._array(at.POSITIONS, (tokens,), np.int32)
+        self.cu_seqlens = self._array(at.CU_SEQLENS, (tokens + 1,), np.int32)
+        self.poolings = self._array(at.POOLINGS, (tokens,), np.int32)
+        self.x = self._rows(at.X, at.X_STRIDE, width)
+        self.sums = self._rows(at.SUMS, at.X_STRIDE, width)
+        self.qkv = self._rows(at.QKV, at.QKV_STRIDE, 3 * width)
+        self.wide = self._rows(at.WIDE, at.WIDE_STRIDE, model.wide)
+        words = model.widest // NUMBERS_A_WORD[model.shape.precision]
+        self.integers = self._rows(at.INTEGERS, at.INTEGERS_STRIDE, words)
+        self.row_scales = self._array(at.ROW_SCALES, (tokens, 2), np.float32)
+        self.out = self._array(at.OUT, (tokens, width), np.float32)
+        self.tickets = self._array(at.TICKETS, (model.steps * at.TICKET_BYTES,), np.uint8)
 
     def take(self, batch: PackedBatch, poolings: NDArray[np.int32]) -> None:
-        """Points the job to a batch; nothing of the last one matters any more."""
-        self.job[at.TOKENS], self.job[at.TEXTS] = len(batch.ids_T), len(poolings)
-        self.inputs = [batch.ids_T, batch.positions_T, batch.cu_seqlens, poolings]
-        places = (at.IDS, at.POSITIONS, at.CU_SEQLENS, at.POOLINGS)
-        for place, array in zip(places, self.inputs, strict=True):
-            self._array(place, array)
+        """Copies a batch of texts of one token or more, and what `poolings` says of each, in.
+
+        EngineError if kernels would read outside of a table; callers have checked ids before, with
+        better messages. ValueError if there is no room.
+        """
+        tokens, texts = len(batch.ids_T), len(poolings)
+        self.job[at.TOKENS], self.job[at.TEXTS] = tokens, texts
+        self.ids[:tokens] = batch.ids_T
+        self.positions[:tokens] = batch.positions_T
+        self.cu_seqlens[: texts + 1] = batch.cu_seqlens
+        self.poolings[:texts] = poolings
         self.tickets[:] = 0
+        ids = self.ids[:tokens].view(np.uint32)  # a negative number is a large one
+        if ids.max() >= self.config.vocabulary:
+            raise EngineError(f"token ids must be from 0 to {self.config.vocabulary - 1}.")
+        if self.positions[:tokens].max() >= self.config.max_tokens:
+            raise EngineError(f"a text may have at most {self.config.max_tokens} tokens.")
 
-    def _room(self, place: int, stride: int, rows: int, width: int) -> NDArray[np.float32]:
-        self.job[stride] = width + SPARE
-        return self._array(place, np.zeros((rows, width + SPARE), np.float32))
+    def _rows(self, place: int, stride: int, width: int) -> NDArray[np.float32]:
+        """A row for each token."""
+        self.job[stride] = width + at.SPARE
+        return self._array(place, (self.budget, width + at.SPARE), np.float32)
 
-    def _array(self, place: int, array: NDArray) -> NDArray:
+    def _array(self, place: int, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        array = allocate(shape, dtype)
         self.job[place] = array.ctypes.data
         return array
