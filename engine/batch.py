@@ -20,11 +20,15 @@ class PackedBatch:
 
     @classmethod
     def of(cls, sequences: Sequence[NDArray[np.int32]]) -> "PackedBatch":
+        """Texts of one token id or more; ValueError for an empty one, TypeError unless integers."""
         lengths = [len(ids) for ids in sequences]
+        if 0 in lengths:
+            raise ValueError(f"text {lengths.index(0)} of the batch has no tokens.")
         cu_seqlens = np.zeros(len(sequences) + 1, np.int32)
         np.cumsum(lengths, out=cu_seqlens[1:])
         positions = [np.arange(length, dtype=np.int32) for length in lengths]
-        return cls(np.concatenate(sequences), np.concatenate(positions), cu_seqlens)
+        ids_T = np.concatenate(sequences, dtype=np.int32, casting="same_kind")
+        return cls(ids_T, np.concatenate(positions), cu_seqlens)
 
 
 def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
