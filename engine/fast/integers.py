@@ -1,6 +1,7 @@
 """Rows of float32 -> rows of integers, for the quantised products; `engine.fast.quantize` says why.
 
-numba code as in `engine.fast.kernels`: addresses and sizes in, results written to an address.
+numba code as in `engine.fast.kernels`: addresses and sizes in, results written to an address. A row
+with a number that is not finite has integers without meaning, and NaN or infinity as its scale.
 """
 
 from numba import float32
@@ -72,7 +73,8 @@ def quantize_int16(row, out, width, norm_limit):
         size = absolute(x)
         peak = select(size > peak, size, peak)
     norm = sqrt(total(squares)) + 1e-20  # never too short, even where squares underflow
-    inverse = float32(min(norm_limit / norm, 32767.0 / largest(peak)))
+    nothing = norm - norm  # NaN, where the norm is infinite or NaN
+    inverse = float32(min(norm_limit / norm, 32767.0 / largest(peak)) + nothing)
     for i in range(0, width, LANES):
         shifted = fma(load_f(row, i), splat(inverse), splat(MAGIC))
         store_short(out, i, bits(shifted) - splat(MAGIC_BITS))
@@ -83,12 +85,14 @@ def quantize_int16(row, out, width, norm_limit):
 def quantize_int8(row, out, width, parameters):
     """x ≈ low + scale * integer, 0 <= integer <= TARGET.levels; `parameters` gets scale and low."""
     low, high = load_f(row, 0), load_f(row, 0)
+    zeros = low * splat(0.0)
     for i in range(LANES, width, LANES):
         x = load_f(row, i)
         low = select(x > low, low, x)
         high = select(x > high, x, high)
+        zeros = fma(x, splat(0.0), zeros)  # NaN, once a number is not finite
     least = smallest(low)
-    scale = (largest(high) - least) / float32(LEVELS) + float32(1e-30)
+    scale = (largest(high) - least) / float32(LEVELS) + (float32(1e-30) + total(zeros))
     inverse = float32(1.0) / scale
     for i in range(0, width, LANES):
         shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))

@@ -5,8 +5,14 @@ address. Nothing here allocates, raises or sees a Python object, so that the mac
 kept on disk. A row begins at its address and is `width` numbers long, a multiple of LANES: where
 a size is not, zeros follow, and stay zeros.
 
+Numbers that are not finite (weights can be so large that sums overflow) are never lost: a result
+that depends on one is not finite either, and is refused in the end. Comparisons with NaN are false,
+so wherever one selects, NaN must fall on the side that keeps it.
+
 Letters as in `engine.model`.
 """
+
+import math
 
 from numba import float32, njit
 
@@ -38,12 +44,13 @@ head_scratch = jit(layout.head_scratch)
 
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693359375, -2.1219444005469057e-4  # ln 2, the first exact in 10 bits
+LEAST = -86.99999237060547  # the float32 next to -87
 MAGIC = 12582912.0  # 1.5 * 2^23: adding it rounds a float32 to an integer, in its low bits
 
 
 @jit
 def exp(x):
-    """e^x, for x <= 88; relative error below 2e-7. Below -87 it is 0: no denormal numbers.
+    """e^x, for x <= 88; relative error below 2e-7. From -87 down it is 0: no denormal numbers.
 
     x = n ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial (least maximum, 3e-9); 2^n by adding n to
     the exponent's bits.
@@ -60,7 +67,7 @@ def exp(x):
     p = fma(p, r, splat(1.0))
     p = fma(p, r, splat(1.0))
     scaled = from_bits(bits(p) + (bits(shifted) << splat(23)))
-    return select(x > splat(-87.0), scaled, splat(0.0))
+    return select(splat(LEAST) > x, splat(0.0), scaled)
 
 
 @jit
@@ -85,7 +92,10 @@ def gelu(x):
 
 @jit
 def layer_norm(row, out, width, real_width, scale, shift, eps):
-    """`real_width` numbers to mean 0 and variance 1, scaled and shifted; the zeros behind stay."""
+    """`real_width` numbers to mean 0 and variance 1, scaled and shifted; the zeros behind stay.
+
+    NaN where the squares overflow: divided by infinity, the row would pass for the shift alone.
+    """
     mean = splat(0.0)
     for i in range(0, width, LANES):
         mean = mean + load_f(row, i)
@@ -96,7 +106,7 @@ def layer_norm(row, out, width, real_width, scale, shift, eps):
         centred = select(lane() < splat(real_width - i), centred, splat(0.0))
         squares = fma(centred, centred, squares)
     variance = splat(total(squares) / real_width)
-    factor = splat(1.0) / sqrt(variance + splat(eps))
+    factor = splat(1.0) / sqrt(variance + splat(eps)) + (variance - variance)
     for i in range(0, width, LANES):
         normal = (load_f(row, i) - mean) * factor
         store(out, i, fma(normal, load_f(scale, i), load_f(shift, i)))
@@ -105,10 +115,10 @@ def layer_norm(row, out, width, real_width, scale, shift, eps):
 @jit
 def softmax(row, length, width, factor):
     """Numbers 0..length of `factor` times the row to shares that sum to 1; the rest to 0."""
-    peak = splat(-3.0e38)
+    peak = splat(-math.inf)
     for i in range(0, width, LANES):
         scores = load_f(row, i) * splat(factor)
-        scores = select(lane() < splat(length - i), scores, splat(-3.0e38))
+        scores = select(lane() < splat(length - i), scores, splat(-math.inf))
         store(row, i, scores)
         peak = select(scores > peak, scores, peak)
     peak = splat(largest(peak))
