@@ -7,7 +7,7 @@ import pytest
 
 from engine.batch import PackedBatch
 from engine.errors import CheckpointError, EngineError
-from engine.fast import memory, pack
+from engine.fast import memory, pack, quantize
 from engine.fast.target import host_target
 from tests.fast_guard import Drawing, Example
 
@@ -61,3 +61,11 @@ def test_a_limit_over_the_positions_is_refused() -> None:
     model_of(max_tokens=6)
     with pytest.raises(CheckpointError, match="limit is 7, but the model has only 6 positions"):
         model_of(max_tokens=7)
+
+
+@pytest.mark.parametrize("name", ["hidden", "feed_forward"])
+def test_rows_whose_sums_could_overflow_are_refused(name: str) -> None:
+    model_of(**{name: quantize.WIDEST})
+    with pytest.raises(CheckpointError, match=r'32769.*over 32768.*precision="float32"'):
+        model_of(**{name: quantize.WIDEST + 1})
+    model_of(**{name: quantize.WIDEST + 1}, precision="float32")

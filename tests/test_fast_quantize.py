@@ -177,6 +177,84 @@ def test_zeros_stay_zeros() -> None:
     assert not fast.quantize_int16(zeros[0], 46000)[0].any()
 
 
+# the ends of float32's range, against float64: w ≈ scale * integer, row by row
+
+ENDS = {
+    "zeros": np.zeros(64),
+    "denormal": np.linspace(-1e-41, 3e-42, 64),
+    "the least number": np.full(64, 1e-45),
+    "scale below the normal numbers": np.linspace(-3e-37, 1e-37, 64),
+    "an outlier of 1e30": np.where(np.arange(64) == 9, 1e30, 1.0),
+    "the largest number": np.where(np.arange(64) % 3, 3.4e38, -3.4e38),
+}
+TOGETHER = np.array([*ENDS.values()], np.float32)  # no row may lean on its neighbours
+
+
+def hold_rows(w_OI: Array, integers: Array, scales: Array, levels: Array) -> None:
+    """Each number is within half an integer, of which the largest of its row has `levels`."""
+    assert np.isfinite(scales).all() and (scales > 0).all()
+    wide = w_OI.astype(np.float64)
+    error = np.abs(integers.astype(np.float64) * scales[:, None].astype(np.float64) - wide)
+    size = np.abs(wide).max(axis=1, keepdims=True)
+    least = np.finfo(np.float32).smallest_subnormal
+    assert (error <= 0.5001 * np.maximum(size / levels, least)).all()
+
+
+def test_int16_weights_of_any_size() -> None:
+    integers, scales = quantize.int16(TOGETHER)
+    lengths = np.linalg.norm(TOGETHER.astype(np.float64), axis=1, keepdims=True)
+    size = np.abs(TOGETHER.astype(np.float64)).max(axis=1, keepdims=True)
+    spread = np.maximum(lengths / np.where(size, size, 1), 1)
+    hold_rows(TOGETHER, integers, scales, np.minimum(32767, quantize.length_limit(64) / spread))
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_int8_weights_of_any_size(pairs: bool) -> None:
+    integers, scales = quantize.int8(TOGETHER, pairs)
+    levels = np.array([[quantize.PAIR_LIMIT / 2 / 1.002 if pairs else 127]])
+    hold_rows(TOGETHER, integers, scales, levels)
+    assert not pairs or quantize._fullest_pair(integers).max() <= quantize.PAIR_LIMIT
+
+
+@pytest.mark.parametrize("block", [1, 8, 64])
+def test_rotation_neither_overflows_nor_loses_small_numbers(block: int) -> None:
+    H = hadamard(block)
+    wide = TOGETHER.astype(np.float64) * quantize.signs(64)
+    expected = (wide.reshape(-1, block) @ H).reshape(TOGETHER.shape) / block
+    error = np.abs(quantize.rotate(TOGETHER, block) - expected)
+    size = np.abs(wide).max(axis=1, keepdims=True)
+    assert (error <= 1e-6 * size + block * np.finfo(np.float32).smallest_subnormal).all()
+
+
+# how wide a row may be
+
+
+def test_the_widest_rows_of_int8_fit_32_bits() -> None:
+    assert 255 * 127 * quantize.WIDEST < LIMIT
+
+
+def test_the_widest_rows_of_int16_fit_32_bits() -> None:
+    """Equal numbers, where all roundings go one way, of every size between two powers of two."""
+    for x in np.linspace(1, 2, 40, dtype=np.float32):
+        row = np.full(quantize.WIDEST, x)
+        a, _ = fast.quantize_int16(row, quantize.length_limit(len(row)))
+        w, _ = quantize.int16(row[None])
+        assert length(a) * length(w[0]) < LIMIT
+
+
+def test_the_roundings_of_a_token_s_length_leave_room() -> None:
+    """Vectors of 4 have the longest sums, so the error that grows with K is largest there."""
+    squares = np.linspace(1, 4, 2001, dtype=np.float32)  # of equal numbers
+    sums = np.zeros_like(squares)
+    for _ in range(quantize.WIDEST // 4):
+        sums += squares
+    exact = squares.astype(np.float64) * (quantize.WIDEST // 4)
+    longer = np.sqrt((exact / sums).max())
+    limit = quantize.length_limit(quantize.WIDEST)
+    rounding = math.sqrt(quantize.WIDEST) / 2
+    assert (limit * longer + rounding) * (limit + rounding) < LIMIT
+
+
 # the rotation
 
 
@@ -199,6 +277,15 @@ def test_signs_have_nothing_in_common_with_any_row(order: int) -> None:
     """For as long as a block may be, wherever it begins; so what is common is spread evenly."""
     for block in quantize.signs(8 * order).reshape(8, order):
         assert np.abs(hadamard(order) @ block).max() <= math.sqrt(2 * order) + 1e-9
+
+
+def test_blocks_are_the_largest_there_are() -> None:
+    """The larger a block, the more numbers share an outlier."""
+    sizes = {1: 1, 20: 4, 24: 8, 37: 1, 130: 1, 384: 128, 768: 256, 1024: 512, 3072: 512, 4096: 512}
+    assert {K: quantize.block_size(K, 4) for K in sizes} == sizes
+    assert [quantize.block_size(24, lanes) for lanes in (4, 8, 16)] == [8, 8, 1]
+    assert [quantize.block_size(16, lanes) for lanes in (4, 8, 16)] == [16, 16, 16]
+    assert [quantize.block_size(4, lanes) for lanes in (4, 8, 16)] == [4, 1, 1]
 
 
 @given(

@@ -12,6 +12,7 @@ from engine.errors import CheckpointError, EngineError
 from engine.fast import layout as at
 from engine.fast import quantize
 from engine.fast.pack import Shape
+from engine.fast.quantize import WIDEST
 from engine.fast.target import NUMBERS_A_WORD
 
 POOLINGS = {"mean": at.MEAN, "cls": at.CLS}
@@ -52,6 +53,12 @@ class Model:
             raise CheckpointError(
                 f"the token limit is {config.max_tokens}, but the model has only "
                 f"{config.positions} positions; the limit may be at most that."
+            )
+        if shape.precision != "float32" and max(config.hidden, config.feed_forward) > WIDEST:
+            raise CheckpointError(
+                f"hidden_size {config.hidden}, intermediate_size {config.feed_forward}: sums of "
+                f"{shape.precision} could overflow over {WIDEST}; "
+                'precision="float32" computes any size.'
             )
         self.width, self.wide = shape.width(config.hidden), shape.width(config.feed_forward)
         self.widest = max(self.width, self.wide)  # a row that a linear map reads is no wider

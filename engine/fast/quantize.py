@@ -16,6 +16,9 @@ K = 66,000. Where the CPU sums pairs in 16 bits first ("pairs" of `engine.fast.s
 go up to 200, and scales are chosen so that two weights of one sign that meet in such a sum are not
 above 2¹⁵ / 200 together. 200 is a balance: with 255 the weights' scales must be coarser, and the
 vectors are farther from float32 (1 - cosine 6.2e-4 on MiniLM, 3 % above int8's bar).
+
+Both hold for rows of up to WIDEST numbers: in int16 because a token's length is summed in float32,
+of which the rounding grows with K (3e-5 of it for 16,384 numbers in vectors of 4).
 """
 
 import math
@@ -29,6 +32,7 @@ Array = NDArray[np.float32]
 
 LENGTH = 46340  # ⌊√(2³¹)⌋
 LARGEST_BLOCK = 512
+WIDEST = 32768
 PAIR_LIMIT = (2**15 - 1) // PAIR_LEVELS
 
 
@@ -41,8 +45,7 @@ def int16(w_OI: Array) -> tuple[NDArray[np.int16], Array]:
     """Integers and the scale of each row: w ≈ scale * integer."""
     lengths = np.sqrt(np.square(w_OI, dtype=np.float64).sum(axis=1))
     largest = np.abs(w_OI).max(axis=1).astype(np.float64)  # exact for the smallest numbers too
-    scales = np.maximum(lengths / length_limit(w_OI.shape[1]), largest / 32767)
-    scales[scales == 0] = 1
+    scales = _usable(np.maximum(lengths / length_limit(w_OI.shape[1]), largest / 32767))
     return np.rint(w_OI / scales[:, None]).astype(np.int16), scales.astype(np.float32)
 
 
@@ -68,26 +71,35 @@ def rotate(w_OI: Array, block: int) -> Array:
     """Columns times `signs`, each `block` times Hadamard's matrix, divided by its square, `block`.
 
     The kernel does the same to activations but for the division, so that products stay the same.
+    Divided first, the largest sums do not overflow; it is exact, because a block is a power of two.
     """
-    x = (w_OI * signs(w_OI.shape[1])).reshape(-1, block)
+    x = (w_OI * (signs(w_OI.shape[1]) / np.float32(block))).reshape(-1, block)
     step = 1
     while step < block:
         pairs = x.reshape(len(x), -1, 2, step)
         even, odd = pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]
         x = np.stack([even, odd], axis=2).reshape(len(x), block)
         step *= 2
-    return x.reshape(w_OI.shape) / np.float32(block)
+    return x.reshape(w_OI.shape)
 
 
 def int8(w_OI: Array, pairs: bool) -> tuple[NDArray[np.int8], Array]:
     """Integers and the scale of each row: w ≈ scale * integer."""
-    scales = np.abs(w_OI).max(axis=1).astype(np.float64) / 127
-    scales[scales == 0] = 1
+    scales = _usable(np.abs(w_OI).max(axis=1).astype(np.float64) / 127)
     integers = np.rint(w_OI / scales[:, None])
     while pairs and (over := _fullest_pair(integers) / PAIR_LIMIT).max() > 1:
-        scales *= np.where(over > 1, over * 1.001, 1)  # a coarser scale where a sum could overflow
+        # a coarser scale where a sum could overflow
+        scales = _usable(scales * np.where(over > 1, over * 1.001, 1))
         integers = np.rint(w_OI / scales[:, None])
     return integers.astype(np.int8), scales.astype(np.float32)
+
+
+def _usable(scales: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same, but 1 for a row of zeros, and below float32's normal numbers rounded up to the next
+    float32: those are so few that an integer must be of the very scale that it will be given."""
+    least = float(np.finfo(np.float32).smallest_subnormal)
+    few = np.ceil(scales / least) * least
+    return np.where(scales == 0, 1, np.where(scales < np.finfo(np.float32).tiny, few, scales))
 
 
 def _fullest_pair(integers: NDArray[np.floating]) -> NDArray[np.floating]:
