@@ -1,7 +1,8 @@
-"""`FastEncoder`: texts as batches for the compiled `encode`, dealt to a team of threads."""
+"""`FastEncoder`: texts as batches for the compiled `encode`, shared among a thread pool."""
 
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,8 @@ class FastEncoder:
         self._encode, self._code = prepared.kernels(shape)
         model = Model(prepared.weights(folder, config, shape), config, shape, threads)
         self._model: Model | None = model
-        self._team = Team(threads)
+        self._team = Team(threads, partial(np.empty, model.scratch_size, np.float32))
         self._free: list[Memory] = []
-        self._scratch = [np.empty(model.scratch_size, np.float32) for _ in range(threads)]
         weakref.finalize(self, self._team.dismiss).atexit = False
 
     def pooled(self, ids: Sequence[Ids], poolings: Sequence[str]) -> Array:
@@ -60,7 +60,7 @@ class FastEncoder:
         """Ends the threads and lets go of the weights."""
         self._team.close()
         self._free.clear()
-        self._model = None  # who still computes holds on to it
+        self._model = None  # running jobs keep their own reference
 
     def _run(self, ids: Sequence[Ids], poolings: Sequence[str], keep: Keep) -> None:
         model = self._model
@@ -80,12 +80,12 @@ class FastEncoder:
         def begin() -> None:
             nonlocal batch, memory
             batch = PackedBatch.of([ids[i] for i in texts])
-            memory = self._free.pop() if self._free else Memory(model)
+            memory = self._take_memory(model)
             memory.take(batch, poolings[texts])
 
-        def run(seat: int) -> None:
+        def run(scratch: Array) -> None:
             assert memory
-            self._encode(memory.job.ctypes.data, self._scratch[seat].ctypes.data)
+            self._encode(memory.job.ctypes.data, scratch.ctypes.data)
 
         def end() -> None:
             assert memory
@@ -96,3 +96,9 @@ class FastEncoder:
                 self._free.append(memory)
 
         return Job(begin, run, end, release)
+
+    def _take_memory(self, model: Model) -> Memory:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return Memory(model)

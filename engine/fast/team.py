@@ -1,20 +1,40 @@
-"""Threads of our own over compiled code that runs without the interpreter's lock.
+"""A thread pool over compiled code that runs without the interpreter's lock.
 
-A `Team` has a fixed number of seats; only who has a seat computes, so the machine is never
-overbooked however many callers come. Callers sit down themselves where a seat is free, which
-saves a single short text the way to another thread; helpers take the other seats. Whoever has a
-seat first takes a job that nobody has, and when there is none, helps with one that is under way.
-All others sleep, each on a condition of its own, so that only the one who can go on is woken.
+A call brings jobs. Helper threads compute them, one job of each waiting call in turn; when none is
+left to begin, they help with those under way. A caller whose call is the only one computes along,
+which saves a short text the way to another thread. So at most `size` threads compute, and one more
+for a moment where a second call begins during the first.
+
+Interrupts. A signal handler may raise between any two bytecodes of a caller, so any line here that
+a caller runs may be its last. One rule makes that harmless:
+
+    A caller never holds what another thread waits for, and changes what it shares with others only
+    by single C calls (put, append, pop, add, discard, clear), which happen wholly or not at all.
+
+It is enough, because helpers are never interrupted, nor is compiled code, and because all that an
+interrupted caller can leave behind is waste:
+
+- a job that it took and did not finish: only its own call waits for that, and is over;
+- jobs that nobody began, if not even `waiting.clear()` was reached: computed for nobody;
+- an invitation that it did not send: fewer helpers for a call that is over;
+- scratch memory that it did not put back: freed with its frame, and made anew;
+- its mark in `Job.inside`: the memory of that batch is freed, not reused;
+- its mark in `_Pool.callers`: others hand over their jobs until this thread calls again.
+
+To wait is allowed, for threads that can't be interrupted: helpers, and `undisturbed`.
 """
 
-import contextlib
-import os
-import threading
-import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Thread, get_ident
+from typing import Any
 
 from engine.errors import EngineError
+from engine.threads import Answers, PerProcess, collect, undisturbed
+
+Scratch = Any  # memory that one thread at a time may use
 
 
 def closed() -> EngineError:
@@ -22,188 +42,200 @@ def closed() -> EngineError:
 
 
 class Job:
-    """Work that any number of threads may do together, by calling `run(seat)` after one `begin()`.
+    """Work that any number of threads may do together: `run(scratch)` by each, after one `begin()`.
 
-    Each call of `run` returns when the whole work is done, whoever did it. The first to come back
-    calls `end()`, and the caller has its results; the last to leave calls `release()`.
+    Each `run` returns when the whole work is done, by whichever threads. `end()` is called once,
+    when the first returns, and keeps the results; `release()` once, when no thread is inside.
     """
 
     def __init__(
         self,
         begin: Callable[[], None],
-        run: Callable[[int], None],
+        run: Callable[[Scratch], None],
         end: Callable[[], None],
         release: Callable[[], None],
     ) -> None:
-        self.begin, self.run, self.end, self.release = begin, run, end, release
-        self.inside = 0  # threads that take part
-        self.call: _Call  # set by `Team.run`
+        self.begin, self.run = begin, run
+        self._end, self._release = [end], [release]
+        self.inside: set[int] = set()  # threads
+        self.over = False
+
+    def take_part(self, scratch: Scratch) -> bool:
+        """Computes along until the whole job is done. True for the one who kept the results."""
+        me = get_ident()
+        self.inside.add(me)  # before it looks at `over`: who finds nobody inside can rely on it
+        try:
+            if self.over:
+                return False
+            self.run(scratch)
+            self.over = True
+            return _call_once(self._end)
+        finally:
+            self.inside.discard(me)
+            if self.over and not self.inside:
+                _call_once(self._release)
+
+
+def _call_once(function: list[Callable[[], None]]) -> bool:
+    """Calls the only item of the list, unless another thread has; returns whether it did."""
+    try:
+        call = function.pop()
+    except IndexError:
+        return False
+    call()
+    return True
 
 
 class _Call:
-    """The jobs of one caller, and where it sleeps."""
+    """The jobs of one caller. `finished` gets None for each job that is done, or an error."""
 
-    def __init__(self, lock: threading.RLock, jobs: Sequence[Job]) -> None:
-        self.condition = threading.Condition(lock)
-        self.left = len(jobs)
-        self.error: BaseException | None = None
-        for job in jobs:
-            job.call = self
+    def __init__(self, jobs: Sequence[Job], helpers: int) -> None:
+        self.waiting = deque(jobs)
+        self.running: set[Job] = set()
+        self.finished: Answers = SimpleQueue()
+        self.places = [None] * helpers  # one for each helper that may still be invited
 
-    def over(self) -> bool:
-        return self.left == 0 or self.error is not None
+    def emptiest(self) -> Job | None:
+        """The job under way with the fewest threads."""
+        under_way = [job for job in tuple(self.running) if not job.over]
+        return min(under_way, key=lambda job: len(job.inside), default=None)
+
+
+class _Pool:
+    """The threads of one process, and what they share."""
+
+    def __init__(self, size: int, make_scratch: Callable[[], Scratch]) -> None:
+        self.size, self.make_scratch = size, make_scratch
+        self.invitations: SimpleQueue[_Call | None] = SimpleQueue()  # None: the helpers end
+        self.callers: set[int] = set()  # threads with a call under way
+        self.spare: list[Scratch] = []  # scratch memory of callers that compute along
+        self.helpers: list[Thread] = []
+        self.hiring = Lock()  # only `undisturbed` threads take it
+        self.closed = False
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        me = get_ident()
+        try:
+            self.callers.add(me)
+            self._run(jobs, alone=len(self.callers) == 1)
+        finally:
+            self.callers.discard(me)
+
+    def close(self) -> None:
+        """No helper waits for another call; what was handed over before is still computed."""
+        self.closed = True
+        self.invitations.put(None)
+
+    def join(self) -> None:
+        """Waits for the helpers. For threads that can't be interrupted."""
+        with self.hiring:
+            for helper in self.helpers:
+                helper.join()
+
+    def _run(self, jobs: Sequence[Job], alone: bool) -> None:
+        helpers = self.size - alone
+        if len(self.helpers) < helpers:
+            undisturbed(partial(self._hire, helpers))
+        call = _Call(jobs, helpers)
+        try:
+            if not alone:
+                self._invite(call)
+            if alone or self.closed:  # an invitation from before `closed` is always accepted
+                self._compute_along(call)
+            collect(call.finished, len(jobs))
+        except BaseException:
+            call.waiting.clear()
+            raise
+
+    def _compute_along(self, call: _Call) -> None:
+        try:
+            scratch = self.spare.pop()
+        except IndexError:
+            scratch = self.make_scratch()
+        try:
+            while self._take_next(call, scratch):
+                pass
+        finally:
+            self.spare.append(scratch)
+
+    def _take_next(self, call: _Call, scratch: Scratch) -> bool:
+        """Takes part in a job that nobody has begun, else in one under way; False if none is."""
+        job: Job | None
+        try:
+            job = call.waiting.popleft()
+        except IndexError:
+            job = call.emptiest()
+        else:
+            self._begin(call, job)
+        if job is None:
+            return False
+        self._invite(call)
+        if job.take_part(scratch):
+            call.running.discard(job)
+            call.finished.put(None)
+        return True
+
+    def _begin(self, call: _Call, job: Job) -> None:
+        if call.waiting:
+            self._invite(call)
+        job.begin()
+        call.running.add(job)
+
+    def _invite(self, call: _Call) -> None:
+        """One more helper. Each who comes invites the next, so that short work wakes few."""
+        try:
+            call.places.pop()
+        except IndexError:
+            return
+        self.invitations.put(call)
+
+    def _hire(self, count: int) -> None:
+        with self.hiring:
+            while len(self.helpers) < count and not self.closed:
+                work = partial(self._help, self.make_scratch())
+                helper = Thread(target=work, name="bge-helper", daemon=True)
+                helper.start()
+                self.helpers.append(helper)
+
+    def _help(self, scratch: Scratch) -> None:
+        while self._accept(self.invitations.get(), scratch):
+            pass
+
+    def _accept(self, call: _Call | None, scratch: Scratch) -> bool:
+        """Takes part in a job of the call and queues for its next; False when the pool closes."""
+        if call is None:
+            self.invitations.put(None)  # for the next helper
+            return False
+        try:
+            while self._take_next(call, scratch):
+                self.invitations.put(call)
+                if not self.closed:  # else nobody may be left to accept it: goes on itself
+                    return True
+        except BaseException as error:
+            call.finished.put(error)
+        call.places.append(None)
+        return True
 
 
 class Team:
-    """`size` seats, numbered from 0; each stands for memory that one thread at a time may use."""
+    """At most `size` threads for all callers; `make_scratch` makes the memory of one thread."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, make_scratch: Callable[[], Scratch]) -> None:
         self._closed = False
-        self._reset()
-        _teams.add(self)
-
-    def _reset(self) -> None:
-        self._lock = threading.RLock()  # `dismiss` may come from within: the end of an object
-        self._seats = list(range(self.size))
-        self._waiting: deque[Job] = deque()
-        self._running: list[Job] = []
-        self._sleepers: deque[threading.Condition] = deque()
-        self._helpers: list[threading.Thread] = []
+        self._pool = PerProcess(partial(_Pool, size, make_scratch))
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Returns when all jobs are done; raises what a job raised."""
-        with self._lock:
-            if self._closed:
-                raise closed()
-            self._hire()
-            call = _Call(self._lock, jobs)
-            self._waiting.extend(jobs)
-            try:
-                self._work(call.over, call.condition)
-            finally:
-                self._withdraw(jobs, call)
-                self._wake_one()
-        if call.error:
-            raise call.error
+        if self._closed:
+            raise closed()
+        self._pool.get().run(jobs)
 
     def close(self) -> None:
-        """Helpers end; what runs is finished first."""
+        """Helpers end; what was handed over to them is finished first."""
         self.dismiss()
-        for helper in self._helpers:
-            helper.join()
+        undisturbed(self._pool.get().join)
 
     def dismiss(self) -> None:
         """The same without waiting for it."""
-        with self._lock:
-            self._closed = True
-            for sleeper in self._sleepers:
-                sleeper.notify()
-
-    # What follows is called with the lock held.
-
-    def _work(self, enough: Callable[[], bool], condition: threading.Condition) -> None:
-        """Takes part in jobs until `enough`."""
-        while not enough():
-            if self._take_next():
-                continue
-            self._sleepers.append(condition)
-            try:
-                condition.wait()
-            finally:
-                if condition in self._sleepers:
-                    self._sleepers.remove(condition)
-
-    def _take_next(self) -> bool:
-        """Takes part in one job, if there is one; who sleeps later holds on to none."""
-        job = self._next() if self._seats else None
-        if job is not None:
-            self._take_part(job)
-        return job is not None
-
-    def _next(self) -> Job | None:
-        if self._waiting:
-            return self._waiting.popleft()
-        return min(self._running, key=lambda job: job.inside, default=None)
-
-    def _take_part(self, job: Job) -> None:
-        seat = self._seats.pop()
-        first = job.inside == 0
-        job.inside += 1
-        self._wake_one()
-        try:
-            with self._unlocked():
-                if first:
-                    job.begin()
-                    with self._lock:
-                        self._running.append(job)
-                        self._wake_one()
-                job.run(seat)
-        except BaseException as error:
-            job.call.error = error
-        self._leave(job, seat)
-
-    def _leave(self, job: Job, seat: int) -> None:
-        self._seats.append(seat)
-        job.inside -= 1
-        if job in self._running:
-            self._running.remove(job)
-            self._end(job)
-        if job.inside == 0:
-            job.release()
-        if job.call.over():
-            job.call.condition.notify()
-
-    def _end(self, job: Job) -> None:
-        job.call.left -= 1
-        try:
-            if not job.call.error:
-                job.end()
-        except BaseException as error:
-            job.call.error = error
-
-    @contextlib.contextmanager
-    def _unlocked(self) -> Iterator[None]:
-        self._lock.release()
-        try:
-            yield
-        finally:
-            self._lock.acquire()
-
-    def _wake_one(self) -> None:
-        if self._sleepers and self._seats and (self._waiting or self._running):
-            self._sleepers.popleft().notify()
-
-    def _withdraw(self, jobs: Sequence[Job], call: _Call) -> None:
-        """After an error or Ctrl-C: nobody starts these any more, and nobody is left inside."""
-        if call.left == 0 and not call.error:
-            return
-        for job in jobs:
-            if job in self._waiting:
-                self._waiting.remove(job)
-        while any(job.inside for job in jobs):
-            call.condition.wait(0.1)
-
-    def _hire(self) -> None:
-        while len(self._helpers) < self.size - 1:
-            helper = threading.Thread(target=self._help, name="bge-helper", daemon=True)
-            self._helpers.append(helper)
-            helper.start()
-
-    def _help(self) -> None:
-        with self._lock:
-            self._work(lambda: self._closed, threading.Condition(self._lock))
-            self._wake_one()  # it may have been woken for work that it leaves to others
-
-
-_teams: "weakref.WeakSet[Team]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    """A child has none of its parent's threads, and their lock may have been held: begin anew."""
-    for team in _teams:
-        team._reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+        self._closed = True
+        self._pool.get().close()
