@@ -1,16 +1,19 @@
 """`engine.model` over many texts: the encoder behind precision="reference"."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Semaphore
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import model
 from engine.batch import PackedBatch, split
-from engine.blas import at_most
+from engine.blas import at_most, openblas
 from engine.checkpoint import Weights
 from engine.config import Config
+from engine.threads import PerProcess, undisturbed
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.int32]
@@ -20,7 +23,7 @@ BUDGET = 1024  # tokens of a batch, about
 
 
 class ReferenceEncoder:
-    """Batches of about BUDGET tokens; memory follows it and `threads`, not the number of texts.
+    """Batches of about BUDGET tokens, at most `threads` at once; memory follows that.
 
     Each of `threads` takes a batch of its own: numpy shares out matrix products only, and all that
     lies between them would keep one core.
@@ -30,6 +33,7 @@ class ReferenceEncoder:
 
     def __init__(self, weights: Weights, config: Config, threads: int) -> None:
         self.weights, self.config, self.threads = weights, config, threads
+        self._slots = PerProcess(partial(Semaphore, threads))  # of all callers
 
     def pooled(self, ids: Sequence[Ids], poolings: Sequence[str]) -> Array:
         """One vector for each text, not normalised: (n, D)."""
@@ -55,20 +59,34 @@ class ReferenceEncoder:
         """Nothing to release."""
 
     def _encode(self, ids: Sequence[Ids], keep: Keep) -> None:
-        """Batch after batch through the model; `keep` is called by the thread that computed it."""
+        """Batch after batch through the model; `keep` is called by the thread that computed it.
 
-        def encode(texts: list[int]) -> None:
-            batch = PackedBatch.of([ids[i] for i in texts])
-            x_TD = model.encode(batch, self.weights, self.config.heads, self.config.eps)
-            keep(texts, batch, x_TD)
-
+        In threads of its own, so that an interrupt ends only the wait for them, and cannot leave
+        numpy with another number of threads. What has not begun by then never does.
+        """
         lengths = [len(one) for one in ids]
         turns = -(-sum(lengths) // (BUDGET * self.threads))  # rounded up
         batches = split(lengths, turns * self.threads if sum(lengths) > BUDGET else 1)
-        workers = self.threads if len(batches) >= self.threads else 1  # 1: it shares out products
-        with (
-            at_most(self.threads // workers) as known,
-            ThreadPoolExecutor(workers if known else 1) as pool,
-        ):
-            for _ in pool.map(encode, batches):
-                pass  # an error or Ctrl-C leaves the loop, and what has not begun never does
+        workers = self.threads if openblas() and len(batches) >= self.threads else 1
+        each = self.threads // workers  # a lone worker shares out its products
+        waiting = deque(batches)
+
+        def compute() -> None:
+            while True:
+                with self._slots.get():
+                    try:
+                        texts = waiting.popleft()
+                    except IndexError:
+                        return
+                    batch = PackedBatch.of([ids[i] for i in texts])
+                    keep(texts, batch, self._hidden(batch, each))
+
+        try:
+            undisturbed(compute, copies=workers, name="bge-reference")
+        finally:
+            waiting.clear()
+
+    def _hidden(self, batch: PackedBatch, threads: int) -> Array:
+        with at_most(threads):
+            x_TD: Array = model.encode(batch, self.weights, self.config.heads, self.config.eps)
+        return x_TD
