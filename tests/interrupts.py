@@ -16,7 +16,8 @@ import threading
 import time
 from _thread import _count as count_threads
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,8 @@ import numpy as np
 
 import engine
 from engine import blas
+from engine.errors import EngineError
+from engine.fast.team import Job, Team
 from tests import checkpoints
 from tests.texts import SENTENCES
 
@@ -178,6 +181,39 @@ def everywhere(precision: str, threads: int, others: int) -> None:
     print(f"{precision}, {threads} threads, {others} callers: {moments} bytecodes")
 
 
+def first(threads: int) -> None:
+    """As `everywhere`, in the first call of a thread pool, which starts threads, and its end."""
+    before = count_threads()
+    for moment in itertools.count():
+        watch()
+        team, done = Team(threads, list), list[int]()
+        jobs = [Job(nothing, nothing_with, partial(done.append, i), nothing) for i in range(5)]
+        try:
+            with tracing(moment):
+                team.run(jobs)
+                team.close()
+            break
+        except Interrupt:
+            again = list[int]()
+            with suppress(EngineError):  # closed
+                team.run([Job(nothing, nothing_with, partial(again.append, 0), nothing)])
+                assert again == [0]
+            team.close()
+        while count_threads() > before:
+            time.sleep(0.001)
+    assert sorted(done) == [0, 1, 2, 3, 4]
+    assert moment > 100
+    print(f"a new pool of {threads} threads: {moment} bytecodes")
+
+
+def nothing() -> None:
+    pass
+
+
+def nothing_with(scratch: Any) -> None:
+    time.sleep(0.0001)
+
+
 def nested(precision: str, threads: int, others: int, count: int) -> None:
     """A handler that encodes itself while the call that it interrupted is under way."""
     trial = Trial(precision, threads)
@@ -207,7 +243,7 @@ def nested(precision: str, threads: int, others: int, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=("random", "everywhere", "nested"))
+    parser.add_argument("kind", choices=("random", "everywhere", "first", "nested"))
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--callers", type=int, default=0)
@@ -217,6 +253,8 @@ def main() -> None:
     common = options.precision, options.threads, options.callers
     if options.kind == "everywhere":
         everywhere(*common)
+    elif options.kind == "first":
+        first(options.threads)
     else:
         (at_random if options.kind == "random" else nested)(*common, options.count)
     faulthandler.cancel_dump_traceback_later()

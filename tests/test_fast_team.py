@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import engine
 from engine.errors import EngineError
-from engine.fast.team import Job, Team
+from engine.fast.team import Job, Team, _Call
 from tests import checkpoints, fast_process
 from tests.texts import SENTENCES
 
@@ -39,6 +39,18 @@ def embedder() -> Iterator[engine.Embedder]:
 @pytest.fixture(scope="module")
 def expected(embedder: engine.Embedder) -> Vectors:
     return embedder.encode(SENTENCES)
+
+
+class Scratch:
+    """What a thread computes with."""
+
+
+def nothing() -> None:
+    pass
+
+
+def nothing_with(scratch: Scratch) -> None:
+    pass
 
 
 def helpers() -> set[threading.Thread]:
@@ -64,32 +76,101 @@ def test_eight_callers_get_their_own_results(threads: int, expected: Vectors) ->
             assert np.array_equal(future.result(PATIENCE), expected[i % 70 :])
 
 
-def test_no_more_threads_compute_than_there_are_seats() -> None:
-    team, seats, most = Team(2), set[int](), [0]
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_no_more_threads_compute_than_wanted(size: int) -> None:
+    """Each with scratch memory of its own; one more where a caller that came first computes too."""
+    used, most, lock = list[Scratch](), [0], threading.Lock()
+    team = Team(size, Scratch)
 
-    def run(seat: int) -> None:
-        assert seat not in seats
-        seats.add(seat)
-        most[0] = max(most[0], len(seats))
+    def run(scratch: Scratch) -> None:
+        with lock:
+            assert scratch not in used
+            used.append(scratch)
+            most[0] = max(most[0], len(used))
         time.sleep(0.001)
-        seats.remove(seat)
+        used.remove(scratch)
 
     def call(_: int) -> None:
         team.run([Job(nothing, run, nothing, nothing) for _ in range(5)])
 
+    for _ in range(10):
+        call(0)
+    assert most == [size]
     with ThreadPoolExecutor(6) as callers:
-        list(callers.map(call, range(30)))
+        list(callers.map(call, range(60)))
     team.close()
-    assert most == [2]
+    assert size <= most[0] <= size + 1
+
+
+def test_a_lone_caller_computes_itself_and_one_who_comes_later_does_not() -> None:
+    team, who = Team(1, Scratch), list[threading.Thread]()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def first(scratch: Scratch) -> None:
+        who.append(threading.current_thread())
+        begun.set()
+        go_on.wait(PATIENCE)
+
+    def second(scratch: Scratch) -> None:
+        who.append(threading.current_thread())
+
+    caller = threading.Thread(target=team.run, args=([Job(nothing, first, nothing, nothing)],))
+    caller.start()
+    begun.wait(PATIENCE)
+    team.run([Job(nothing, second, nothing, nothing)])
+    go_on.set()
+    caller.join(PATIENCE)
+    team.close()
+    assert who[0] is caller
+    assert who[1].name == "bge-helper"
+
+
+def test_a_short_call_does_not_wait_for_the_end_of_a_long_one() -> None:
+    """A helper takes one job of each call in turn."""
+    team, order = Team(1, Scratch), list[str]()
+    started, go_on = threading.Event(), threading.Event()
+
+    def job(name: str) -> Job:
+        def run(scratch: Scratch) -> None:
+            order.append(name)
+            started.set()
+            go_on.wait(PATIENCE)
+
+        return Job(nothing, run, nothing, nothing)
+
+    calls = [["along"] * 2, ["long"] * 20, ["short"]]
+    callers = [threading.Thread(target=team.run, args=([*map(job, names)],)) for names in calls]
+    for caller in callers:
+        started.clear()
+        caller.start()
+        if caller is not callers[-1]:  # which has to wait, for one helper has two calls
+            started.wait(PATIENCE)
+    assert within(PATIENCE, lambda: team._pool.get().invitations.qsize() == 1)
+    go_on.set()
+    for caller in callers:
+        caller.join(PATIENCE)
+    team.close()
+    assert [name for name in order if name != "along"][:2] == ["long", "short"]
+
+
+def test_help_goes_to_the_job_with_the_fewest_threads() -> None:
+    jobs = [Job(nothing, nothing_with, nothing, nothing) for _ in range(4)]
+    for job, inside in zip(jobs, ({1, 2}, {3}, {4, 5, 6}, set[int]()), strict=True):
+        job.inside = inside
+    jobs[3].over = True
+    call = _Call([], 0)
+    assert call.emptiest() is None
+    call.running = set(jobs)
+    assert call.emptiest() is jobs[1]
 
 
 def test_results_are_taken_once_and_memory_is_released_when_the_last_has_left() -> None:
     """The caller does not wait for who is slow to leave; memory does."""
-    team, lock = Team(2), threading.Lock()
+    team, lock = Team(2, Scratch), threading.Lock()
     inside, ended, released = [0], [0], [0]
     second, slow = threading.Event(), threading.Event()
 
-    def run(seat: int) -> None:
+    def run(scratch: Scratch) -> None:
         with lock:
             inside[0] += 1
             late = inside[0] == 2
@@ -138,7 +219,7 @@ def test_a_fork_goes_on_with_its_parents_embedder(
 
 
 def test_a_fork_in_the_middle_of_work(embedder: engine.Embedder, expected: Vectors) -> None:
-    """Locks and seats may be taken at that moment; the child does not inherit who has them."""
+    """The child has none of the threads that compute at that moment, nor what they share."""
     with ThreadPoolExecutor(4) as callers:
         busy = [callers.submit(embedder.encode, SENTENCES * 20) for _ in range(4)]
         codes = []
@@ -187,10 +268,6 @@ def test_a_closed_embedder_stays_closed_in_a_fork() -> None:
 # errors
 
 
-def nothing() -> None:
-    pass
-
-
 def fail(*_: object) -> None:
     raise MemoryError("no room")
 
@@ -199,12 +276,12 @@ def fail(*_: object) -> None:
 @pytest.mark.parametrize("part", range(3))
 def test_an_error_reaches_its_caller_only(size: int, part: int) -> None:
     """Whether work fails to begin, breaks off, or its result cannot be kept."""
-    team, kept = Team(size), list[int]()
-    parts = [nothing, lambda seat: time.sleep(0.001), nothing, nothing]
+    team, kept = Team(size, Scratch), list[int]()
+    parts = [nothing, lambda scratch: time.sleep(0.001), nothing, nothing]
     parts[part] = fail
 
     def good(i: int) -> None:
-        def run(seat: int) -> None:
+        def run(scratch: Scratch) -> None:
             time.sleep(0.001)
 
         team.run([Job(nothing, run, lambda: kept.append(i), nothing) for _ in range(3)])
@@ -217,9 +294,8 @@ def test_an_error_reaches_its_caller_only(size: int, part: int) -> None:
         futures = [callers.submit(f, i) for i in range(10) for f in (good, bad)]
         for future in futures:
             future.result(PATIENCE)
-    team.close()  # the last helper may still be on its way out
+    team.close()
     assert sorted(kept) == sorted([*range(10)] * 3)
-    assert len(team._seats) == size and not team._running and not team._waiting
 
 
 def test_an_encoder_goes_on_after_an_error(
@@ -285,7 +361,7 @@ def test_close_ends_the_helpers() -> None:
 
 
 def test_close_while_others_compute(expected: Vectors) -> None:
-    """Whoever has begun gets a right result; who comes later is told; nobody waits for ever."""
+    """A call that has begun gets its result, a later one an error; no caller waits forever."""
     for threads in (1, 2, 3):
         one = load(threads)
         with ThreadPoolExecutor(4) as callers:

@@ -207,7 +207,7 @@ class _Pool:
             self.invitations.put(None)  # for the next helper
             return False
         try:
-            while self._take_next(call, scratch):
+            while self._take_next(call, scratch) and (call.waiting or call.running):
                 self.invitations.put(call)
                 if not self.closed:  # else nobody may be left to accept it: goes on itself
                     return True
