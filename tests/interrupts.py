@@ -35,8 +35,8 @@ SPARE_MIB = 40  # that the allocator may keep
 WORKS = ("fast/team.py", "fast/runner.py", "threads.py", "reference.py")
 
 
-class Interrupt(Exception):
-    """Raised where nobody expects it."""
+class Interrupt(BaseException):
+    """Raised where nobody expects it. No Exception: numpy's own tests for equality swallow those."""
 
 
 def interrupt(*_: object) -> None:
