@@ -36,7 +36,7 @@ WORKS = ("fast/team.py", "fast/runner.py", "threads.py", "reference.py")
 
 
 class Interrupt(BaseException):
-    """Raised where nobody expects it. No Exception: numpy's own tests for equality swallow those."""
+    """No Exception, for numpy's own tests for equality swallow those."""
 
 
 def interrupt(*_: object) -> None:
