@@ -31,6 +31,7 @@ from tests import checkpoints
 from tests.texts import SENTENCES
 
 PATIENCE_S = 60  # a call takes some milliseconds
+LONG = 12  # texts at the token limit: two batches
 SPARE_MIB = 40  # that the allocator may keep
 WORKS = ("fast/team.py", "fast/runner.py", "threads.py", "reference.py")
 
@@ -78,7 +79,8 @@ class Trial:
 
     def __init__(self, precision: str, threads: int) -> None:
         self.one = engine.load(checkpoints.tiny(), precision=precision, threads=threads)
-        self.tokens = self.one.tokenize(SENTENCES[:70])
+        self.tokens = self.one.tokenize(SENTENCES[:50] + [" ".join(SENTENCES)] * LONG)
+        self.all = len(self.tokens)
         self.exact = precision != "reference"  # whose last bits depend on the batch
         self.expected = self.one.encode_tokens(self.tokens)
         self.threads = count_threads()
@@ -91,7 +93,7 @@ class Trial:
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
     def check_part(self, number: int) -> None:
-        self.check(number, number + 5)
+        self.check(5 * number, 5 * number + 5)
 
     def strike_at_random(self, count: int, longest_s: float) -> None:
         """So many interrupts, each within `longest_s` after the last, while it encodes."""
@@ -101,20 +103,20 @@ class Trial:
             try:
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, longest_s))
                 while True:
-                    self.check(0, random.choice((3, 70)))
+                    self.check(0, random.choice((3, self.all)))
             except Interrupt:
                 struck += 1
                 watch()
 
-    def strike_everywhere(self, size: int) -> int:
+    def strike_everywhere(self, start: int, stop: int) -> int:
         """One interrupt before each bytecode that a call executes here; returns how many."""
         for moment in itertools.count():
             watch()
             try:
                 with tracing(moment):
-                    self.one.encode_tokens(self.tokens[:size])
+                    self.one.encode_tokens(self.tokens[start:stop])
             except Interrupt:
-                self.check(0, size)
+                self.check(start, stop)
             else:
                 return moment
         raise AssertionError
@@ -123,7 +125,7 @@ class Trial:
         """The right bits, and every thread but the helpers is gone."""
         watch()
         for _ in range(3):
-            self.check(0, 70)
+            self.check(0, self.all)
         while count_threads() > self.threads + self.one.threads:
             time.sleep(0.01)  # what was interrupted last may still be on its way out
         self.one.close()
@@ -156,7 +158,7 @@ def peak_mib() -> float:
 def at_random(precision: str, threads: int, others: int, count: int) -> None:
     trial = Trial(precision, threads)
     began = time.perf_counter()
-    trial.check(0, 70)
+    trial.check(0, trial.all)
     longest = max(0.004, 2 * (time.perf_counter() - began))
     before = blas.products_threads()
     with callers(others, trial.check_part):
@@ -174,7 +176,7 @@ def everywhere(precision: str, threads: int, others: int) -> None:
     trial = Trial(precision, threads)
     before = blas.products_threads()
     with callers(others, trial.check_part):
-        moments = trial.strike_everywhere(3) + trial.strike_everywhere(70)
+        moments = trial.strike_everywhere(0, 3) + trial.strike_everywhere(50, trial.all)
     trial.finish()
     assert blas.products_threads() == before
     assert moments > 200
@@ -222,7 +224,7 @@ def nested(precision: str, threads: int, others: int, count: int) -> None:
     def handler(*_: object) -> None:
         nonlocal struck
         struck += 1
-        trial.check(struck % 60, struck % 60 + 5)
+        trial.check_part(struck % 9)
         if struck % 3 == 0:
             raise Interrupt
 
@@ -231,10 +233,10 @@ def nested(precision: str, threads: int, others: int, count: int) -> None:
         while struck < count:
             try:
                 watch()
-                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 0.004))
                 now = struck
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 0.004))
                 while struck == now:
-                    trial.check(0, 70)
+                    trial.check(0, trial.all)
             except Interrupt:
                 pass
     trial.finish()
