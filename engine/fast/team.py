@@ -169,7 +169,8 @@ class _Pool:
             self._begin(call, job)
         if job is None:
             return False
-        self._invite(call)
+        if self._needs_help(call):
+            self._invite(call)
         if job.take_part(scratch):
             call.running.discard(job)
             call.finished.put(None)
@@ -180,6 +181,10 @@ class _Pool:
             self._invite(call)
         job.begin()
         call.running.add(job)
+
+    def _needs_help(self, call: _Call) -> bool:
+        """Two threads do two jobs faster than one: help with what is under way comes last."""
+        return bool(call.waiting or (call.running and self.invitations.empty()))
 
     def _invite(self, call: _Call) -> None:
         """One more helper. Each who comes invites the next, so that short work wakes few."""
@@ -207,7 +212,7 @@ class _Pool:
             self.invitations.put(None)  # for the next helper
             return False
         try:
-            while self._take_next(call, scratch) and (call.waiting or call.running):
+            while self._needs_help(call) and self._take_next(call, scratch):
                 self.invitations.put(call)
                 if not self.closed:  # else nobody may be left to accept it: goes on itself
                     return True
