@@ -1,4 +1,4 @@
-"""The tiles: every number of rows, integers exactly, float32 bit by bit.
+"""Products of whole tiles: every number of rows, integers exactly, float32 bit by bit.
 
 What other CPUs do in one instruction is done here in the arithmetic that says what it means.
 """
@@ -16,6 +16,7 @@ from engine.fast.kernels import jit
 from engine.fast.steps import KINDS as STEPS
 from engine.fast.steps import Int8Plain, Int8Sdot, Int8Wide, Int16Wide
 from tests.fast_kernels import address
+from tests.rounding import multiply_add
 
 Array = NDArray[Any]
 Tile = Callable[..., Array]
@@ -82,35 +83,11 @@ def exact(a: Array, b: Array) -> Array:
 
 
 def fused(a: Array, b: Array) -> Array:
-    """Σ a b in float32 along K, each step rounded once; or twice where a CPU cannot fuse."""
+    """Σ a b in float32 along K, one step after the other."""
     sums = np.zeros((len(a), b.shape[1]), np.float32)
     for k in range(a.shape[1]):
-        x, y = a[:, k, None], b[None, k]
-        sums = rounded_once(x, y, sums) if TARGET.fuses else x * y + sums
+        sums = multiply_add(a[:, k, None], b[None, k], sums)
     return sums
-
-
-def rounded_once(x: Array, y: Array, z: Array) -> Array:
-    """x y + z of float32, rounded once: the sum in float64 is rounded to odd first.
-
-    The product of two float32 is exact in float64. What its sum with z loses there is known
-    exactly, and an odd last bit that stands for it makes the second rounding the only one.
-    """
-    p, w = x.astype(np.float64) * y, z.astype(np.float64)
-    s = p + w
-    of_w = s - p
-    lost = (p - (s - of_w)) + (w - of_w)
-    even = s.view(np.int64) & 1 == 0
-    odd = np.nextafter(s, np.copysign(np.inf, lost))
-    return np.where((lost != 0) & even, odd, s).astype(np.float32)
-
-
-def test_the_emulation_rounds_once() -> None:
-    """Just below the middle of two float32, by less than float64 can see beside 1."""
-    x, y = np.array([2**-12 * (1 + 2**-15), 2**-12 * (1 - 2**-15)], np.float32)[:, None]
-    z = np.array([1 + 2**-23], np.float32)
-    assert rounded_once(x, y, z) == z
-    assert (x.astype(np.float64) * y + z).astype(np.float32) == np.float32(1 + 2**-22)
 
 
 @pytest.mark.parametrize("name", FLOATS)
