@@ -4,13 +4,13 @@ Compiled code reads a table at the place that an id says, so an id outside of it
 process or give a wrong vector. Sums can overflow where weights are very large.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.errors import EngineError, InputError, TooLong
+from engine.errors import InputError, NotFinite, TooLong
 
 
 def checked_ids(ids: ArrayLike, vocabulary: int, max_tokens: int) -> NDArray[np.int32]:
@@ -52,12 +52,26 @@ def _array(ids: ArrayLike) -> NDArray[Any]:
 def check_finite(vectors: Iterable[NDArray[np.float32]]) -> None:
     """`vectors` holds an array for each text: rows of (n, D), or (L, D) each.
 
-    EngineError, which names the first text with NaN or infinity.
+    Raises NotFinite, which names all texts with NaN or infinity. A vector (D,) is refused too where
+    its length overflows: divided by it, all numbers would be 0.
     """
-    for text, numbers in enumerate(vectors):
-        if not np.isfinite(numbers).all():
-            raise EngineError(
-                f"the vector of text {text} has numbers that are not finite (NaN or infinity): the "
-                "model's weights are so large that sums overflow float32. Check the checkpoint "
-                "with sentence-transformers in float64; no precision here can compute it."
-            )
+    texts = [text for text, numbers in enumerate(vectors) if not _is_finite(numbers)]
+    if texts:
+        raise not_finite(texts)
+
+
+def not_finite(texts: Sequence[int]) -> NotFinite:
+    """The error for these texts, by their number in the call."""
+    return NotFinite(
+        f"the vector of text {texts[0]} has numbers that are not finite (NaN or infinity), or is "
+        f"too long for float32 ({len(texts)} such in all): the model's weights are so large that "
+        "sums overflow. Check the checkpoint with sentence-transformers in float64; no precision "
+        "here can compute it.",
+        texts,
+    )
+
+
+def _is_finite(numbers: NDArray[np.float32]) -> bool:
+    if numbers.ndim > 1:
+        return bool(np.isfinite(numbers).all())
+    return bool(np.isfinite(np.dot(numbers, numbers)))

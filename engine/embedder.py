@@ -1,17 +1,20 @@
 """The public API: text -> tokens -> encoder -> pooling -> vectors, in the order of the texts."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from engine.checks import not_finite
+from engine.errors import NotFinite
 from engine.literals import OnTruncate, Pooling
 from engine.options import Choice, CutCount, Options, check_count, check_texts, each_text
 from engine.progress import Progress
 from engine.similarity import similarity
 from engine.token_embedder import TokenEmbedder, Vectors
+from engine.tokens import Tokens
 
 WINDOW = 2048  # texts that are tokenised and computed together
 
@@ -92,14 +95,21 @@ class Embedder(TokenEmbedder):
                 check_texts(window, cut.texts)
                 tokens = self.tokenize(window, prompt=prompt)
                 cut.add(tokens)
-                yield self.encode_tokens(
-                    tokens,
-                    pooling=choice.pooling,
-                    normalize=choice.normalize,
-                    truncate_dim=choice.truncate_dim,
-                )
+                yield self._encode_window(tokens, choice, cut.texts - len(window))
                 progress.add(len(window))
         cut.warn()
+
+    def _encode_window(self, tokens: Sequence[Tokens], choice: Choice, first: int) -> Vectors:
+        """Vectors of the texts from number `first` on."""
+        try:
+            return self.encode_tokens(
+                tokens,
+                pooling=choice.pooling,
+                normalize=choice.normalize,
+                truncate_dim=choice.truncate_dim,
+            )
+        except NotFinite as error:
+            raise not_finite([first + text for text in error.texts]) from None
 
     def count_tokens(self, texts: str | Iterable[str]) -> int | list[int]:
         """Tokens of each text before cutting, [CLS] and [SEP] included; an int for one string."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import model, registry
+from engine.checks import check_finite, checked_ids
 from engine.config import Config
-from engine.errors import InputError, TooLong
+from engine.errors import InputError
 from engine.literals import SIDES, Side
 from engine.modules import Modules, weight_folders
 from engine.options import check_choice, check_prompt, check_texts, check_vectors
@@ -155,18 +156,22 @@ class TokenEmbedder:
         normalize: bool | None = None,
         truncate_dim: int | None = None,
     ) -> Vectors:
-        """Vectors (n, D) of texts that `tokenize` has made ids of; `pooling` may differ by text."""
+        """Vectors (n, D) of texts that `tokenize` has made ids of; `pooling` may differ by text.
+
+        Raises InputError for ids that are not the model's, TooLong, and NotFinite.
+        """
         pooling = self.pooling if pooling is None else pooling
         poolings = [pooling] * len(tokens) if isinstance(pooling, str) else list(pooling)
         if len(poolings) != len(tokens):
             raise InputError(f"{len(poolings)} poolings for {len(tokens)} texts; give one each.")
         check_vectors(poolings, truncate_dim, self._modules.width)
-        ids = [self._fitting(one) for one in tokens]
+        tokens = self._checked(tokens)
         if any(one.prompt for one in tokens):
             pooled_SD = pool_without_prompt(self._encoder.hidden, tokens, poolings)
         else:
-            pooled_SD = self._encoder.pooled(ids, poolings)
+            pooled_SD = self._encoder.pooled([one.ids for one in tokens], poolings)
         vectors_SD = self._modules(pooled_SD)
+        check_finite(vectors_SD)
         if normalize is None and self._modules.normalize:
             vectors_SD = model.normalize(vectors_SD)
         cut = truncate_dim or self.config.truncate_dim
@@ -174,7 +179,9 @@ class TokenEmbedder:
 
     def token_embeddings(self, tokens: Sequence[Tokens]) -> list[Vectors]:
         """The last hidden state (L, D) of each text, neither pooled nor normalised."""
-        return self._encoder.hidden([self._fitting(one) for one in tokens])
+        hidden = self._encoder.hidden([one.ids for one in self._checked(tokens)])
+        check_finite(hidden)
+        return hidden
 
     @staticmethod
     def finish(
@@ -184,13 +191,9 @@ class TokenEmbedder:
         kept_SD = np.ascontiguousarray(pooled_SD[:, :truncate_dim])
         return model.normalize(kept_SD) if normalize else kept_SD
 
-    def _fitting(self, tokens: Tokens) -> Ids:
-        if not 0 < len(tokens) <= self.max_tokens:
-            raise TooLong(
-                f"{len(tokens)} tokens; this model takes 1 to {self.max_tokens}. "
-                "`tokenize` cuts to the limit."
-            )
-        return tokens.ids
+    def _checked(self, tokens: Sequence[Tokens]) -> list[Tokens]:
+        vocabulary, limit = self.config.vocabulary, self.max_tokens
+        return [replace(one, ids=checked_ids(one.ids, vocabulary, limit)) for one in tokens]
 
     def close(self) -> None:
         """Ends the threads and releases the weights; the embedder is not usable afterwards."""
