@@ -74,4 +74,5 @@ def not_finite(texts: Sequence[int]) -> NotFinite:
 def _is_finite(numbers: NDArray[np.float32]) -> bool:
     if numbers.ndim > 1:
         return bool(np.isfinite(numbers).all())
-    return bool(np.isfinite(np.dot(numbers, numbers)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.dot(numbers, numbers)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from engine.checks import check_finite, checked_ids
-from engine.errors import EngineError, InputError, TooLong
+from engine.errors import EngineError, InputError, NotFinite, TooLong
 
 KINDS = ("i1", "u1", "<i2", ">i2", "<u2", "<i4", ">i4", "<u4", ">u4", "<i8", ">i8", "<u8", ">u8")
 V = 100
@@ -97,6 +97,21 @@ def test_a_number_that_is_not_finite_is_found(number: float, text: int) -> None:
             check_finite(vectors)
 
 
-def test_the_largest_numbers_are_finite() -> None:
-    check_finite(np.full((2, 4), np.finfo(np.float32).max))
+def test_all_texts_with_such_numbers_are_named() -> None:
+    pooled = np.zeros((5, 7), np.float32)
+    pooled[1, 0], pooled[4, 6] = np.nan, np.inf
+    with pytest.raises(NotFinite, match=r"text 1 .*\(2 such") as raised:
+        check_finite(pooled)
+    assert raised.value.texts == (1, 4)
+
+
+def test_a_vector_whose_length_overflows_is_refused() -> None:
+    """Its square is 2 (1.31e19)² = 3.4e38; float32 ends at 3.403e38."""
+    check_finite(np.full((1, 2), 1.30e19, np.float32))
+    with pytest.raises(NotFinite):
+        check_finite(np.full((1, 2), 1.31e19, np.float32))
+
+
+def test_the_largest_numbers_of_a_hidden_state_are_finite() -> None:
+    check_finite([np.full((2, 4), np.finfo(np.float32).max)])
     check_finite([])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import engine
 from engine.embedder import WINDOW
-from engine.errors import InputError, TooLong, TruncationWarning
+from engine.errors import InputError, NotFinite, TooLong, TruncationWarning
 from engine.modules import Modules
 from tests.toy_embedder import CLS, ID, SEP, encoder, toy_embedder
 
@@ -340,3 +340,24 @@ def test_similarity_as_the_checkpoint_says(name: str, expected: float) -> None:
 def test_similarity_of_different_widths() -> None:
     with pytest.raises(InputError, match="similarity of vectors of length 2 with vectors of len"):
         toy_embedder().similarity(np.ones((1, 2)), np.ones((1, 3)))
+
+
+@pytest.mark.parametrize("place", [0, 7, 2048, 4099])
+def test_a_vector_that_is_not_finite_is_numbered_over_all_windows(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = toy_embedder()
+    pooled = embedder._encoder.pooled
+
+    def damaged(ids: Any, poolings: Any) -> Any:
+        """NaN for the text of one token more."""
+        rows = pooled(ids, poolings)
+        rows[[len(one) == 4 for one in ids]] = np.nan
+        return rows
+
+    monkeypatch.setattr(embedder._encoder, "pooled", damaged)
+    texts = ["red"] * 4100
+    texts[place] = "red red"
+    with pytest.raises(NotFinite, match=f"text {place} ") as raised:
+        embedder.encode(texts)
+    assert raised.value.texts == (place,)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.errors import InputError, TooLong
+from engine.errors import InputError, NotFinite, TooLong
 from engine.facts import Entry
 from engine.module_list import Module
 from engine.modules import Modules
@@ -322,3 +322,43 @@ def test_an_error_inside_the_context_is_raised_and_closes() -> None:
 
 def test_a_copy_is_what_its_loader_makes() -> None:
     assert toy_embedder().__reduce__() == (toy_embedder, ())
+
+
+def test_ids_of_any_integer_type_are_the_same_ids() -> None:
+    """int64, as numpy makes them of a list, was once read as pairs of int32."""
+    embedder = toy_embedder()
+    right = embedder.encode_tokens([Tokens(np.array([2, 70, 3], np.int32))], normalize=False)
+    for ids in (np.array([2, 70, 3]), np.array([2, 70, 3], ">i2"), np.array([2, 0, 70, 0, 3])[::2]):
+        assert np.array_equal(embedder.encode_tokens([Tokens(ids)], normalize=False), right)
+        assert len(embedder.token_embeddings([Tokens(ids)])[0]) == 3
+
+
+@pytest.mark.parametrize("ids", [[2, 242, 3], [2, -1, 3], [2, 2**31 - 1, 3], [2.0, 70.0], [True]])
+@pytest.mark.parametrize("entry", ["encode_tokens", "token_embeddings"])
+def test_ids_that_are_not_the_models_are_refused(entry: str, ids: list[Any]) -> None:
+    embedder = toy_embedder()
+    with pytest.raises(InputError, match="token id"):
+        getattr(embedder, entry)([Tokens(np.array([2, 70, 3], np.int32)), Tokens(np.array(ids))])
+    assert not embedder._encoder.pooled_texts and not embedder._encoder.hidden_texts  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 3e38])
+def test_vectors_that_are_not_finite_are_named(
+    number: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = toy_embedder()
+    pooled = np.ones((4, 3), np.float32)
+    pooled[1:3, 2] = number
+    monkeypatch.setattr(embedder._encoder, "pooled", lambda ids, poolings: pooled)
+    with pytest.raises(NotFinite, match="text 1") as raised:
+        embedder.encode_tokens(embedder.tokenize(["red"] * 4))
+    assert raised.value.texts == (1, 2)
+
+
+def test_hidden_states_that_are_not_finite_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = toy_embedder()
+    states = [np.ones((3, 3), np.float32), np.full((3, 3), np.nan, np.float32)]
+    monkeypatch.setattr(embedder._encoder, "hidden", lambda ids: states)
+    with pytest.raises(NotFinite) as raised:
+        embedder.token_embeddings(embedder.tokenize(["red"] * 2))
+    assert raised.value.texts == (1,)
