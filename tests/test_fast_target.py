@@ -159,7 +159,7 @@ def test_every_kind_of_cpu_is_right(
 
 @pytest.mark.parametrize("target", [name for name in HOST if name != host_target().name])
 def test_every_kind_of_cpu_passes_the_tests_of_the_compiled_functions(target: str) -> None:
-    names = ("simd", "steps", "gemm", "kernels", "integers")
+    names = ("simd", "steps", "gemm", "kernels", "integers", "overflow")
     files = [f"tests/test_fast_{name}.py" for name in names]
     fast_process.run(PYTEST, *files, BGE_TARGET=target)
 

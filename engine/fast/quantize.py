@@ -32,7 +32,7 @@ Array = NDArray[np.float32]
 
 LENGTH = 46340  # ⌊√(2³¹)⌋
 LARGEST_BLOCK = 512
-WIDEST = 32768
+WIDEST = 32768  # numbers of a row
 PAIR_LIMIT = (2**15 - 1) // PAIR_LEVELS
 
 
@@ -95,11 +95,11 @@ def int8(w_OI: Array, pairs: bool) -> tuple[NDArray[np.int8], Array]:
 
 
 def _usable(scales: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same, but 1 for a row of zeros, and below float32's normal numbers rounded up to the next
-    float32: those are so few that an integer must be of the very scale that it will be given."""
+    """The same, but 1 for a row of zeros; and below float32's normal numbers, where float32 is
+    coarse, rounded up to the next one, so that integers are made with the scale that is kept."""
     least = float(np.finfo(np.float32).smallest_subnormal)
-    few = np.ceil(scales / least) * least
-    return np.where(scales == 0, 1, np.where(scales < np.finfo(np.float32).tiny, few, scales))
+    coarse = np.ceil(scales / least) * least
+    return np.where(scales == 0, 1, np.where(scales < np.finfo(np.float32).tiny, coarse, scales))
 
 
 def _fullest_pair(integers: NDArray[np.floating]) -> NDArray[np.floating]:
