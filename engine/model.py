@@ -1,7 +1,6 @@
 """BERT for text embeddings, the whole model: this file is the definition of what is right.
 
-Small things first: linear, layer norm, softmax, GELU; then attention, the layer, the encoder; then
-what makes one vector of a text: pooling and normalisation. `engine.fast` computes the same, faster.
+Small things first; what makes one vector of a text, last. `engine.fast` computes the same, faster.
 
 Texts are packed, never padded: the tokens of all texts of a batch lie end to end in one axis T, and
 `cu_seqlens` says where each text begins and ends. Only attention looks at that; every other step
@@ -33,10 +32,12 @@ def linear(x_TI, weights):
 def layer_norm(x_TD, weights, eps):
     """Each token to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016).
 
-    eps keeps the division defined. It sits inside the root, and BERT's is 1e-12.
+    eps, 1e-12 in BERT, keeps the root from being 0. A variance that overflows makes the row NaN:
+    divided by infinity, it would pass for its shift.
     """
     centred_TD = x_TD - x_TD.mean(axis=-1, keepdims=True)
     variance_T1 = np.square(centred_TD).mean(axis=-1, keepdims=True)
+    variance_T1[np.isinf(variance_T1)] = np.nan
     centred_TD /= np.sqrt(variance_T1 + x_TD.dtype.type(eps))
     centred_TD *= weights.scale
     centred_TD += weights.shift
@@ -63,10 +64,8 @@ ERF_A = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 def gelu(x_TF):
     """x Φ(x), with Φ the normal distribution function, in place (Hendrycks & Gimpel 2016).
 
-    This is the form with erf, Φ(x) = (1 + erf(x / √2)) / 2, not the tanh approximation. numpy has
-    no erf. Written with |x|, what remains needs no case for negative x, because erf is odd:
-
-        x Φ(x) = (x + |x| erf(|x| / √2)) / 2
+    This is the form with erf, Φ(x) = (1 + erf(x / √2)) / 2, not the tanh approximation. Written
+    with |x| it needs no case for negative x: x Φ(x) = (x + |x| erf(|x| / √2)) / 2.
     """
     rows = max(1, 32768 // x_TF.shape[-1])  # so few rows at a time that they stay in the cache
     for top in range(0, len(x_TF), rows):

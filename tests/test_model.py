@@ -77,6 +77,14 @@ def test_eps_is_added_to_the_variance() -> None:
     FLOAT64.hold(model.layer_norm(x_TD, norm, 0.44), np.array([[-1, 1]]) / 1.2)
 
 
+def test_a_variance_that_overflows_makes_its_row_nan_and_no_other() -> None:
+    norm = Norm(np.ones(2, np.float32), np.ones(2, np.float32))
+    with np.errstate(over="ignore"):
+        rows = model.layer_norm(np.array([[-1e30, 1e30], [-1, 1]], np.float32), norm, EPS)
+    assert np.isnan(rows[0]).all()
+    FLOAT64.hold(rows[1], np.array([0.0, 2.0]))
+
+
 def test_softmax_is_the_oracles() -> None:
     scores = 5 * random(3, 2, 3, 4)
     expected = [[oracle.softmax(row) for row in head] for head in scores.tolist()]

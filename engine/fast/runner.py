@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.batch import PackedBatch, plan
 from engine.config import Config
 from engine.fast import prepared
-from engine.fast.memory import POOLINGS, Memory, Model
+from engine.fast.memory import POOLINGS, Memory, Model, allocate
 from engine.fast.pack import Shape
 from engine.fast.target import host_target
 from engine.fast.team import Job, Team, closed
@@ -31,7 +31,7 @@ class FastEncoder:
         self._encode, self._code = prepared.kernels(shape)
         model = Model(prepared.weights(folder, config, shape), config, shape, threads)
         self._model: Model | None = model
-        self._team = Team(threads, partial(np.empty, model.scratch_size, np.float32))
+        self._team = Team(threads, partial(allocate, (model.scratch_size,), np.float32))
         self._free: list[Memory] = []
         weakref.finalize(self, self._team.dismiss).atexit = False
 
