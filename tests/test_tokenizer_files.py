@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 
 from engine.errors import CheckpointError
-from engine.tokenizer_files import PROCESSORS, REFUSED, library_errors
+from engine.tokenizer_files import library_errors
 from tests.tiny_tokenizer import REMOVED, content, generic, ids, load, vocabulary, write
 
 A, B, UNK, E_ACUTE = 45, 46, 1, 37
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+PROCESSORS = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+REFUSED = (
+    "auto_map", "processor_class", "chat_template", "fast_tokenizer_files", "init_inputs", "vocab",
+    "merges", "post_processor", "tokenizer_object", "tokenizer_truncation", "tokenizer_padding",
+    "gguf_file", "model_specific_special_tokens",
+)  # fmt: skip
 NESTED = "[" * 100_000 + "]" * 100_000
 
 
