@@ -241,10 +241,13 @@ def test_numbers_that_are_not_finite_are_refused(name: str, value: float, tmp_pa
     )
 
 
-def test_infinities_that_cancel_are_refused(tmp_path: Path) -> None:
+def test_infinities_that_cancel_are_refused(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     tensors = tiny_tensors()
     tensors[QUERY + "bias"][:2] = np.inf, -np.inf
     assert "holds NaN or infinity" in refused(tmp_path, tensors)
+    assert not recwarn.list
 
 
 def test_float64_beyond_float32_is_refused(tmp_path: Path) -> None:
