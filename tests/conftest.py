@@ -15,6 +15,8 @@ from tests import checkpoints, command, postgres
 # Whoever runs us in the background may have had SIGINT ignored, and children inherit that; not so a
 # handler, so that Ctrl-C can be tested in them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 Load = Callable[[str, str], engine.Embedder]
 

@@ -39,7 +39,7 @@ class FakeEmbedder:
 
     hub_id = revision = None
     dim, max_tokens, pooling, precision, threads = DIM, 64, "cls", "fake", 1
-    truncation_side = "right"
+    truncation_side, normalizes = "right", True
     model_hash = "f" * 64
     finish = staticmethod(Embedder.finish)
     similarity = Embedder.similarity
