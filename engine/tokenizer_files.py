@@ -42,7 +42,7 @@ class Built:
     largest: tuple[str, int]
 
 
-def build(folder: Path, *, do_lower_case: bool = False) -> Built:
+def build(folder: Path, *, do_lower_case: bool) -> Built:
     """The tokenizer of the transformer in `folder`; CheckpointError where it cannot be had.
 
     do_lower_case: the field of sentence_bert_config.json; texts are then lowercased first.
