@@ -109,7 +109,7 @@ def test_another_class_is_refused(kind: str, tmp_path: Path) -> None:
 )
 def test_a_path_outside_of_the_folder_is_refused(path: str, tmp_path: Path) -> None:
     write(tmp_path, [FIRST[0], {"path": path, "type": MODELS + "Pooling"}])
-    with pytest.raises(CheckpointError, match="it must be a folder inside the checkpoint"):
+    with pytest.raises(CheckpointError, match=r"json: path is \".*; it must be a folder inside"):
         list_modules(tmp_path)
 
 
