@@ -1,7 +1,7 @@
 """`engine.checkpoint`: each tensor in its place, under all its names; anything else refused."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -277,3 +277,12 @@ def test_a_reader_of_other_modules(tmp_path: Path) -> None:
     norm = reader.norm("norm", "W")
     assert norm.scale is tensors["norm.weight"] and norm.shift is tensors["norm.bias"]
     reader.refuse_others("why")
+
+
+def test_weights_cannot_be_replaced(tmp_path: Path) -> None:
+    """Threads share them."""
+    weights = load(tmp_path, tiny_tensors())
+    layer = weights.layers[0]
+    for part in (weights, layer, layer.query, layer.output_norm):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, next(iter(vars(part))), None)

@@ -5,7 +5,7 @@ tests/test_sentence_transformers.py compares the same with that library.
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
@@ -580,3 +580,8 @@ def test_modules_after_the_pooling(folder: Path) -> None:
     assert [module.kind for module in read_config(folder).after] == ["Dense", "Normalize"]
     write_modules(folder, [])
     assert read_config(folder).after == ()
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        read_config(TINY).hidden = 8  # type: ignore[misc]

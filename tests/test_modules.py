@@ -4,6 +4,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -391,3 +392,11 @@ def test_the_same_bits_alone_and_in_any_batch(
 def test_no_rows() -> None:
     weights = Linear(np.ones((3, 2), np.float32), np.ones(3, np.float32))
     assert Dense(weights, np.tanh)(np.empty((0, 2), np.float32)).shape == (0, 3)
+
+
+def test_modules_cannot_be_changed(tmp_path: Path) -> None:
+    """Threads share them."""
+    loaded = load_modules([dense(tmp_path / "d"), layer_norm(tmp_path / "n", 10)], 24)
+    for part in (loaded, *loaded.steps):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, next(iter(vars(part))), None)

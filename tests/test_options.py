@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
@@ -226,3 +227,8 @@ def test_where_all_frames_are_of_the_package() -> None:
         patch.setattr(options.sys, "_getframe", lambda depth: frames)
         level = callers_level()
     assert level == 3
+
+
+def test_a_choice_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Choice().pooling = "cls"  # type: ignore[misc]
