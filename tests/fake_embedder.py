@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import Embedder
+from engine import Embedder, model
 from engine.errors import NotFinite
 
 DIM = 16
@@ -87,14 +87,16 @@ class FakeEmbedder:
         tokens: Sequence[FakeTokens],
         *,
         pooling: str | Sequence[str] | None = None,
-        normalize: bool = True,
+        normalize: bool | None = None,
         truncate_dim: int | None = None,
     ) -> np.ndarray:
         self._work(tokens)
         pooling = pooling or self.pooling
         poolings = [pooling] * len(tokens) if isinstance(pooling, str) else pooling
-        rows = [self._pooled(one, how) for one, how in zip(tokens, poolings, strict=True)]
-        return self.finish(np.stack(rows), normalize=normalize, truncate_dim=truncate_dim)
+        rows = np.stack([self._pooled(one, how) for one, how in zip(tokens, poolings, strict=True)])
+        if normalize is None:
+            rows = model.normalize(rows)
+        return self.finish(rows, normalize=bool(normalize), truncate_dim=truncate_dim)
 
     def _pooled(self, tokens: FakeTokens, pooling: str) -> np.ndarray:
         row = np.zeros(DIM, np.float32)
@@ -121,7 +123,7 @@ class FakeEmbedder:
         texts: str | Sequence[str],
         *,
         pooling: str | None = None,
-        normalize: bool = True,
+        normalize: bool | None = None,
         truncate_dim: int | None = None,
         on_truncate: str = "warn",
     ) -> np.ndarray:

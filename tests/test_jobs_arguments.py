@@ -11,7 +11,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse(["in.txt", "-o", "out"]) == Options(
         inputs=("in.txt",), output="out", model="bge-base-en-v1.5", precision="float32",
         revision=None, offline=False, threads=None, pooling=None, prompt=None, query=False,
-        normalize=True, truncate_dim=None, fields=Fields(parse_template("text"), None, ()),
+        normalize=None, truncate_dim=None, fields=Fields(parse_template("text"), None, ()),
         input_format=None, format="parquet", dtype="float32", shard_rows=4096, max_rejects=None,
         ray=None, quiet=False,
     )  # fmt: skip

@@ -33,7 +33,7 @@ def corpus(tmp_path: Path) -> Path:
         (["--pooling", "mean"], "pooling: 'cls' there, 'mean' asked now"),
         (["--prompt", "p: "], "prompt: None there, 'p: ' asked now"),
         (["--query"], "prompt: None there, 'question: ' asked now"),
-        (["--no-normalize"], "normalize: True there, False asked now"),
+        (["--no-normalize"], "normalize: None there, False asked now"),
         (["--truncate-dim", "3"], "dim: 16 there, 3 asked now"),
         (["--dtype", "int8"], "dtype: 'float32' there, 'int8' asked now"),
         (["--format", "npy"], "format: 'parquet' there, 'npy' asked now"),

@@ -57,7 +57,7 @@ def test_two_runs_make_the_same_bytes(
     [
         (["--pooling", "cls"], "pooling: 'mean' there, 'cls' asked now"),
         (["--prompt", "x: "], "prompt: 'passage: ' there, 'x: ' asked now"),
-        (["--no-normalize"], "normalize: True there, False asked now"),
+        (["--no-normalize"], "normalize: None there, False asked now"),
         (["--truncate-dim", 8], "dim: 40 there, 8 asked now"),
         (["--dtype", "int8"], "dtype: 'float32' there, 'int8' asked now"),
         (["--format", "npy"], "format: 'parquet' there, 'npy' asked now"),

@@ -53,7 +53,7 @@ def test_pooling_is_an_extra_field(server):
 
 def test_dimensions_cut_before_normalising(server):
     body = ask(server, dimensions=5).json
-    expected = FakeEmbedder().encode("hello you", truncate_dim=5)
+    expected = FakeEmbedder().encode("hello you", normalize=True, truncate_dim=5)
     assert np.array_equal(np.array(body["data"][0]["embedding"], np.float32), expected)
 
 

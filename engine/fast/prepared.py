@@ -32,7 +32,8 @@ KERNEL_SOURCES = (
     "fast.tasks", "fast.teach",
 )  # fmt: skip
 WEIGHT_SOURCES = (
-    "_version", "checkpoint", "config", "fast.arrays", "fast.pack", "fast.quantize", "fast.target",
+    "_version", "checkpoint", "config", "json_files", "literals", "module_list", "tensor_files",
+    "fast.arrays", "fast.pack", "fast.quantize", "fast.target",
 )  # fmt: skip
 
 

@@ -128,7 +128,8 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         "the checkpoint's prompt for documents, where it has one)",
     )
     prompt.add_argument("--query", action="store_true", help="put its prompt for queries there")
-    add("--no-normalize", dest="normalize", action="store_false", help="leave lengths as they are")
+    lengths = "unit length, or as computed (default: what the checkpoint says)"
+    add("--normalize", action=argparse.BooleanOptionalAction, default=None, help=lengths)
     add("--truncate-dim", type=_positive, metavar="N", help="keep the first N components")
     add("--ray", metavar="ADDRESS", help="run on a Ray cluster: its address, auto, or local")
 

@@ -54,7 +54,7 @@ class Options:
     pooling: str | None
     prompt: str | None
     query: bool
-    normalize: bool
+    normalize: bool | None
     truncate_dim: int | None
     fields: Fields
     input_format: str | None

@@ -27,7 +27,7 @@ class How:
 
     prompt: str | None
     pooling: str
-    normalize: bool
+    normalize: bool | None
     truncate_dim: int | None
 
 

@@ -86,9 +86,8 @@ class TEI:
             raise Problem(Kind.EMPTY, "`inputs.sentences` cannot be empty")
         texts = self._checked([source, *sentences])
         job = await self._run(call, texts, self._wish(parameters), parameters)
-        vectors = job.vectors()
-        cosines = self._served.embedder.similarity(vectors[0], vectors[1:])[0]
-        return _timed(call, job, to_json(cosines))
+        vectors = job.vectors()  # of unit length
+        return _timed(call, job, to_json(vectors[1:] @ vectors[0]))
 
     async def tokenize(self, call: Call) -> Answer:
         """POST /tokenize: the tokens of each text and their places in it; nothing is cut."""
