@@ -45,17 +45,17 @@ class Checkpoint:
 def find_checkpoint(model: str) -> Checkpoint:
     """ "minilm" (the real all-MiniLM-L6-v2), "bge-shape" (seeded weights), a name, or a folder."""
     if model == "bge-shape":
-        from tests.checkpoints import bge_shape
+        from tests.support.checkpoints import bge_shape
 
         return Checkpoint(bge_shape().resolve())
-    from engine import registry
+    from engine.catalog import registry
 
     name = "all-MiniLM-L6-v2" if model == "minilm" else model
     return Checkpoint(registry.locate(name).resolve())
 
 
 def cache_folder() -> Path:
-    from engine.verify import user_cache
+    from engine.catalog.verify import user_cache
 
     folder = user_cache() / "bench"
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 import engine
 from bench.checkpoints import find_checkpoint
 from bench.texts import corpus, joined
-from engine.jobs import vectors
-from engine.jobs.inputs import find
+from engine.jobs import embedding
 from engine.jobs.options import Fields, parse_template
-from engine.jobs.parts import Record, write_part
-from engine.jobs.shards import Key, Shard, output_schema, shards
-from engine.jobs.store import Store
+from engine.jobs.reading.inputs import find
+from engine.jobs.writing.shard_files import Record, write_part
+from engine.jobs.writing.shards import Key, Shard, output_schema, shards
+from engine.jobs.writing.store import Store
 
 CHARACTERS = 1000
 SHARD_ROWS = 4096
@@ -90,12 +90,12 @@ def measure(model: str, precision: str, rows: int, rounds: int) -> Costs:
         some = replace(whole, texts=whole.texts[:rows], columns=whole.columns.slice(0, rows))
         checkpoint = str(find_checkpoint(model).folder)
         with engine.load(checkpoint, precision=precision, threads=1) as embedder:
-            how = vectors.How(embedder.prompts.get("document"), embedder.pooling, True, None)
-            work = vectors.tokenize(embedder, how, some)
-            done = vectors.embed(embedder, how, work, ignore)
-            tokenize = median(lambda: vectors.tokenize(embedder, how, some))
-            compute = median(lambda: vectors.embed(embedder, how, work, ignore))
-        full = vectors.Embedded(whole, spread(done.vectors, len(whole.texts)), 0, 0)
+            how = embedding.How(embedder.prompts.get("document"), embedder.pooling, True, None)
+            work = embedding.tokenize(embedder, how, some)
+            done = embedding.embed(embedder, how, work, ignore)
+            tokenize = median(lambda: embedding.tokenize(embedder, how, some))
+            compute = median(lambda: embedding.embed(embedder, how, work, ignore))
+        full = embedding.Embedded(whole, spread(done.vectors, len(whole.texts)), 0, 0)
         (folder / "_job").mkdir()
         put = partial(write_part, folder, full, "parquet", "float32")
         record = put()
@@ -123,7 +123,7 @@ def seconds_of(work: Callable[[], object], clock: Clock) -> float:
 
 def spread(vectors: np.ndarray, rows: int) -> np.ndarray:
     """As many vectors as rows, the measured ones again and again: the bytes are as hard to pack."""
-    return np.resize(vectors, (rows, vectors.shape[1]))
+    return np.resize(embedding, (rows, embedding.shape[1]))
 
 
 def books(folder: Path, record: Record, shards: int = 200) -> tuple[float, float]:

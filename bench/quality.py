@@ -29,7 +29,7 @@ from bench.peers import find_engine, is_installed
 from bench.run import say
 from bench.texts import load_retrieval
 from bench.workers import EngineFailed, Sets, Worker
-from tests.texts import mixed_texts
+from tests.support.texts import mixed_texts
 
 Vectors = NDArray[np.float64]
 Encoded = dict[str, Vectors]

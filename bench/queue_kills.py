@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests import postgres
-from tests.queue_process import QueueProcess, assert_right, batch
+from tests.serve.queue import postgres
+from tests.serve.queue.process import QueueProcess, assert_right, batch
 
 REQUESTS, ITEMS, PAUSE_S = 200, 40, 0.02
 

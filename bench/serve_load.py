@@ -32,7 +32,7 @@ from bench.checkpoints import find_checkpoint
 from bench.http_load import Load, Outcome, cycle, post, ramp
 from bench.machine import describe
 from bench.texts import load_cases
-from engine.serve.wire import to_json
+from engine.serve.http.messages import to_json
 
 ROOT = Path(__file__).parents[1]
 CLIENTS = 32

@@ -14,7 +14,7 @@ except OSError:  # it was removed
 if sys.path[:1] in ([""], [here]):
     del sys.path[0]
 
-from engine.cli import main
+from engine.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,10 +11,10 @@ from engine.checks import not_finite
 from engine.errors import NotFinite
 from engine.literals import OnTruncate, Pooling
 from engine.options import Choice, CutCount, Options, check_count, check_texts, each_text
-from engine.progress import Progress
-from engine.similarity import similarity
+from engine.system.progress import Progress
 from engine.token_embedder import TokenEmbedder, Vectors
-from engine.tokens import Tokens
+from engine.tokenizer.tokens import Tokens
+from engine.vectors.similarity import similarity
 
 WINDOW = 2048  # texts that are tokenised and computed together
 

@@ -3,16 +3,16 @@
 import warnings
 from pathlib import Path
 
-from engine import registry
-from engine.checkpoint import load_weights
-from engine.config import Config, read_config
-from engine.cores import usable_cores
+from engine.catalog import registry
+from engine.checkpoint.config import Config, read_config
+from engine.checkpoint.weights import load_weights
 from engine.embedder import Embedder
 from engine.literals import PRECISIONS, Precision
-from engine.modules import load_modules
 from engine.options import callers_level, check_choice, check_count
 from engine.reference import ReferenceEncoder
+from engine.system.cores import usable_cores
 from engine.token_embedder import Encoder
+from engine.vectors.modules import load_modules
 
 
 def load(
@@ -61,13 +61,13 @@ def _encoder(config: Config, precision: str, threads: int) -> Encoder:
     folder = config.transformer
     if precision == "reference" or (precision == "float32" and not _has_kernels()):
         return ReferenceEncoder(load_weights(folder, config), config, threads)
-    from engine.fast.runner import FastEncoder
+    from engine.fast.runtime.fast_encoder import FastEncoder
 
     return FastEncoder(folder, config, precision, threads)
 
 
 def _has_kernels() -> bool:
-    from engine.fast.target import able_targets
+    from engine.fast.codegen.target import able_targets
 
     able = bool(able_targets())
     if not able:

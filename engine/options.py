@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.errors import InputError, TooLong, TruncationWarning
 from engine.literals import ON_TRUNCATE, POOLINGS, OnTruncate, Pooling
-from engine.tokens import Tokens
+from engine.tokenizer.tokens import Tokens
 
 PACKAGE = str(Path(__file__).parent) + os.sep
 

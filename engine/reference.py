@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from engine import model
 from engine.batch import PackedBatch, split
-from engine.blas import at_most, openblas
-from engine.checkpoint import Weights
-from engine.config import Config
-from engine.threads import PerProcess, undisturbed
+from engine.checkpoint.config import Config
+from engine.checkpoint.weights import Weights
+from engine.system.blas import at_most, openblas
+from engine.system.threads import PerProcess, undisturbed
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.int32]

@@ -10,15 +10,16 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import model, registry
+from engine import model
+from engine.catalog import registry
+from engine.checkpoint.config import Config
 from engine.checks import check_finite, checked_ids
-from engine.config import Config
 from engine.errors import InputError
 from engine.literals import SIDES, Side
-from engine.modules import Modules, weight_folders
 from engine.options import check_choice, check_prompt, check_texts, check_vectors
-from engine.pooling import pool_without_prompt
-from engine.tokens import Token, Tokenizer, Tokens
+from engine.tokenizer.tokens import Token, Tokenizer, Tokens
+from engine.vectors.modules import Modules, weight_folders
+from engine.vectors.pooling import pool_without_prompt
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int32]

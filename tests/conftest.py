@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import engine
-from tests import checkpoints, command, postgres
+from tests.cli import command
+from tests.serve.queue import postgres
+from tests.support import checkpoints
 
 # Whoever runs us in the background may have had SIGINT ignored, and children inherit that; not so a
 # handler, so that Ctrl-C can be tested in them.

@@ -16,8 +16,8 @@ from bench import ladder, peak, quality, report, run, texts, verify
 from bench.checkpoints import Checkpoint
 from bench.start import command
 from bench.workers import EngineFailed, Worker
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 CASES = ("short", "mixed", "long", "giant")
 
 

@@ -1,4 +1,4 @@
-"""`engine.Embedder`: texts in, vectors out, over arithmetic done by hand."""
+"""Texts in, vectors out, over arithmetic done by hand."""
 
 import itertools
 import runpy
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 import engine
 from engine.embedder import WINDOW
 from engine.errors import InputError, NotFinite, TooLong, TruncationWarning
-from engine.modules import Modules
-from tests.toy_embedder import CLS, ID, SEP, encoder, toy_embedder
+from engine.vectors.modules import Modules
+from tests.support.toy_embedder import CLS, ID, SEP, encoder, toy_embedder
 
 Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""engine.errors: one root, and errors that travel between processes as they are."""
+"""One root, and errors that travel between processes as they are."""
 
 import copy
 import pickle

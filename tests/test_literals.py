@@ -1,9 +1,9 @@
-"""`engine.literals`: the words are those that the steps of the engine know."""
+"""The words are those that the steps of the engine know."""
 
 from typing import get_args
 
 from engine import literals, model
-from engine.similarity import FUNCTIONS
+from engine.vectors.similarity import FUNCTIONS
 
 
 def test_each_tuple_is_its_type() -> None:

@@ -1,4 +1,4 @@
-"""`engine.loading`: from a folder to an embedder; copies of it, here and in other processes."""
+"""From a folder to an embedder; copies of it, here and in other processes."""
 
 import copy
 import multiprocessing
@@ -14,14 +14,16 @@ import pytest
 from numpy.typing import NDArray
 
 import engine
-from engine import loading, registry
+from engine import loading
+from engine.catalog import registry
+from engine.catalog.models import Entry
 from engine.errors import CheckpointError, EngineError, InputError, ModelNotFound
-from engine.facts import Entry
-from engine.fast import runner, target
-from tests import bars
-from tests.folders import copy_tiny, edit_json, write_modules, write_tensors
-from tests.golden import golden
-from tests.synthetic import TINY
+from engine.fast.codegen import target
+from engine.fast.runtime import fast_encoder
+from tests.support import bars
+from tests.support.folders import copy_tiny, edit_json, write_modules, write_tensors
+from tests.support.golden import golden
+from tests.support.synthetic import TINY
 
 TEXTS = ["red dog", "", "The small feline."]
 SAMPLE = (3, 4, 8, 10)  # texts of the golden file that are not cut
@@ -62,7 +64,7 @@ def test_a_path_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "int16", "int8"])
 def test_the_fast_path(precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "FastEncoder", Asked)
+    monkeypatch.setattr(fast_encoder, "FastEncoder", Asked)
     embedder = load(precision=precision, threads=3)
     assert (embedder.precision, embedder.target) == (precision, "stand-in")
     assert isinstance(embedder._encoder, Asked)
@@ -70,7 +72,7 @@ def test_the_fast_path(precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_float32_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "FastEncoder", Asked)
+    monkeypatch.setattr(fast_encoder, "FastEncoder", Asked)
     assert engine.load(TINY).precision == "float32"
 
 
@@ -276,7 +278,7 @@ def test_another_process_gets_the_same_vectors() -> None:
 
 
 def test_the_compiled_encoder_is_copied_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "FastEncoder", Asked)
+    monkeypatch.setattr(fast_encoder, "FastEncoder", Asked)
     embedder = load(precision="int8", threads=2)
     other = copy.deepcopy(embedder)
     assert isinstance(other._encoder, Asked) and other._encoder is not embedder._encoder

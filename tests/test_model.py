@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from engine import model
 from engine.batch import PackedBatch
-from engine.checkpoint import Linear, Norm, Weights, load_weights
-from engine.config import read_config
-from tests import bars, oracle
+from engine.checkpoint.config import read_config
+from engine.checkpoint.weights import Linear, Norm, Weights, load_weights
 from tests.conftest import Load
-from tests.golden import golden
-from tests.synthetic import write_checkpoint
+from tests.support import bars, oracle
+from tests.support.golden import golden
+from tests.support.synthetic import write_checkpoint
 
 Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""`engine.options`: every wrong type is an InputError that says what is allowed."""
+"""Every wrong type is an InputError that says what is allowed."""
 
 import warnings
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from engine.options import (
     check_vectors,
     each_text,
 )
-from engine.tokens import Tokens
+from engine.tokenizer.tokens import Tokens
 
 
 def refused(call: Callable[[], Any], message: str) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import cli, registry
-from tests.command import ROOT, on_a_terminal
+from engine.catalog import registry
+from engine.cli import main
+from tests.cli.command import ROOT, on_a_terminal
 
 README = (ROOT / "README.md").read_text("utf-8")
 FIRST_SCREEN = README.partition("\n## ")[0]
@@ -99,10 +100,10 @@ def test_commands_parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> No
 
         arguments.parse(words[1:])
     else:
-        cli._parser().parse_args(words)
+        main._parser().parse_args(words)
 
 
-@pytest.mark.parametrize("command", [*cli.COMMANDS, *cli.ROOMS])
+@pytest.mark.parametrize("command", [*main.COMMANDS, *main.ROOMS])
 def test_every_command_is_told(command: str) -> None:
     assert f"`bge {command}" in README
 
@@ -120,7 +121,7 @@ def all_options() -> set[str]:
             [sys.executable, "-m", "engine", name, "--help"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         ).stdout
-        for name in [*cli.COMMANDS, *cli.ROOMS]
+        for name in [*main.COMMANDS, *main.ROOMS]
     ]  # fmt: skip
     return set(re.findall(r"--[a-z][a-z-]+", " ".join(helps)))
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import engine
-from engine import blas
 from engine.model import encode
-from tests import checkpoints, fast_process
-from tests.texts import SENTENCES
+from engine.system import blas
+from tests.fast import fast_process
+from tests.support import checkpoints
+from tests.support.texts import SENTENCES
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ import faulthandler, os, signal, sys, threading, time
 import numpy as np
 import engine
 from tests import checkpoints
-from tests.texts import SENTENCES
+from tests.support.texts import SENTENCES
 
 faulthandler.dump_traceback_later(100, exit=True)
 one = engine.load(checkpoints.minilm(), precision="reference", threads=int(sys.argv[1]))
@@ -121,7 +122,7 @@ INTERRUPTED = """
 import signal, sys, time
 import engine
 from tests import checkpoints
-from tests.texts import SENTENCES
+from tests.support.texts import SENTENCES
 
 one = engine.load(checkpoints.minilm(), precision=sys.argv[1], threads=2)
 many = one.tokenize([" ".join(SENTENCES)]) * 20_000

@@ -1,4 +1,4 @@
-"""`engine.token_embedder`: texts to ids and ids to vectors, over arithmetic done by hand."""
+"""Texts to ids and ids to vectors, over arithmetic done by hand."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.catalog.models import Entry
+from engine.checkpoint.module_list import Module
 from engine.errors import InputError, NotFinite, TooLong
-from engine.facts import Entry
-from engine.module_list import Module
-from engine.modules import Modules
 from engine.token_embedder import TokenEmbedder
-from engine.tokens import Tokens
-from tests.folders import copy_tiny
-from tests.synthetic import TINY
-from tests.toy_embedder import CLS, ID, SEP, encoder, toy_embedder
+from engine.tokenizer.tokens import Tokens
+from engine.vectors.modules import Modules
+from tests.support.folders import copy_tiny
+from tests.support.synthetic import TINY
+from tests.support.toy_embedder import CLS, ID, SEP, encoder, toy_embedder
 
 Array = NDArray[Any]
 

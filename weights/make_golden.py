@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from tests.checkpoints import FOLDERS, texts_of
-from tests.texts import fingerprint
+from tests.support.checkpoints import FOLDERS, texts_of
+from tests.support.texts import fingerprint
 
 OUT = Path(__file__).parent / "reference"
 HIDDEN = ("hello world", "The kettle boiled over while nobody was watching.")

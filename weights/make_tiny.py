@@ -10,7 +10,7 @@ import json
 import string
 from pathlib import Path
 
-from tests.synthetic import write_checkpoint, write_json
+from tests.support.synthetic import write_checkpoint, write_json
 
 FOLDER = Path(__file__).parent / "tiny"
 SHAPE = {"hidden": 40, "layers": 2, "heads": 5, "ffn": 37, "positions": 61}

@@ -12,10 +12,12 @@ A job is a table of int64, addresses and sizes at the places named in `layout`; 
 
 from numba import float32, types
 
-from engine.fast import layout as at
-from engine.fast.build import LANES
+from engine.fast import job as at
+from engine.fast.barrier import step
+from engine.fast.codegen.constants import LANES
+from engine.fast.codegen.simd import load_f, load_float, load_int, load_long, splat, store
 from engine.fast.kernels import attention_head, jit, layer_norm
-from engine.fast.linear import (
+from engine.fast.layers import (
     GELU,
     NOTHING,
     QUANTIZES,
@@ -24,8 +26,6 @@ from engine.fast.linear import (
     linear_tasks,
     quantize_row,
 )
-from engine.fast.simd import load_f, load_float, load_int, load_long, splat, store
-from engine.fast.tasks import step
 
 CHUNK = 2  # rows a task of the steps that go row by row
 

@@ -1,4 +1,4 @@
-"""Rows of float32 -> rows of integers, for the quantised products; `engine.fast.quantize` says why.
+"""Rows of float32 -> rows of integers, for the quantised products; `weights.quantize` says why.
 
 numba code as in `engine.fast.kernels`: addresses and sizes in, results written to an address. A row
 with a number that is not finite has integers without meaning, and NaN or infinity as its scale.
@@ -6,9 +6,8 @@ with a number that is not finite has integers without meaning, and NaN or infini
 
 from numba import float32
 
-from engine.fast.build import LANES, TARGET
-from engine.fast.kernels import MAGIC, jit
-from engine.fast.simd import (
+from engine.fast.codegen.constants import LANES, TARGET
+from engine.fast.codegen.simd import (
     absolute,
     bits,
     fma,
@@ -24,6 +23,7 @@ from engine.fast.simd import (
     store_short,
     total,
 )
+from engine.fast.kernels import MAGIC, jit
 
 MAGIC_BITS = 0x4B400000  # the bits of MAGIC
 LEVELS, OFFSET = TARGET.levels, TARGET.offset
@@ -64,7 +64,7 @@ def quantize_int16(row, out, width, norm_limit):
     """x ≈ scale * integer, with the integers' norm below `norm_limit`; gives the scale.
 
     Together with the norms of the weights' columns this bounds every sum of products
-    (Cauchy-Schwarz), see `engine.fast.quantize`.
+    (Cauchy-Schwarz), see `engine.fast.weights.quantize`.
     """
     squares, peak = splat(0.0), splat(1e-30)
     for i in range(0, width, LANES):

@@ -16,10 +16,10 @@ import math
 
 from numba import float32, njit
 
-from engine.fast import layout
-from engine.fast.build import LANES, TARGET
-from engine.fast.gemm import tile
-from engine.fast.simd import (
+from engine.fast import job
+from engine.fast.codegen.constants import LANES, TARGET
+from engine.fast.codegen.micro_kernel import tile
+from engine.fast.codegen.simd import (
     absolute,
     bits,
     fma,
@@ -40,7 +40,7 @@ jit = njit(nogil=True, error_model="numpy")
 
 ROWS, PANEL = TARGET.tiles["attention"][0], TARGET.panel("attention")
 multiply = tile("attention")
-head_scratch = jit(layout.head_scratch)
+head_scratch = jit(job.head_scratch)
 
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693359375, -2.1219444005469057e-4  # ln 2, the first exact in 10 bits

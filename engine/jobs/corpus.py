@@ -2,72 +2,24 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from engine.errors import EngineError, InputError
-from engine.jobs import inputs, manifest, vectors
-from engine.jobs.inputs import Source
+from engine.errors import EngineError
+from engine.jobs import embedding
+from engine.jobs.embedding import Advance, Embedded
+from engine.jobs.job import Job
 from engine.jobs.options import Options
-from engine.jobs.parts import Record, write_part
 from engine.jobs.pipeline import Stages
 from engine.jobs.progress import Progress, Summary
-from engine.jobs.shards import Key, Shard, shards
-from engine.jobs.store import Store
-from engine.jobs.vectors import Advance, Embedded, How
+from engine.jobs.reading import inputs
+from engine.jobs.writing import manifest
+from engine.jobs.writing.shard_files import Record, write_part
+from engine.jobs.writing.shards import Shard
+from engine.jobs.writing.store import Store
 
 if TYPE_CHECKING:
     from engine.embedder import Embedder
-
-HOPELESS_ROWS = 100
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that is known before the first row is read."""
-
-    options: Options
-    how: How
-    splits: list[list[Source]]
-    schema: pa.Schema
-
-    @property
-    def total_bytes(self) -> int:
-        return sum(source.size for split in self.splits for source in split)
-
-    def shards(self, split: int, done: dict[int, str]) -> Iterator[Shard]:
-        """Cut a split, and leave out the parts in `done` (part -> digest), which must agree.
-
-        InputError: the rows are not those that a part was made of, or none of them is usable.
-        """
-        options = self.options
-        cut = shards(split, self.splits[split], options.fields, self.schema, options.shard_rows)
-        for shard in cut:
-            if shard.key == Key(0, 0) and options.max_rejects is None:
-                _check_hope(shard)
-            was = done.get(shard.key.part)
-            if was is None:
-                yield shard
-            elif was != shard.digest:
-                names = ", ".join(source.name for source in self.splits[split])
-                raise InputError(
-                    f"shard {shard.key} was made of other rows than {names} has there now; give "
-                    "the input that the job was begun with, or name another output."
-                )
-
-
-def _check_hope(first: Shard) -> None:
-    """Tell a wrong --text from a few bad rows before hours are spent on rejecting them all."""
-    if len(first.rejects) >= HOPELESS_ROWS and not first.texts:
-        reject = first.rejects[0]
-        raise InputError(
-            f"none of the first {len(first.rejects):,} rows is usable; row {reject.row} of "
-            f"{reject.file!r}: {reject.reason}. Look at --text, --id and --input-format (or allow "
-            "it by --max-rejects)."
-        )
 
 
 def plan(options: Options, embedder: "Embedder") -> tuple[Job, Store]:
@@ -134,9 +86,9 @@ def embed_here(
             advance(rows, tokens, read)
 
         read = stages.ahead(_missing(job, store))
-        tokenized = stages.ahead(vectors.tokenize(embedder, job.how, shard) for shard in read)
+        tokenized = stages.ahead(embedding.tokenize(embedder, job.how, shard) for shard in read)
         embedded: Iterator[Embedded] = stages.ahead(
-            vectors.embed(embedder, job.how, work, report) for work in tokenized
+            embedding.embed(embedder, job.how, work, report) for work in tokenized
         )
         for work in embedded:
             yield write_part(store.folder, work, job.options.format, job.options.dtype)

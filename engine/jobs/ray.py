@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 import engine
 from engine import errors
 from engine.errors import CheckpointError, EngineError, InputError
-from engine.jobs import vectors
+from engine.jobs import embedding
 from engine.jobs.cluster import connected, places
-from engine.jobs.inputs import STDIN
-from engine.jobs.parts import Record, write_part
-from engine.jobs.shards import Shard
+from engine.jobs.reading.inputs import STDIN
+from engine.jobs.writing.shard_files import Record, write_part
+from engine.jobs.writing.shards import Shard
 from engine.literals import Precision
 
 if TYPE_CHECKING:
-    from engine.jobs.corpus import Job
+    from engine.jobs.embedding import Advance
+    from engine.jobs.job import Job
     from engine.jobs.options import Options
-    from engine.jobs.store import Store
-    from engine.jobs.vectors import Advance
+    from engine.jobs.writing.store import Store
 
 READER_CPUS = 0.25
 
@@ -139,7 +139,7 @@ class _Target:
 class _Worker:
     """Computes shards and puts them in place; only their records travel back."""
 
-    def __init__(self, target: _Target, options: "Options", how: vectors.How) -> None:
+    def __init__(self, target: _Target, options: "Options", how: embedding.How) -> None:
         os.chdir(target.here)
         self._folder, self._options, self._how = Path(target.folder), options, how
         self._error = ""
@@ -157,8 +157,8 @@ class _Worker:
             return {"record": "", "error": _told(error)}
 
     def _embed(self, shard: Shard) -> Record:
-        work = vectors.tokenize(self._embedder, self._how, shard)
-        done = vectors.embed(self._embedder, self._how, work, lambda *_: None)
+        work = embedding.tokenize(self._embedder, self._how, shard)
+        done = embedding.embed(self._embedder, self._how, work, lambda *_: None)
         return write_part(self._folder, done, self._options.format, self._options.dtype)
 
 

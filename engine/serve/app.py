@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 
-from engine.serve import cloudflare_errors, openai, tei
-from engine.serve.accesslog import say_request
-from engine.serve.auth import Gatekeeper
-from engine.serve.cloudflare import Cloudflare
-from engine.serve.openapi import document
-from engine.serve.overload import Overload, wants_vectors
-from engine.serve.problems import Kind, Problem, problem_of
+from engine.serve.dialects import cloudflare_errors, openai, tei
+from engine.serve.dialects.cloudflare import Cloudflare
+from engine.serve.dialects.openapi import document
+from engine.serve.http.access_log import say_request
+from engine.serve.http.auth import Gatekeeper
+from engine.serve.http.errors import Kind, Problem, problem_of
+from engine.serve.http.load_shedding import Overload, wants_vectors
+from engine.serve.http.messages import Answer, Call, Receive, Scope, Send, send_answer, to_json
 from engine.serve.service import Service
-from engine.serve.wire import Answer, Call, Receive, Scope, Send, send_answer, to_json
 
 log = logging.getLogger("bge.serve")
 

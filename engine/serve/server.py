@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from engine.errors import EngineError
-from engine.serve.accesslog import say, set_up_logging
 from engine.serve.app import App
-from engine.serve.batcher import Batcher
-from engine.serve.cloudflare import POOLING, Cloudflare
-from engine.serve.guard import guarded
-from engine.serve.metrics import Metrics
-from engine.serve.models import Load, Models, Served, load_model, names_of
+from engine.serve.batching.batcher import Batcher
+from engine.serve.batching.models import Load, Models, Served, load_model, names_of
+from engine.serve.dialects.cloudflare import POOLING, Cloudflare
+from engine.serve.http.access_log import say, set_up_logging
+from engine.serve.http.metrics import Metrics
+from engine.serve.http.protocol import guarded
 from engine.serve.service import Service
 from engine.serve.settings import Settings
 
 if TYPE_CHECKING:
-    from engine.serve.queue import BatchQueue
+    from engine.serve.queue.batch_queue import BatchQueue
 
 NO_QUEUE = "none"
 SWITCH_S = 0.001  # between threads: the event loop should not wait 5 ms for its turn
@@ -109,7 +109,10 @@ async def _run(service: Service, listener: socket.socket) -> None:
 
 
 def _queue(settings: Settings, cloudflare: Cloudflare) -> "BatchQueue":
-    from engine.serve.queue import BatchQueue, default_url  # takes a second: only where it is used
+    from engine.serve.queue.batch_queue import (  # takes a second: only where it is used
+        BatchQueue,
+        default_url,
+    )
 
     return BatchQueue(
         settings.queue or default_url(),

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.serve.metrics import Metrics
-from engine.serve.models import Models, Served
-from engine.serve.problems import Kind, Problem
+from engine.serve.batching.models import Models, Served
+from engine.serve.batching.request import Job, Wish
+from engine.serve.http.errors import Kind, Problem
+from engine.serve.http.messages import Call, Header, parse_json
+from engine.serve.http.metrics import Metrics
 from engine.serve.settings import Settings
-from engine.serve.wire import Call, Header, parse_json
-from engine.serve.work import Job, Wish
 
 if TYPE_CHECKING:
-    from engine.serve.queue import BatchQueue
+    from engine.serve.queue.batch_queue import BatchQueue
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""The models that are known: where they are found, checked and downloaded."""

@@ -1,0 +1,190 @@
+"""From a name or a path to a folder of verified files.
+
+A name of the registry, in any of its spellings, is looked for in this order: a folder of that
+name or weights/<name>/ in the working directory, which must have the pinned hashes;
+$BGE_WEIGHTS/<name>/, by default in the user's cache folder; the hub's own cache; then it is
+fetched. A name of the hub ("org/name") that the registry does not know skips the first place.
+"""
+
+import hashlib
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from engine.catalog.hub_cache import commit_of, find_snapshot
+from engine.catalog.identity import check, check_untrusted, is_model
+from engine.catalog.models import (
+    Entry,
+    FileFact,
+    PublishedCosine,
+    PublishedVector,
+    entries,
+    entry,
+    is_known,
+)
+from engine.catalog.record import read_record
+from engine.catalog.verify import Stamps, is_kind, weights_home
+from engine.errors import CheckpointError, InputError, ModelNotFound
+from engine.system.folders import expand
+
+__all__ = [
+    "Entry",
+    "FileFact",
+    "PublishedCosine",
+    "PublishedVector",
+    "entries",
+    "entry",
+    "find",
+    "locate",
+    "name_of",
+    "resolve",
+    "verification",
+    "weights_hash",
+]
+
+EXPLICIT = re.compile(r"\.{1,2}([/\\]|$)")  # ./x, ../x, and the same on Windows
+log = logging.getLogger("engine")
+
+
+def resolve(
+    model: str | Path, *, offline: bool = False, revision: str | None = None, pull: bool = True
+) -> tuple[Path, Entry | None]:
+    """The folder of a model, and what is known of the model; None for a folder of the user's own.
+
+    The files of a name are verified, and fetched if there are none; nothing is fetched if
+    `offline`, which opens no connection, or without `pull`. A path is a folder of the user's own
+    and is not compared with anything: a Path, a string that is absolute or begins with "./" or
+    "../", or the relative path of a folder with a config.json, unless the registry knows a model
+    of that name. A folder in the working directory never stands in for a name of the registry:
+    it is refused unless each file that is read has the pinned hash.
+    Raises ModelNotFound, InputError, and CheckpointError for a file that is not what is expected.
+    """
+    if folder := _given(model):
+        if revision is not None:
+            raise InputError(
+                f"revision is {revision!r}, but {folder} is a folder, which has none; give None."
+            )
+        return folder, _held(folder)
+    wanted = entry(str(model)).at(revision)
+    for folder in _in_working_directory(str(model), wanted):
+        check_untrusted(folder, wanted)
+        return folder, wanted
+    folder = weights_home() / wanted.folder
+    if is_kind(folder, Path.is_dir):
+        check(folder, wanted)
+    elif cached := find_snapshot(wanted):
+        folder = cached
+    else:
+        folder = _fetched(wanted, offline, pull)
+    return folder, wanted if wanted.files else _with_known_revision(folder, wanted)
+
+
+def locate(
+    model: str | Path, *, offline: bool = False, revision: str | None = None, pull: bool = True
+) -> Path:
+    """The folder that `resolve` gives."""
+    return resolve(model, offline=offline, revision=revision, pull=pull)[0]
+
+
+def find(model: str | Path, revision: str | None = None) -> Entry | None:
+    """What is known of a name, or of the model whose files a folder holds, unchanged."""
+    if folder := _given(model):
+        return _held(folder)
+    return entry(str(model)).at(revision)
+
+
+def verification(folder: Path, known: Entry | None) -> str:
+    """What the files of a folder, which `resolve` gave with `known`, were compared with."""
+    if known is None:
+        return "none: a folder given by its path"
+    if known.files:
+        return f"pinned: {len(known.files)} files by size and SHA-256"
+    if record := read_record(folder):
+        date = f" on {record.date[:10]}" if record.date else ""
+        return f"not pinned; recorded{date} at {record.revision}, checked at each load"
+    return "not pinned, and no record of a download"
+
+
+def name_of(folder: Path, known: Entry | None) -> str:
+    """What to call the model in a folder: never by a known name that it does not hold."""
+    name = folder.resolve().name
+    return known.name if known else f"./{name}" if is_known(name) else name
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 (hex) of the weights: of the one file, or of the hashes of its shards in order."""
+    from engine.checkpoint.tensor_files import weight_files
+
+    paths = [file.relative_to(folder).as_posix() for file in weight_files(folder)]
+    with Stamps(folder) as stamps:
+        hashes = [stamps.sha256(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _given(model: str | Path) -> Path | None:
+    """A folder that is meant as such: by its spelling, or because no model has that name."""
+    path = _expanded(model)
+    if isinstance(model, Path) or path.is_absolute() or EXPLICIT.match(model):
+        if not is_kind(path, Path.is_dir):
+            raise ModelNotFound(f"There is no folder {path}. `bge models` lists the known names.")
+        return path
+    if not model.strip() or is_known(model):
+        return None
+    return path if is_kind(path / "config.json", Path.is_file) else None
+
+
+def _expanded(model: str | Path) -> Path:
+    try:
+        return expand(model)
+    except TypeError as error:
+        raise InputError(f"model is {model!r}; give a name, or the path of a folder.") from error
+
+
+def _in_working_directory(model: str, wanted: Entry) -> Iterator[Path]:
+    """Folders that a user may mean by a name of the registry."""
+    if not wanted.sizes:
+        return
+    if wanted.folder == wanted.name and is_kind(Path(model) / "config.json", Path.is_file):
+        yield Path(model)
+    folder = Path("weights") / wanted.folder
+    if folder.is_dir() and not _is_home(folder.parent):
+        yield folder
+
+
+def _is_home(folder: Path) -> bool:
+    """Whether $BGE_WEIGHTS names this folder: then it is the user's own place."""
+    return weights_home().is_dir() and folder.samefile(weights_home())
+
+
+def _held(folder: Path) -> Entry | None:
+    """The model whose files a folder holds: by the pinned hashes, else by the folder's record."""
+    pinned = [known for known in entries() if known.files]
+    candidates = (*pinned, *_recorded(folder))
+    return next((known for known in candidates if is_model(folder, known)), None)
+
+
+def _recorded(folder: Path) -> Iterator[Entry]:
+    try:
+        if record := read_record(folder):
+            yield entry(record.hub_id).at(record.revision)
+    except (CheckpointError, InputError, ModelNotFound):
+        return
+
+
+def _with_known_revision(folder: Path, wanted: Entry) -> Entry:
+    """The commit as recorded, or as the hub's cache has it; None where nothing says which it is."""
+    if record := read_record(folder):
+        return replace(wanted, revision=record.revision)
+    log.warning("Nothing is pinned or recorded for %s; %s is taken as it is.", wanted.name, folder)
+    return replace(wanted, revision=commit_of(folder))
+
+
+def _fetched(wanted: Entry, offline: bool, pull: bool) -> Path:
+    from engine.catalog import pull as puller  # and what fetching needs: not on the usual way
+
+    if reason := "offline was asked for" if offline or not pull else puller.offline_reason():
+        raise ModelNotFound(puller.how_to_get_it(wanted, f"may not be fetched ({reason})"))
+    return puller.pull(wanted, progress=puller.Meter() if sys.stderr.isatty() else None)

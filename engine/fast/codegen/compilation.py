@@ -1,0 +1,179 @@
+"""Kernels -> machine code that runs without numba, and without anything else.
+
+numba compiles `encoder.encode` to LLVM's language for the wanted CPU; what it adds for Python
+(wrappers, reference counts) is thrown away, and LLVM makes an object file of the rest. The file
+needs no symbol from outside: `load` puts it into memory and calls it by address.
+
+The compiler is a process of its own. What it makes is kept for every later process, so it depends
+on nothing but the installation: its modules come from the standard library, this package and the
+folders in which numba, llvmlite and numpy are installed, never from the working directory; of the
+environment it sees KEPT alone, so no variable of numba or Python; and it works in this package's
+folder, for numba reads a configuration file where it works.
+"""
+
+import ctypes
+import os
+import site
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.fast.codegen.target import Target
+from engine.system.folders import is_working_folder
+
+SYMBOL = "encode"
+PACKAGE = Path(__file__).parents[2]
+COMPILER = ("numba", "llvmlite", "numpy")
+KEPT = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT",
+    "TMPDIR", "TEMP", "TMP",
+)  # fmt: skip
+START = """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+package, *homes = sys.argv[1:]
+sys.path += homes
+spec = spec_from_file_location("engine", f"{package}/__init__.py")
+sys.modules["engine"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["engine"])
+from engine.fast.codegen.compilation import main
+main()
+"""
+Encode = Callable[[int, int], None]
+
+
+def environment(target: Target, precision: str) -> dict[str, str]:
+    """All that the compiler finds in its environment: what to compile, and for which CPU."""
+    return {
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        "BGE_COMPILE_FOR": target.name,
+        "BGE_COMPILE_PRECISION": precision,
+        "NUMBA_CPU_NAME": target.cpu,
+        "NUMBA_CPU_FEATURES": target.features,
+    }
+
+
+def search_path() -> list[str]:
+    """Where packages are installed: `sys.path` without the working directory, PYTHONPATH last."""
+    installed = {*site.getsitepackages(), site.getusersitepackages()}
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    added = {os.path.abspath(folder) for folder in given}  # noqa: PTH100  as Python itself does
+
+    def rank(folder: str) -> int:
+        return (folder not in installed) + (folder in added)
+
+    return sorted((p for p in sys.path if p in installed or not is_working_folder(p)), key=rank)
+
+
+def command() -> list[str]:
+    """The compiler's process: -I and -S leave Python with its standard library alone."""
+    specs = [PathFinder.find_spec(name, search_path()) for name in COMPILER]
+    homes = [str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin]
+    return [sys.executable, "-I", "-S", "-c", START, str(PACKAGE), *dict.fromkeys(homes)]
+
+
+def compiled(target: Target, precision: str) -> bytes:
+    """The object file, compiled in a process of its own: numba and LLVM stay out of this one."""
+    try:
+        done = subprocess.run(
+            command(), env=environment(target, precision), cwd=PACKAGE, capture_output=True
+        )
+        complaint = done.stderr.decode(errors="replace")[-2000:]
+    except OSError as error:
+        complaint = f"the process did not start: {error}"
+    else:
+        if done.returncode == 0:
+            return done.stdout
+    raise EngineError(
+        f"the kernels for {target.name} in {precision} could not be compiled; "
+        f'precision="reference" works without them. The compiler said:\n{complaint}'
+    )
+
+
+def check_allowed() -> None:
+    """Raises EngineError where the system lets no process make memory executable."""
+    import llvmlite.binding as llvm
+
+    try:
+        llvm.check_jit_execution()
+    except OSError as error:
+        raise EngineError(
+            "this process may not make memory executable, which compiled kernels need. Something "
+            "forbids it: MemoryDenyWriteExecute=yes in a systemd unit, PR_SET_MDWE, or SELinux. "
+            f'Allow it for this process, or use precision="reference". ({error})'
+        ) from error
+
+
+def load(code: bytes) -> tuple[Encode, object]:
+    """The function in an object file, as encode(job, scratch); and what must stay alive with it."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address(SYMBOL)
+    if not address:
+        raise EngineError(f"the compiled kernels have no function {SYMBOL}; this is a bug.")
+    # numba's own convention: where to put a result and an error (there are none), then arguments
+    function = ctypes.CFUNCTYPE(
+        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+    )(address)
+    nowhere = (ctypes.c_int64 * 2)()
+    result, error = ctypes.addressof(nowhere), ctypes.addressof(nowhere) + 8
+
+    def encode(job: int, scratch: int) -> None:
+        function(result, error, job, scratch)
+
+    return encode, (engine, nowhere)
+
+
+def llvm_ir() -> str:
+    """`encoder.encode` as numba optimised it, in LLVM's language, under the name SYMBOL."""
+    from engine.fast.encoder import SIGNATURE, encode
+
+    encode.compile(SIGNATURE)
+    (overload,) = encode.overloads.values()
+    return overload.library.get_llvm_str().replace(overload.fndesc.llvm_func_name, SYMBOL)
+
+
+def module_for(text: str, triple: str, cpu: str, features: str):
+    """LLVM's module and machine for any CPU, with nothing but `encode` and what it calls."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=cpu, features=features, opt=3, reloc="pic", codemodel="jitdefault"
+    )
+    module = llvm.parse_assembly(text)
+    module.triple, module.data_layout = triple, str(machine.target_data)
+    for value in (*module.functions, *module.global_variables):
+        if not value.is_declaration and value.name != SYMBOL:
+            value.linkage = "internal"
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    return module, machine
+
+
+def main() -> None:
+    """In the compiler's process: writes the object file to standard output, and nothing else."""
+    output = os.dup(1)
+    os.dup2(2, 1)
+    import llvmlite.binding as llvm
+
+    from engine.fast.codegen.constants import TARGET
+
+    triple = llvm.get_process_triple()
+    module, machine = module_for(llvm_ir(), triple, TARGET.cpu, TARGET.features)
+    undefined = [f.name for f in module.functions if f.is_declaration and "llvm." not in f.name]
+    if undefined:
+        raise SystemExit(f"the kernels call what will not be there: {', '.join(undefined)}")
+    with os.fdopen(output, "wb") as file:
+        file.write(machine.emit_object(module))

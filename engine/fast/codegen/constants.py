@@ -1,0 +1,13 @@
+"""What is being compiled, as constants that numba freezes into the kernels.
+
+`compile` runs once for a target and a precision, in a process of its own, and says which by
+environment; without it (tests, the ladder) it is this machine's target in float32.
+"""
+
+import os
+
+from engine.fast.codegen.target import TARGETS, host_target
+
+TARGET = TARGETS.get(os.environ.get("BGE_COMPILE_FOR", "")) or host_target()
+PRECISION = os.environ.get("BGE_COMPILE_PRECISION", "float32")
+LANES = TARGET.lanes

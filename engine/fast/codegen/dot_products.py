@@ -1,0 +1,148 @@
+"""One step of a product's inner loop: a word of each row times the words of a panel, added to sums.
+
+How on each kind of CPU, for numbers of each kind; `micro_kernel` makes loops of them. `unroll` says
+how many steps are a turn of the loop, `sum` in what vector sums are kept.
+"""
+
+from llvmlite import ir
+
+from engine.fast.codegen.constants import LANES, TARGET
+from engine.fast.codegen.numba_vectors import F, I, fma_value, llvm_call, llvm_declared
+
+I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
+QUADS = ir.VectorType(I8, 4 * LANES)
+PAIRS = ir.VectorType(I16, 2 * LANES)
+
+
+class Float32:
+    """One word is one number."""
+
+    sum, unroll = F.llvm, 1
+
+    @staticmethod
+    def step(b, sums, words, x):
+        return fma_value(b, x, words, sums)
+
+
+class Int16:
+    """One word is two numbers. LLVM makes pmaddwd of this, vpdpwssd where there is one."""
+
+    sum, unroll = I.llvm, 1
+
+    @staticmethod
+    def step(b, sums, words, x):
+        return b.add(sums, pair_sums(b, products(b, b.bitcast(x, PAIRS), b.bitcast(words, PAIRS))))
+
+
+class Int8Plain:
+    """One word is four numbers; in arithmetic that every CPU has, the meaning of the others.
+
+    Numbers 0 and 2 of a word, and 1 and 3, are pairs of 16 bits: two products as in int16.
+    """
+
+    sum, unroll = I.llvm, 1
+
+    @staticmethod
+    def step(b, sums, words, x):
+        for a, w in even_and_odd(b, x, words):
+            sums = b.add(sums, pair_sums(b, products(b, a, w)))
+        return sums
+
+
+class Int16Wide(Int16):
+    """arm64: one smlal for each half of the pairs, whose sums meet at the end."""
+
+    sum = ir.VectorType(I32, 2 * LANES)
+
+    @staticmethod
+    def step(b, sums, words, x):
+        return b.add(sums, products(b, b.bitcast(x, PAIRS), b.bitcast(words, PAIRS)))
+
+
+class Int8Wide(Int8Plain):
+    """The same for four numbers."""
+
+    sum = Int16Wide.sum
+
+    @staticmethod
+    def step(b, sums, words, x):
+        for a, w in even_and_odd(b, x, words):
+            sums = b.add(sums, products(b, a, w))
+        return sums
+
+
+class Int8Vnni(Int8Plain):
+    """The same in one instruction, vpdpbusd."""
+
+    @staticmethod
+    def step(b, sums, words, x):
+        return llvm_call(b, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", sums, x, words)
+
+
+class Int8Sdot(Int8Plain):
+    """The same on arm64. sdot wants both signed: it gets a - 128, and 128 b is added to the sum."""
+
+    @staticmethod
+    def step(b, sums, words, x):
+        a, w = (
+            b.xor(b.bitcast(x, QUADS), ir.Constant(QUADS, [128] * 4 * LANES)),
+            b.bitcast(words, QUADS),
+        )
+        return llvm_call(b, f"llvm.aarch64.neon.sdot.v{LANES}i32.v{4 * LANES}i8", sums, a, w)
+
+
+class Int8Pairs(Int8Plain):
+    """AVX2: two products summed in 16 bits by vpmaddubsw, two such sums in 32 bits by vpmaddwd.
+
+    The first would saturate where two large weights of one sign meet two large activations:
+    `quantize` chooses scales so that they never do.
+    """
+
+    @staticmethod
+    def step(b, sums, words, x):
+        bytes_ = ir.VectorType(I8, 4 * LANES)
+        kind = ir.FunctionType(PAIRS, [bytes_, bytes_])
+        multiply = llvm_declared(b, "llvm.x86.avx2.pmadd.ub.sw", kind)
+        pairs = b.call(multiply, [b.bitcast(x, bytes_), b.bitcast(words, bytes_)])
+        ones = ir.Constant(PAIRS, [1] * 2 * LANES)
+        return b.add(sums, pair_sums(b, products(b, pairs, ones)))
+
+
+def products(b, x, y):
+    """x y in int32, for int16."""
+    wide = ir.VectorType(I32, 2 * LANES)
+    return b.mul(b.sext(x, wide), b.sext(y, wide))
+
+
+def pair_sums(b, x):
+    """x0 + x1, for each neighbouring two."""
+    return b.add(every(b, x, 0, 2), every(b, x, 1, 2))
+
+
+def even_and_odd(b, x, words):
+    """Bytes 0 and 2 of each word, then 1 and 3, as int16: of x without sign, of the words with."""
+    a, w, byte = b.bitcast(x, PAIRS), b.bitcast(words, PAIRS), ir.Constant(PAIRS, [8] * 2 * LANES)
+    yield b.lshr(b.shl(a, byte), byte), b.ashr(b.shl(w, byte), byte)
+    yield b.lshr(a, byte), b.ashr(w, byte)
+
+
+def every(b, x, start, stride):
+    """Elements start, start + stride, ... of x."""
+    places = list(range(start, x.type.count, stride))
+    return b.shuffle_vector(x, x, ir.Constant(ir.VectorType(I32, len(places)), places))
+
+
+INT16 = {"pairs": Int16, "wide": Int16Wide}
+INT8 = {
+    "vnni": Int8Vnni,
+    "sdot": Int8Sdot,
+    "pairs": Int8Pairs,
+    "plain": Int8Plain,
+    "wide": Int8Wide,
+}
+KINDS = {
+    "float32": Float32,
+    "attention": Float32,
+    "int16": INT16[TARGET.int16],
+    "int8": INT8[TARGET.int8],
+}

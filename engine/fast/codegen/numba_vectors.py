@@ -1,0 +1,93 @@
+"""Teaches numba vectors, and functions that are LLVM instructions.
+
+numba knows scalars and arrays. Here it learns vectors, LANES wide: F of float32, I of int32 and M
+of truths; and `teach` says which instructions a function is made of.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, register_model
+
+from engine.fast.codegen.constants import LANES, TARGET
+
+I1, I8, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+
+
+class VectorType(types.Type):
+    """A vector of LANES elements."""
+
+    def __init__(self, element):
+        super().__init__(f"vector of {element}")
+        self.llvm = ir.VectorType(element, LANES)
+
+
+@register_model(VectorType)
+class VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, kind.llvm)
+
+
+F, I, M = VectorType(F32), VectorType(I32), VectorType(I1)  # noqa: E741
+int64, int32, float32, float64, void = (
+    types.int64, types.int32, types.float32, types.float64, types.void,
+)  # fmt: skip
+
+
+def teach(function, *cases_given):
+    """Makes numba compile calls of `function`, for each (result, *arguments, emit).
+
+    emit(builder, *values) adds LLVM instructions and gives the result's value.
+    """
+
+    class Template(ConcreteTemplate):
+        key = function
+        cases = tuple(signature(*kinds) for *kinds, _ in cases_given)
+
+    infer_global(function, types.Function(Template))
+    for _, *kinds, emit in cases_given:
+        lower_builtin(function, *kinds)(_lowered(emit))
+
+
+def _lowered(emit):
+    def lower(context, builder, sig, args):
+        value = emit(builder, *args)
+        return context.get_dummy_value() if sig.return_type == void else value
+
+    return lower
+
+
+def taught(*cases):
+    """The same as a decorator, for a function of which only name and docstring matter."""
+    return lambda function: teach(function, *cases) or function
+
+
+def llvm_call(builder, name, *args):
+    """Calls LLVM's intrinsic `name`, whose result is of the type of its first argument."""
+    kind = ir.FunctionType(args[0].type, [a.type for a in args])
+    return builder.call(llvm_declared(builder, name, kind), args)
+
+
+def llvm_declared(builder, name, kind):
+    """The function `name` of this type, declared in the module once."""
+    return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+
+
+def element(builder, address, index, kind):
+    """Pointer to element `index` (of 4 bytes) behind `address`, as a pointer to `kind`."""
+    base = builder.inttoptr(address, I32.as_pointer())
+    return builder.bitcast(builder.gep(base, [index]), kind.as_pointer())
+
+
+def splat_value(builder, x):
+    kind = ir.VectorType(x.type, LANES)
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(I32, 0))
+    zeros = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+
+
+def fma_value(b, x, y, z):
+    """x y + z, rounded once where the CPU can."""
+    if TARGET.fuses:
+        return llvm_call(b, f"llvm.fma.v{LANES}f32", x, y, z)
+    return b.fadd(b.fmul(x, y), z)

@@ -1,0 +1,106 @@
+"""The kinds of CPU that kernels are compiled for, and the shape of a tile on each.
+
+A tile is what the inner loop of a matrix product keeps in registers: `rows` tokens by `vectors`
+vectors of output columns. All vector registers but a few hold sums, so a tile's shape follows from
+the number of registers, 16 or 32; bench/ladder.py measures candidates.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.errors import EngineError, InputError
+
+Tiles = Mapping[str, tuple[int, int]]  # kind of product -> (rows, vectors)
+
+NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}  # numbers in the 32 bits of an inner step
+PAIR_LEVELS = 200  # `levels` of "pairs"; `engine.fast.weights.quantize` says why
+
+
+@dataclass(frozen=True)
+class Target:
+    """`lanes` float32 numbers fit a vector. A CPU must have what LLVM calls `needs`.
+
+    `cpu` and `features` are what LLVM generates code for: never more than `needs`, so that the same
+    code serves every CPU of the kind. `int8` and `int16` name inner steps of products, classes of
+    `dot_products`. For 8 bits "vnni" and "sdot" are one instruction, "pairs" is AVX2's way
+    with 16-bit sums, "plain" is arithmetic that every CPU has; "wide" is how arm64 likes either.
+    """
+
+    name: str
+    cpu: str
+    features: str
+    needs: tuple[str, ...]
+    lanes: int
+    int8: str
+    tiles: Tiles
+    int16: str = "pairs"
+    fuses: bool = True  # has a fused multiply-add
+
+    def panel(self, product: str) -> int:
+        """Columns of a panel: those of one tile."""
+        return self.tiles[product][1] * self.lanes
+
+    @property
+    def sums_pairs(self) -> bool:
+        """Whether int8 products meet in 16-bit sums, which may not overflow."""
+        return self.int8 == "pairs"
+
+    @property
+    def levels(self) -> int:
+        """The largest integer of an activation in int8; the smallest is 0."""
+        return PAIR_LEVELS if self.sums_pairs else 255
+
+    @property
+    def offset(self) -> int:
+        """What the inner step of int8 subtracts from an activation: sdot wants it signed."""
+        return 128 if self.int8 == "sdot" else 0
+
+
+# 32 registers
+WIDE = {"float32": (9, 3), "attention": (8, 2), "int16": (9, 3), "int8": (9, 3)}
+ARM = {"float32": (8, 3), "attention": (8, 2), "int16": (6, 2), "int8": (7, 3)}
+# 16 registers
+NARROW = {"float32": (6, 2), "attention": (6, 2), "int16": (6, 2), "int8": (6, 2)}
+
+V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
+V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+FUSED = ",+fast-dpwssd"  # no feature: LLVM's leave to write vpdpwssd for vpmaddwd and vpaddd
+
+X86 = (  # best first
+    Target("avx512vnni", "x86-64-v4", "+avx512vnni" + FUSED, (*V4, "avx512vnni"), 16, "vnni", WIDE),
+    Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (7, 3)}),
+    Target("avxvnni", "x86-64-v3", "+avxvnni" + FUSED, (*V3, "avxvnni"), 8, "vnni", NARROW),
+    Target("avx2", "x86-64-v3", "", V3, 8, "pairs", {**NARROW, "int8": (6, 1)}),
+    Target("sse2", "x86-64", "", ("sse2",), 4, "plain", {**NARROW, "int8": (4, 2)}, fuses=False),
+)
+ARM64 = (
+    Target("dotprod", "generic", "+dotprod", ("dotprod",), 4, "sdot", ARM, "wide"),
+    Target("neon", "generic", "", (), 4, "wide", {**ARM, "int8": (5, 2)}, "wide"),
+)
+TARGETS = {target.name: target for target in (*X86, *ARM64)}
+
+
+def able_targets() -> list[Target]:
+    """The targets that this CPU can run, best first; none on a kind of CPU that nobody tried."""
+    import llvmlite.binding as llvm
+
+    machine = llvm.get_process_triple().split("-")[0]
+    kinds = {"x86_64": X86, "aarch64": ARM64, "arm64": ARM64}.get(machine, ())
+    features = llvm.get_host_cpu_features()
+    return [target for target in kinds if all(features.get(need) for need in target.needs)]
+
+
+def host_target() -> Target:
+    """The best target that this CPU can run; $BGE_TARGET asks for a lesser one."""
+    able, wanted = able_targets(), os.environ.get("BGE_TARGET")
+    for target in able:
+        if wanted in (None, "", target.name):
+            return target
+    names = ", ".join(target.name for target in able)
+    if wanted and able:
+        raise InputError(f"BGE_TARGET is {wanted!r}; this CPU runs {names}.")
+    raise EngineError(
+        "there are no kernels for this kind of CPU (x86-64 and arm64 have them); "
+        'precision="reference" computes without.'
+    )

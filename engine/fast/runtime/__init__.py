@@ -1,0 +1,1 @@
+"""What calls the machine code: the encoder object, its threads and buffers."""

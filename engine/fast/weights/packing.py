@@ -1,0 +1,105 @@
+"""A checkpoint -> the arrays that the kernels read, in the order in which they read them.
+
+Widths are padded with zeros to whole vectors, and the columns of a product to whole panels. A panel
+is [step][column][number]: what one step of `gemm` reads lies together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.checkpoint.weights import Layer, Linear, Weights
+from engine.fast.codegen.target import NUMBERS_A_WORD, Target
+from engine.fast.weights import quantize
+
+Named = tuple[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How wide rows and panels are for a target and a precision."""
+
+    target: Target
+    precision: str
+
+    @property
+    def panel(self) -> int:
+        """Columns of a panel."""
+        return self.target.panel(self.precision)
+
+    def width(self, size: int) -> int:
+        """Numbers of a row: whole vectors, and whole turns of any inner loop."""
+        return round_up(size, max(self.target.lanes, 8))
+
+
+def round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def packed(weights: Weights, shape: Shape) -> Iterator[Named]:
+    """Every array of the prepared file, one at a time, so that memory holds one at a time."""
+    width = shape.width(weights.word_VD.shape[1])
+    yield "word", padded(weights.word_VD, width)
+    yield "position", padded(weights.position_PD, width)
+    yield "token_type", padded(weights.token_type_D[None], width)
+    yield "embed_scale", padded(weights.embedding_norm.scale[None], width)
+    yield "embed_shift", padded(weights.embedding_norm.shift[None], width)
+    yield "signs", quantize.signs(max(width, shape.width(weights.layers[0].up.w_OI.shape[0])))[None]
+    for n, layer in enumerate(weights.layers):
+        for name, array in _layer(layer, shape):
+            yield f"{n}.{name}", array
+
+
+def padded(x_ND: NDArray, width: int) -> NDArray:
+    """Rows of `width` numbers, zeros behind."""
+    out = np.zeros((len(x_ND), width), x_ND.dtype)
+    out[:, : x_ND.shape[1]] = x_ND
+    return out
+
+
+def _layer(layer: Layer, shape: Shape) -> Iterator[Named]:
+    width = shape.width(layer.query.w_OI.shape[1])
+    yield from _linear("qkv", [layer.query, layer.key, layer.value], shape)
+    yield from _linear("heads", [layer.attention_output], shape)
+    yield from _linear("up", [layer.up], shape)
+    yield from _linear("down", [layer.down], shape)
+    for name, norm in ("norm1", layer.attention_norm), ("norm2", layer.output_norm):
+        yield f"{name}.scale", padded(norm.scale[None], width)
+        yield f"{name}.shift", padded(norm.shift[None], width)
+
+
+def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
+    """Maps side by side: the outputs of each begin at a whole vector."""
+    outputs, inputs = maps[0].w_OI.shape
+    width, each = shape.width(inputs), shape.width(outputs)
+    rows = round_up(each * len(maps), shape.panel)
+    w_OI, bias = np.zeros((rows, width), np.float32), np.zeros((1, rows), np.float32)
+    for n, one in enumerate(maps):
+        w_OI[n * each : n * each + outputs, :inputs] = one.w_OI
+        bias[0, n * each : n * each + outputs] = one.b
+    yield f"{name}.bias", bias
+    if shape.precision == "float32":
+        yield f"{name}.panels", panels(w_OI, shape)
+        return
+    integers: NDArray[np.integer]
+    if shape.precision == "int16":
+        integers, scales = quantize.int16(w_OI)
+    else:
+        block = quantize.block_size(inputs, shape.target.lanes)
+        integers, scales = quantize.int8(
+            quantize.rotate(w_OI, block), pairs=shape.target.sums_pairs
+        )
+        sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)
+        yield f"{name}.offsets", (scales * sums)[None]
+    yield f"{name}.scales", scales[None]
+    yield f"{name}.panels", panels(integers, shape)
+
+
+def panels(w_OI: NDArray, shape: Shape) -> NDArray:
+    """(outputs, inputs) -> [panel][step][column][number of the word]."""
+    a_word = NUMBERS_A_WORD[shape.precision]
+    outputs, inputs = w_OI.shape
+    tiles = w_OI.reshape(outputs // shape.panel, shape.panel, inputs // a_word, a_word)
+    return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3))

@@ -1,0 +1,99 @@
+"""What is made once and kept: packed weights, and machine code.
+
+Both lie in one folder of the user's cache ($BGE_CACHE), under names that are hashes of all they
+depend on: the checkpoint, the precision, the kind of CPU, the source of this package that makes
+them, the versions of this package, numpy, numba and LLVM. So a stale file is never found;
+`engine.fast.weights.cache` makes a damaged one again.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.catalog import registry
+from engine.checkpoint.config import Config
+from engine.checkpoint.weights import load_weights
+from engine.fast.codegen import compilation
+from engine.fast.weights.cache import Arrays, kept
+from engine.fast.weights.packing import Shape, packed
+from engine.system import folders
+
+PACKAGE = Path(__file__).parents[2]
+KERNEL_SOURCES = (
+    "_version", "fast.barrier", "fast.encoder", "fast.integers", "fast.job", "fast.kernels",
+    "fast.layers", "fast.codegen.compilation", "fast.codegen.constants",
+    "fast.codegen.dot_products", "fast.codegen.micro_kernel", "fast.codegen.numba_vectors",
+    "fast.codegen.simd", "fast.codegen.target",
+)  # fmt: skip
+WEIGHT_SOURCES = (
+    "_version", "literals", "checkpoint.config", "checkpoint.json_files", "checkpoint.module_list",
+    "checkpoint.tensor_files", "checkpoint.weights", "fast.codegen.target",
+    "fast.weights.array_files", "fast.weights.packing", "fast.weights.quantize",
+)  # fmt: skip
+
+
+def cache_folder() -> Path | None:
+    """$BGE_CACHE, or a folder in the user's cache; None for a user without a home directory."""
+    if named := os.environ.get("BGE_CACHE"):
+        return folders.expand(named)
+    base = folders.user_cache_if_any()
+    return base / "prepared" if base else None
+
+
+def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
+    """The packed arrays of a checkpoint, memory-mapped; made now if they are not there."""
+    model = registry.weights_hash(folder), repr(config), np.__version__
+    key = _key(WEIGHT_SOURCES, shape.precision, shape.target.name, *model)
+    stem = f"{folder.resolve().name}-{shape.precision}-{shape.target.name}"
+    return kept(
+        cache_folder(),
+        f"{stem}-{key}.weights",
+        lambda: packed(load_weights(folder, config), shape),
+        f"preparing the weights of {folder.name} in {shape.precision}",
+    )
+
+
+def kernels(shape: Shape) -> tuple[compilation.Encode, object]:
+    """`encode` for this CPU, as `compile.load` gives it; compiled now if it is not there."""
+    compilation.check_allowed()
+    target, precision = shape.target, shape.precision
+    key = _key(KERNEL_SOURCES, precision, target.name, *_versions())
+
+    def compiled() -> Iterator[tuple[str, NDArray]]:
+        yield "code", np.frombuffer(compilation.compiled(target, precision), np.uint8)
+
+    made = kept(
+        cache_folder(),
+        f"{target.name}-{precision}-{key}.kernels",
+        compiled,
+        f"compiling kernels for this CPU ({target.name}, {precision})",
+    )
+    encode, needed = compilation.load(made["code"].tobytes())
+    return encode, (needed, made)
+
+
+@cache
+def _source(modules: tuple[str, ...]) -> bytes:
+    """The text of modules of this package, each named as after `engine.`."""
+    paths = (PACKAGE.joinpath(*name.split(".")).with_suffix(".py") for name in modules)
+    return b"".join(path.read_bytes() for path in paths)
+
+
+def _versions() -> Iterator[str]:
+    """Of numba and llvmlite, neither of them imported: that would cost more than all the rest."""
+    path = compilation.search_path()
+    for name in ("numba", "llvmlite"):
+        spec = PathFinder.find_spec(name, path)
+        yield Path(spec.origin).with_name("_version.py").read_text() if spec and spec.origin else ""
+
+
+def _key(modules: tuple[str, ...], *parts: str) -> str:
+    text = "\n".join((*parts, sys.platform, sys.byteorder)).encode()
+    return hashlib.sha256(_source(modules) + text).hexdigest()[:32]

@@ -1,0 +1,59 @@
+"""A job as it is planned: its inputs, cut into shards that are the same in every run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from engine.errors import InputError
+from engine.jobs.embedding import How
+from engine.jobs.options import Options
+from engine.jobs.reading.inputs import Source
+from engine.jobs.writing.shards import Key, Shard, shards
+
+MAX_LEADING_REJECTS = 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is known before the first row is read."""
+
+    options: Options
+    how: How
+    splits: list[list[Source]]
+    schema: pa.Schema
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(source.size for split in self.splits for source in split)
+
+    def shards(self, split: int, done: dict[int, str]) -> Iterator[Shard]:
+        """Cut a split, and leave out the parts in `done` (part -> digest), which must agree.
+
+        InputError: the rows are not those that a part was made of, or none of them is usable.
+        """
+        options = self.options
+        cut = shards(split, self.splits[split], options.fields, self.schema, options.shard_rows)
+        for shard in cut:
+            if shard.key == Key(0, 0) and options.max_rejects is None:
+                _fail_if_unusable(shard)
+            was = done.get(shard.key.part)
+            if was is None:
+                yield shard
+            elif was != shard.digest:
+                names = ", ".join(source.name for source in self.splits[split])
+                raise InputError(
+                    f"shard {shard.key} was made of other rows than {names} has there now; give "
+                    "the input that the job was begun with, or name another output."
+                )
+
+
+def _fail_if_unusable(first: Shard) -> None:
+    """Tell a wrong --text from a few bad rows before hours are spent on rejecting them all."""
+    if len(first.rejects) >= MAX_LEADING_REJECTS and not first.texts:
+        reject = first.rejects[0]
+        raise InputError(
+            f"none of the first {len(first.rejects):,} rows is usable; row {reject.row} of "
+            f"{reject.file!r}: {reject.reason}. Look at --text, --id and --input-format (or allow "
+            "it by --max-rejects)."
+        )

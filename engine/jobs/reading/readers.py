@@ -1,0 +1,188 @@
+"""Files to rows: each format as a stream of blocks, memory bounded, bad rows marked and kept."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from engine.errors import InputError
+from engine.jobs.options import Fields
+from engine.jobs.pipeline import POLL_SECONDS, check
+from engine.jobs.reading.blocks import BLOCK_ROWS, BUFFER_BYTES, Block, check_columns, reading
+from engine.jobs.reading.inputs import STDIN, Source
+from engine.jobs.reading.row_text import Bad, Values, take
+
+MAX_ROW_BYTES = 16 << 20
+
+
+def blocks(source: Source, fields: Fields) -> Iterator[Block]:
+    """Read one source from start to end.
+
+    InputError: the file as a whole has no such columns; EngineError: it is damaged or unreadable.
+    """
+    with reading(source):
+        if source.format == "parquet":  # a library that lines do not need
+            from engine.jobs.reading.columnar import parquet_blocks
+
+            yield from parquet_blocks(source, fields)
+        else:
+            yield from _line_blocks(source, fields)
+
+
+@dataclass
+class _Gathered:
+    """Rows on their way into a block."""
+
+    rows: list[int] = field(default_factory=list)
+    texts: list[str | Bad] = field(default_factory=list)
+    carried: list[list[str | None]] = field(default_factory=list)
+
+    def block(self, source: Source, fields: Fields, position: int) -> Block:
+        columns = [
+            pa.array(list(column), pa.string()) for column in zip(*self.carried, strict=True)
+        ]
+        batch = pa.RecordBatch.from_arrays(columns, names=list(fields.carried))
+        return Block(source, self.rows, self.texts, batch, position)
+
+
+def _line_blocks(source: Source, fields: Fields) -> Iterator[Block]:
+    with open_stream(source.name) as (stream, position):
+        gathered = _Gathered()
+        for row, values in ROWS[source.format](stream, source, fields):
+            text, carried = take(values, fields)
+            gathered.rows.append(row)
+            gathered.texts.append(text)
+            gathered.carried.append(carried)
+            if len(gathered.rows) == BLOCK_ROWS:
+                yield gathered.block(source, fields, position())
+                gathered = _Gathered()
+        if gathered.rows:
+            yield gathered.block(source, fields, position())
+
+
+@contextmanager
+def open_stream(name: str) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
+    """Open a file (or standard input), decompressed, and a function that tells how far we are."""
+    with io.BufferedReader(_Stdin() if name == STDIN else io.FileIO(name), BUFFER_BYTES) as raw:
+        magic = raw.peek(4)[:4]
+        stream: Any = raw
+        if magic[:2] == b"\x1f\x8b":
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), BUFFER_BYTES)
+        elif magic == b"\x28\xb5\x2f\xfd":
+            native = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+            stream = io.BufferedReader(native, BUFFER_BYTES)
+        yield stream, (lambda: 0) if name == STDIN else raw.tell
+
+
+class _Stdin(io.RawIOBase):
+    """Standard input for a stage of a pipeline, which can be left while it waits for more."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not select.select([0], [], [], POLL_SECONDS)[0]:
+            check()
+        return os.readv(0, [buffer])
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | Bad]]:
+    """Number and decode lines; they end at a newline only, and a carriage return before it goes."""
+    number = 0
+    while raw := stream.readline(MAX_ROW_BYTES):
+        if len(raw) == MAX_ROW_BYTES and not raw.endswith(b"\n"):
+            while raw and not raw.endswith(b"\n"):
+                raw = stream.readline(MAX_ROW_BYTES)
+            yield number, Bad(f"the line is longer than {MAX_ROW_BYTES >> 20} MiB")
+        else:
+            yield number, _decode(raw.removesuffix(b"\n").removesuffix(b"\r"), first=not number)
+        number += 1
+
+
+def _decode(raw: bytes, first: bool = False) -> str | Bad:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        return Bad(f"not UTF-8: byte 0x{raw[error.start]:02x} at {error.start}")
+    return text.removeprefix("\ufeff") if first else text
+
+
+Rows = Iterator[tuple[int, Values]]
+
+
+def _text_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
+    if unknown := set(fields.text.columns + fields.carried) - {"text"}:
+        raise InputError(
+            f"input {source.name!r} is text lines, whose only column is 'text'; there is no "
+            f"{sorted(unknown)[0]!r}. For other formats say --input-format"
+        )
+    for number, line in _lines(stream):
+        yield number, line if isinstance(line, Bad) else {"text": line}
+
+
+def _jsonl_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
+    for number, line in _lines(stream):
+        if isinstance(line, Bad):
+            yield number, line
+        elif line and not line.isspace():
+            yield number, _parse_json(line)
+
+
+def _parse_json(line: str) -> Values:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        return Bad(f"malformed JSON: {error.msg} at character {error.pos}")
+    except (ValueError, RecursionError) as error:
+        return Bad(f"malformed JSON: {error}")
+    if not isinstance(value, dict):
+        return Bad(f"the line is a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def _csv_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
+    csv.field_size_limit(MAX_ROW_BYTES)
+    lines = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _csv_records(lines, source, fields)
+    finally:
+        lines.detach()  # it would close the stream, which is not its own
+
+
+def _csv_records(lines: io.TextIOWrapper, source: Source, fields: Fields) -> Rows:
+    reader = csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",")
+    header = next(reader, [])
+    check_columns(source, fields, header)
+    for number, record in enumerate(_records(reader)):
+        yield number, record if isinstance(record, Bad) else _named_fields(header, record)
+
+
+def _records(reader: Iterator[list[str]]) -> Iterator[list[str] | Bad]:
+    """Iterate over records, blank lines left out; the reader goes on after one it cannot read."""
+    while True:
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            yield Bad(f"malformed CSV: {error}")
+            continue
+        if record is None:
+            return
+        if record:
+            yield record
+
+
+def _named_fields(header: list[str], record: list[str]) -> Values:
+    if len(record) != len(header):
+        return Bad(f"the row has {len(record)} fields, the header {len(header)}")
+    return dict(zip(header, record, strict=True))
+
+
+ROWS = {"text": _text_rows, "jsonl": _jsonl_rows, "csv": _csv_rows, "tsv": _csv_rows}

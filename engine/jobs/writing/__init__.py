@@ -1,0 +1,1 @@
+"""Shards of vectors and the journal of a job."""

@@ -1,0 +1,171 @@
+"""A shard on disk: the bytes of its files, and how they get there whole or not at all."""
+
+import errno
+import io
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_origin
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.jobs.embedding import Embedded
+from engine.jobs.options import EMBEDDING, SCALE
+from engine.jobs.writing.shards import Key, Reject
+
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up",
+        errno.EFBIG: "the limit on the size of a file is reached"}  # fmt: skip
+TEMPORARY = ".new-"
+INT8_MAX = 127
+
+
+@dataclass(frozen=True, slots=True)  # a long job keeps millions
+class Record:
+    """What the journal says of a shard that is in place: counts, digest of its rows, file sizes."""
+
+    key: Key
+    last: bool
+    rows: int
+    tokens: int
+    cut: int
+    rejects: int
+    size: int
+    digest: str
+    files: dict[str, int]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> "Record":
+        """Raises ValueError, TypeError or KeyError for what `to_json` does not write."""
+        values = json.loads(line)
+        split, part = values["key"]
+        record = cls(**{**values, "key": Key(split, part)})
+        for each in fields(record):
+            value = getattr(record, each.name)
+            if type(value) is not (get_origin(each.type) or each.type):
+                raise TypeError(f"{each.name} is {value!r}, not of type {each.type}")
+        numbers = [split, part, *record.files.values()]
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError(f"key {values['key']!r} or sizes {record.files!r} are no numbers")
+        return record
+
+
+def write_part(folder: Path, work: Embedded, format: str, dtype: str) -> Record:
+    """Put a shard's files in place, each atomically; the same shard makes the same bytes.
+
+    EngineError: the disk is full. Files of this shard that were there before are replaced.
+    """
+    shard = work.shard
+    files = _files(work, format, dtype)
+    if shard.rejects:
+        files[rejects_name(shard.key)] = rejects_lines(shard.rejects)
+    for name, data in files.items():
+        put(folder / name, data)
+    return Record(
+        shard.key, shard.last, len(work.vectors), work.tokens, work.cut, len(shard.rejects),
+        shard.size, shard.digest, {name: memoryview(data).nbytes for name, data in files.items()},
+    )  # fmt: skip
+
+
+def rejects_name(key: Key) -> str:
+    return f"_job/rejects-{key}.jsonl"
+
+
+def rejects_lines(rejects: list[Reject]) -> bytes:
+    lines = (json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
+    return "".join(lines).encode(errors="backslashreplace")
+
+
+def put(path: Path, data: Any) -> None:
+    """Write a file under another name, to the disk, and only then give it its own."""
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise explain(error, path) from error
+
+
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def explain(error: OSError, path: Path) -> EngineError:
+    why = FULL.get(error.errno or 0)
+    if why is None:
+        return EngineError(f"{path} could not be written: {error.strerror or error}.")
+    return EngineError(
+        f"{path} could not be written: {why}. Every shard before it is whole; make room and run "
+        "the same command again, and it goes on from there."
+    )
+
+
+def _files(work: Embedded, format: str, dtype: str) -> dict[str, Any]:
+    name = f"part-{work.shard.key}"
+    values, scales = convert(work.vectors, dtype)
+    if format == "parquet":
+        return {f"{name}.parquet": _parquet(work.shard.columns, values, scales)}
+    files = {f"{name}.npy": _npy(values), f"{name}.ids.jsonl": _jsonl(work.shard.columns)}
+    return files if scales is None else {**files, f"{name}.scale.npy": _npy(scales)}
+
+
+def convert(vectors: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], Any]:
+    """Turn vectors (n, D) into the type asked for; int8 with its scales (n,), else None.
+
+    int8: scale = largest |component| / 127, value = scale * integer, rounded to nearest, so that
+    no component is off by more than half a scale.
+    """
+    if dtype != "int8":
+        return vectors.astype(dtype, copy=False), None
+    scales = np.abs(vectors).max(axis=1, initial=0).astype(np.float32) / np.float32(INT8_MAX)
+    safe = np.where(scales > 0, scales, np.float32(1))
+    return np.rint(vectors / safe[:, None]).astype(np.int8), scales
+
+
+def _parquet(columns: pa.Table, values: NDArray[Any], scales: Any) -> pa.Buffer:
+    flat = pa.array(values.reshape(-1))
+    table = columns.append_column(
+        EMBEDDING, pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    )
+    numbers = f"{EMBEDDING}.list.element"
+    packing = {**dict.fromkeys(columns.column_names, "zstd"), numbers: "none"}
+    dictionaries = [*columns.column_names]
+    if scales is not None:
+        table = table.append_column(SCALE, pa.array(scales))
+        # Parquet's smallest integer takes four bytes; a dictionary of 255 values takes one.
+        dictionaries.append(numbers)
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table, sink, compression=packing, use_dictionary=dictionaries,
+        write_statistics=columns.column_names, write_page_checksum=True,
+    )  # fmt: skip
+    return sink.getvalue()
+
+
+def _npy(array: NDArray[Any]) -> memoryview:
+    sink = io.BytesIO()
+    np.save(sink, array, allow_pickle=False)
+    return sink.getbuffer()
+
+
+def _jsonl(columns: pa.Table) -> bytes:
+    rows = columns.to_pylist()
+    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    return "".join(lines).encode()

@@ -1,0 +1,1 @@
+"""Texts of many requests, computed in common batches."""

@@ -1,0 +1,1 @@
+"""The HTTP APIs: Cloudflare Workers AI, OpenAI, text-embeddings-inference."""

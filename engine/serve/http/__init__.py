@@ -1,0 +1,1 @@
+"""HTTP without any API: requests, responses, limits, tokens, metrics."""

@@ -1,0 +1,78 @@
+"""Fields of a JSON object, checked one by one; a problem says the value seen and what may be."""
+
+from typing import Any
+
+from engine.serve.http.errors import Kind, Problem
+
+SHOWN = 60
+
+
+def object_of(body: Any) -> dict[str, Any]:
+    """`body` itself, which must be a JSON object."""
+    if not isinstance(body, dict):
+        raise Problem(Kind.INVALID, f"The body is {shown(body)}; it must be a JSON object.")
+    return body
+
+
+def flag(body: dict[str, Any], name: str, default: bool) -> bool:
+    value = given(body, name, default)
+    if not isinstance(value, bool):
+        raise wrong(name, value, "true, false or null")
+    return value
+
+
+def choice(body: dict[str, Any], name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = given(body, name, default)
+    if value not in allowed:
+        raise wrong(name, value, f"one of {', '.join(allowed)}")
+    return value  # type: ignore[no-any-return]
+
+
+def text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise wrong(name, value, "a string or null")
+    return value
+
+
+def whole_number(body: dict[str, Any], name: str) -> int | None:
+    """An integer, which JSON may also write as 5.0."""
+    value = body.get(name)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise wrong(name, value, "an integer or null")
+    return value
+
+
+def strings(value: Any, name: str) -> list[str]:
+    """A list of the string, or of the strings, that `value` is."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise wrong(name, value, "a string or an array of strings")
+    for i, each in enumerate(value):
+        if not isinstance(each, str):
+            raise wrong(f"{name}[{i}]", each, "a string")
+    return value
+
+
+def wrong(name: str, value: Any, allowed: str) -> Problem:
+    return Problem(Kind.INVALID, f"`{name}` is {shown(value)}; it must be {allowed}.", param=name)
+
+
+def shown(value: Any) -> str:
+    """A value in a message: short, and containers only by their kind."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    names = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return names[value]
+    return repr(value if not isinstance(value, str) else value[:SHOWN])
+
+
+def given(body: dict[str, Any], name: str, default: Any) -> Any:
+    value = body.get(name)
+    return default if value is None else value

@@ -1,0 +1,1 @@
+"""Cloudflare's asynchronous batch API."""

@@ -1,0 +1,1 @@
+"""Texts to token ids, as the checkpoint's own tokenizer does it."""

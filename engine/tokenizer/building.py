@@ -1,0 +1,130 @@
+"""The library's tokenizer of a checkpoint folder, built as transformers 5 builds it.
+
+transformers reads more than tokenizer.json, and not all of that. The class that it takes decides
+(`tokenizer_class` of tokenizer_config.json, else of config.json, else BertTokenizer; see
+`engine.tokenizer.classes`). All classes add the tokens that `added_tokens` collects. What is
+not reproduced here is refused: CheckpointError with file, field, value and remedy.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.checkpoint.json_files import JsonObject
+from engine.errors import CheckpointError
+from engine.literals import SIDES, Side
+from engine.tokenizer.added_tokens import AddedTokens
+from engine.tokenizer.classes import Draft, Source, as_it_is, normalizer_steps, unigram, wordpiece
+
+BERT_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "MobileBertTokenizer")
+OTHER_CLASSES = ("XLMRobertaTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
+
+# Fields with which transformers or sentence-transformers would do something else.
+REFUSED = (
+    "auto_map", "processor_class", "chat_template", "fast_tokenizer_files", "init_inputs", "vocab",
+    "merges", "post_processor", "tokenizer_object", "tokenizer_truncation", "tokenizer_padding",
+    "gguf_file", "model_specific_special_tokens",
+)  # fmt: skip
+PROCESSORS = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+TEMPLATES = ("chat_template.jinja", "additional_chat_templates")
+
+ORIGINAL = "Save the tokenizer again with save_pretrained, or restore the original files."
+
+
+@dataclass(frozen=True)
+class Built:
+    """The library's tokenizer, the side that a long text loses, the token with the largest id."""
+
+    tokenizer: Any
+    side: Side
+    largest: tuple[str, int]
+
+
+def build(folder: Path, *, do_lower_case: bool) -> Built:
+    """The tokenizer of the transformer in `folder`; CheckpointError where it cannot be had.
+
+    do_lower_case: the field of sentence_bert_config.json; texts are then lowercased first.
+    """
+    path = folder / "tokenizer_config.json"
+    settings = JsonObject.read(path) or JsonObject(path, {})
+    content = JsonObject.read(folder / "tokenizer.json")
+    family = _family(folder, settings)
+    with library_errors(folder):
+        tokens = AddedTokens(folder, settings, content)
+        draft = family(Source(folder, settings, content, tokens))
+        tokenizer = draft.tokenizer
+        tokenizer.encode_special_tokens = settings.boolean("split_special_tokens", False)
+        tokens.add_to(tokenizer)
+        if draft.template:
+            tokenizer.post_processor = draft.template(tokenizer)
+        if do_lower_case:
+            _lowercase_first(tokenizer)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        added = tokenizer.get_added_tokens_decoder()
+        ids = {**draft.vocabulary, **{token.content: i for i, token in added.items()}}
+        largest = max(ids.items(), key=lambda item: item[1])
+    default = draft.truncation["direction"] if draft.truncation else "right"
+    return Built(tokenizer, settings.choice("truncation_side", SIDES, default), largest)
+
+
+@contextmanager
+def library_errors(folder: Path) -> Iterator[None]:
+    """Whatever the library raises, panics of its Rust code included, as CheckpointError."""
+    try:
+        yield
+    except (CheckpointError, MemoryError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a bare Exception, or PanicException, which is none
+        raise CheckpointError(
+            f"The tokenizer in {folder} does not work: {type(error).__name__}: {error}. {ORIGINAL}"
+        ) from error
+
+
+def _family(folder: Path, settings: JsonObject) -> Callable[[Source], Draft]:
+    """How to build, as transformers chooses its class."""
+    config = JsonObject.read(folder / "config.json") or JsonObject(folder / "config.json", {})
+    _refuse_other_processing(folder, settings, config)
+    file = settings if settings.text("tokenizer_class", None) else config
+    name = file.text("tokenizer_class", None) or "BertTokenizer"
+    if name.removesuffix("Fast") in BERT_CLASSES:
+        return wordpiece
+    if name.removesuffix("Fast") == "XLMRobertaTokenizer":
+        return unigram
+    if name in OTHER_CLASSES:
+        return as_it_is
+    raise file.wrong("tokenizer_class", f"one of {', '.join((*BERT_CLASSES, *OTHER_CLASSES))}")
+
+
+def _refuse_other_processing(folder: Path, settings: JsonObject, config: JsonObject) -> None:
+    """Where the reference would not take a plain tokenizer, or would rewrite the text."""
+    settings.absent(*REFUSED)
+    config.absent("processor_class")
+    for name in PROCESSORS:
+        file = JsonObject.read(folder / name)
+        if file:
+            file.absent("processor_class", "auto_map")
+    names = settings.content.get("model_input_names")
+    if names is not None and not {"input_ids", "attention_mask"} <= set(_strings(names)):
+        raise settings.wrong("model_input_names", 'a list with "input_ids" and "attention_mask"')
+    for name in TEMPLATES:
+        if (folder / name).exists():
+            raise CheckpointError(
+                f"{folder}/{name}: a chat template would rewrite each text, which the engine does "
+                "not compute. Remove it if the checkpoint embeds plain text."
+            )
+
+
+def _strings(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _lowercase_first(tokenizer: Any) -> None:
+    """As sentence-transformers does it, unless a Lowercase step is there already."""
+    from tokenizers import normalizers
+
+    steps = normalizer_steps(tokenizer.normalizer)
+    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])

@@ -1,0 +1,233 @@
+"""Long texts in pieces: the tokens of the pieces, one after another, are those of the whole text.
+
+The library holds some 500 bytes for each character of a text, so a text of 10 MB would take
+gigabytes. This file says where a text may be cut, and what may be left out, without changing any
+token id. It holds for BERT's pipeline (Lowercase, BertNormalizer, BertPreTokenizer, WordPiece),
+which works character by character. Let n be the normaliser:
+
+1. Added tokens that are not normalised are searched in the text, leftmost and longest first.
+2. Each stretch between them is normalised. n(text) = n(c1) n(c2) n(c3) ..., except that combining
+   marks that follow each other may change places (canonical order).
+3. Added tokens that are normalised are searched in the normalised stretches.
+4. The rest is split at whitespace, and before and after each punctuation character.
+5. WordPiece makes tokens of each word by itself, and one [UNK] of a word that has more than
+   `max_input_chars_per_word` characters (100).
+
+**Where a text may be cut** (`_may_cut`): between the characters b and c if n(c) begins with
+whitespace or punctuation, and b and c are neighbours in no added token (nor are the last of n(b)
+and the first of n(c) in a normalised one). Then neither a word nor an added token goes across, and
+those found on both sides are those found in the whole. An added token with `single_word` also looks
+at the character beside it, which a cut would hide: c must then be no letter or digit, and must not
+begin such a token. Tokens with `lstrip` and `rstrip` include the whitespace beside them, which has
+no ids of its own; but for exact places it must not be separated from them.
+
+**What may be left out** (`_shorten`): let R be a run of characters that vanish in n or stay inside
+a word. If every added token contains another kind of character, no token lies within R, and those
+that overlap an end of R lie within L characters of it, L being the length of the longest. So a row
+of vanishing characters may be shortened if L stay at each of its ends. If more than 100 of the
+other characters stay, the word is still one [UNK], whatever is left out of its middle.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from engine.tokenizer.classes import normalizer_steps
+
+PIECE = 1 << 14  # characters of a piece
+UNCUT = 1 << 18  # most characters of a piece where no cut can be found: some 130 MB
+VANISHES, INSIDE, BREAKS, OTHER = 1, 2, 3, 4  # kinds of characters; 0 is not yet known
+CODEPOINTS = 0x110000
+
+
+class Piece(NamedTuple):
+    """A part of a text, and where it begins in the whole."""
+
+    text: str
+    start: int
+
+
+class LongTexts:
+    """Cuts long texts for one tokenizer of the library."""
+
+    def __init__(self, tokenizer: Any, piece: int = PIECE, uncut: int = UNCUT) -> None:
+        self._tokenizer, self._piece, self._uncut = tokenizer, piece, uncut
+        self.possible = _is_bert(tokenizer)
+        if not self.possible:
+            return
+        self._kinds: NDArray[np.uint8] = np.zeros(CODEPOINTS, np.uint8)  # by code point
+        self._longest_word = tokenizer.model.max_input_chars_per_word
+        added = [t for t in tokenizer.get_added_tokens_decoder().values() if t.content]
+        raw = [token.content for token in added if not token.normalized]
+        normalized = [self._n(token.content) for token in added if token.normalized]
+        single = [token for token in added if token.single_word]
+        self._pairs, self._n_pairs = _pairs(raw), _pairs(normalized)
+        self._single_starts = {form[:1] for t in single for form in (t.content, self._n(t.content))}
+        self._strips = any(token.lstrip or token.rstrip for token in added)
+        self._token_ends = {form[-1:] for t in added for form in (t.content, self._n(t.content))}
+        self._margin = max(map(len, raw), default=0)
+        self._shortens = not normalized and not any(map(self._is_inside, raw))
+
+    def pieces(self, text: str, *, exact: bool = False) -> Iterator[Piece]:
+        """Pieces of `text` with the same tokens; if `exact`, with the same places in it too.
+
+        InputError where a stretch of more than `uncut` characters has no place for a cut.
+        """
+        if not self.possible and len(text) > self._uncut:
+            raise InputError(
+                f"A text has {len(text)} characters; the tokenizer of this checkpoint takes at "
+                f"most {self._uncut}. Split the text."
+            )
+        start = 0
+        while self.possible and len(text) - start > self._piece:
+            cut = self._last_cut(text, start + 1, start + self._piece + 1, exact)
+            if cut:
+                yield Piece(text[start:cut], start)
+            else:
+                piece, cut = self._stretch(text, start, exact)
+                yield Piece(piece, start)
+            start = cut
+        if start < len(text):
+            yield Piece(text[start:], start)
+
+    def _last_cut(self, text: str, low: int, high: int, exact: bool) -> int:
+        """The last place in low..high-1 where the text may be cut, or 0."""
+        places = self._backwards(text, low, high, BREAKS)
+        return next((place for place in places if self._may_cut(text, place, exact)), 0)
+
+    def _backwards(self, text: str, low: int, high: int, kind: int) -> Iterator[int]:
+        """The places in low..high-1 of characters of one kind, the last first."""
+        size = 64
+        while high > low:
+            begin = max(low, high - size)
+            found = np.flatnonzero(self._kinds_of(text[begin:high]) == kind)
+            yield from reversed((begin + found).tolist())
+            high, size = begin, min(size * 4, PIECE)
+
+    def _may_cut(self, text: str, place: int, exact: bool) -> bool:
+        """Whether the text may be cut before `place`, where a character of kind BREAKS is."""
+        before, after = text[place - 1], text[place]
+        if before + after in self._pairs:
+            return False
+        if self._n_pairs and not self._apart(before, after):
+            return False
+        if self._single_starts and (
+            _is_wordlike(after) or {after, self._n(after)[0]} & self._single_starts
+        ):
+            return False
+        if exact and self._strips and after.isspace():
+            ends = {before, self._n(before)[-1:]}
+            return not before.isspace() and not ends & self._token_ends
+        return True
+
+    def _apart(self, before: str, after: str) -> bool:
+        """Whether the normalised forms of two neighbours are neighbours in no added token."""
+        if self._kind(before) == VANISHES:
+            return False  # its neighbour in the normalised text is a character further back
+        if unicodedata.combining(unicodedata.normalize("NFD", before)[-1]):
+            return False  # a combining mark may change places with others
+        return self._n(before)[-1] + self._n(after)[0] not in self._n_pairs
+
+    def _stretch(self, text: str, start: int, exact: bool) -> tuple[str, int]:
+        """The text from `start` to the next place for a cut, shortened; and that place."""
+        parts, size, place = [], 0, start
+        while True:
+            end = self._first(text, place + 1, len(text), VANISHES, INSIDE)
+            part = text[place:end] if exact else self._shorten(text, place, end)
+            parts.append(part)
+            size, place = size + len(part), end
+            if size > self._uncut:
+                raise InputError(
+                    f"A text has more than {self._uncut} characters, from character {start} on, "
+                    "without a place where it can be cut, such as a space. Split the text."
+                )
+            if end == len(text) or (
+                self._kind(text[end]) == BREAKS and self._may_cut(text, end, exact)
+            ):
+                return "".join(parts), end
+
+    def _first(self, text: str, low: int, high: int, *but: int) -> int:
+        """The first place in low..high-1 whose kind is none of `but`, or high."""
+        size = 64
+        while low < high:
+            kinds = self._kinds_of(text[low : min(high, low + size)])
+            found = np.flatnonzero(~np.isin(kinds, but))
+            if len(found):
+                return low + int(found[0])
+            low, size = low + len(kinds), min(size * 4, PIECE)
+        return high
+
+    def _shorten(self, text: str, begin: int, end: int) -> str:
+        """The character at `begin`, and what stays of the run begin+1..end-1."""
+        margin = self._margin + 1
+        needed = max(self._longest_word + 1, margin)
+        if not self._shortens or end - begin <= needed + margin:
+            return text[begin:end]
+        parts, place, inside = [text[begin]], begin + 1, 0
+        while place < end and inside < needed:
+            row_end = self._first(text, place, end, VANISHES)
+            if row_end - place > 2 * margin:
+                parts.append(text[place : place + margin])
+                place = row_end - margin
+            word_end = self._first(text, row_end, min(end, row_end + needed - inside), INSIDE)
+            parts.append(text[place:word_end])
+            inside += word_end - row_end
+            place = word_end
+        return "".join(parts) + text[max(place, end - margin) : end]
+
+    def _kinds_of(self, text: str) -> NDArray[np.uint8]:
+        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        for code in np.unique(codes[self._kinds[codes] == 0]):
+            self._kinds[code] = self._find_kind(chr(code))
+        return self._kinds[codes]
+
+    def _kind(self, character: str) -> int:
+        return int(self._kinds_of(character)[0])
+
+    def _find_kind(self, character: str) -> int:
+        """Tried out between two letters."""
+        form = self._n(character)
+        if not form:
+            return VANISHES
+        words = self._words(f"a{form}a")
+        if words == [f"a{form}a"]:
+            return INSIDE
+        return BREAKS if words[0] == "a" else OTHER
+
+    def _is_inside(self, token: str) -> bool:
+        """Whether a token could lie within a run."""
+        return bool(np.isin(self._kinds_of(token), (VANISHES, INSIDE)).all())
+
+    def _n(self, text: str) -> str:
+        return str(self._tokenizer.normalizer.normalize_str(text))
+
+    def _words(self, text: str) -> list[str]:
+        return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+
+
+def _is_bert(tokenizer: Any) -> bool:
+    """Whether the pipeline is the one that this file is about."""
+    from tokenizers import models, normalizers, pre_tokenizers
+
+    steps = normalizer_steps(tokenizer.normalizer)
+    return (
+        any(isinstance(step, normalizers.BertNormalizer) for step in steps)
+        and all(isinstance(s, normalizers.BertNormalizer | normalizers.Lowercase) for s in steps)
+        and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
+        and isinstance(tokenizer.model, models.WordPiece)
+    )
+
+
+def _pairs(tokens: list[str]) -> set[str]:
+    """All neighbours in the tokens."""
+    return {token[i : i + 2] for token in tokens for i in range(len(token) - 1)}
+
+
+def _is_wordlike(character: str) -> bool:
+    """Whether a regular expression may count it as part of a word; yes for what is not known."""
+    category = unicodedata.category(character)
+    return category == "Pc" or not (category[0] in "PSZ" or character.isspace())

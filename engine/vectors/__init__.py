@@ -1,0 +1,1 @@
+"""From states of tokens to vectors: pooling, the modules behind it, similarity."""

@@ -1,0 +1,173 @@
+"""Products of whole tiles: every number of rows, integers exactly, float32 bit by bit.
+
+What other CPUs do in one instruction is done here in the arithmetic that says what it means.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.fast.codegen import micro_kernel
+from engine.fast.codegen.constants import LANES, TARGET
+from engine.fast.codegen.dot_products import KINDS as STEPS
+from engine.fast.codegen.dot_products import Int8Plain, Int8Sdot, Int8Wide, Int16Wide
+from engine.fast.kernels import jit
+from tests.fast.compiled import address
+from tests.fast.rounding import multiply_add
+
+Array = NDArray[Any]
+Tile = Callable[..., Array]
+
+PLAIN = {"plain int8": Int8Plain, "wide int8": Int8Wide, "wide int16": Int16Wide}
+SHAPES = {**TARGET.tiles, "plain int8": (5, 2), "wide int8": (3, 2), "wide int16": (4, 2)}
+KINDS = {**STEPS, **PLAIN}
+LEVELS = 255
+FLOATS = ("float32", "attention")
+INT16 = ("int16", "wide int16")
+EXTREMES = np.array([-32767, 32767], np.int16)
+INT8 = ("int8", "plain int8", "wide int8")
+
+
+@pytest.fixture(scope="module")
+def tiles() -> Iterator[dict[str, Tile]]:
+    """(A, B) -> the product for each kind, the rows of A at most those of a tile."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, kind in PLAIN.items():
+            patch.setitem(STEPS, name, kind)
+            patch.setitem(TARGET.tiles, name, SHAPES[name])  # type: ignore[arg-type]
+        yield {name: product(name) for name in KINDS}
+
+
+def product(name: str) -> Tile:
+    multiply = micro_kernel.tile(name)
+
+    @jit  # type: ignore[untyped-decorator]
+    def call(m, a, lda, panel, steps, out, ldo):  # type: ignore[no-untyped-def]
+        multiply(m, a, lda, panel, steps, out, ldo)
+
+    def multiplied(a: Array, b: Array) -> Array:
+        """a (m, K) and b (K, columns), rows `spare` words apart; K whole words."""
+        (m, K), columns, spare = a.shape, b.shape[1], 3
+        a_word = 4 // a.itemsize
+        steps = K // a_word
+        rows = np.full((m, K + spare * a_word), 99, a.dtype)
+        rows[:, :K] = a
+        panel = np.ascontiguousarray(b.reshape(steps, a_word, columns).transpose(0, 2, 1))
+        out = np.full((SHAPES[name][0] + 1, columns + spare), 77, result(name))
+        call(m, address(rows), steps + spare, address(panel), steps, address(out), columns + spare)
+        assert (out[m:] == 77).all() and (out[:, columns:] == 77).all(), "wrote outside its tile"
+        return out[:m, :columns].copy()
+
+    return multiplied
+
+
+def result(name: str) -> type:
+    return np.float32 if name in FLOATS else np.int32
+
+
+def columns(name: str) -> int:
+    return SHAPES[name][1] * LANES
+
+
+def turns(name: str) -> list[int]:
+    """Numbers of words along K, multiples of what one turn of the loop takes."""
+    return [n * KINDS[name].unroll for n in (1, 2, 3, 5, 8, 33)]
+
+
+def exact(a: Array, b: Array) -> Array:
+    """int64, and then the low 32 bits, as sums in int32 leave them."""
+    return (a.astype(np.int64) @ b.astype(np.int64)).astype(np.int32)
+
+
+def fused(a: Array, b: Array) -> Array:
+    """Σ a b in float32 along K, one step after the other."""
+    sums = np.zeros((len(a), b.shape[1]), np.float32)
+    for k in range(a.shape[1]):
+        sums = multiply_add(a[:, k, None], b[None, k], sums)
+    return sums
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_float32_is_one_chain_of_fused_steps(name: str, tiles: dict[str, Tile]) -> None:
+    draw = np.random.default_rng(1)
+    for K in turns(name):
+        b = draw.standard_normal((K, columns(name)), np.float32)
+        for m in range(1, SHAPES[name][0] + 1):
+            a = draw.standard_normal((m, K), np.float32) * 10.0 ** draw.integers(-3, 4, (m, K))
+            a = a.astype(np.float32)
+            assert np.array_equal(tiles[name](a, b), fused(a, b))
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_float32_extremes(name: str, tiles: dict[str, Tile]) -> None:
+    numbers = np.array([0.0, -0.0, 1e-45, -1e-38, 1.0, -1e19, 1e19, 3e38], np.float32)
+    a = numbers[None].repeat(SHAPES[name][0], 0)
+    for y in (0.0, 1e-45, 1.0, -1.0):
+        b = np.full((len(numbers), columns(name)), y, np.float32)
+        assert np.array_equal(tiles[name](a, b), fused(a, b))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_row_is_the_same_beside_any_others(name: str, tiles: dict[str, Tile]) -> None:
+    draw = np.random.default_rng(2)
+    kind = np.float32 if name in FLOATS else np.int16 if name in INT16 else np.uint8
+    K = 24 * 4 // np.dtype(kind).itemsize
+    a = (draw.standard_normal((SHAPES[name][0], K)) * 40).clip(0 if name in INT8 else -99, 99)
+    b = (draw.standard_normal((K, columns(name))) * 10).clip(-60, 60)
+    a, b = a.astype(kind), b.astype(np.int8 if name in INT8 else kind)
+    together = tiles[name](a, b)
+    for m in range(1, len(a) + 1):
+        for first in range(len(a) - m + 1):
+            some = tiles[name](a[first : first + m], b)
+            assert some.tobytes() == together[first : first + m].tobytes()
+
+
+@pytest.mark.parametrize("name", INT16)
+def test_int16_is_exact(name: str, tiles: dict[str, Tile]) -> None:
+    """Extremes and anything between; a sum over 32 bits would keep the low ones, as it should."""
+    draw = np.random.default_rng(3)
+    for steps in turns(name):
+        shape_b = (2 * steps, columns(name))
+        for m in range(1, SHAPES[name][0] + 1):
+            for low in (32766, 0, -32767):
+                a = draw.integers(low, 32768, (m, 2 * steps)).astype(np.int16)
+                b = draw.integers(low, 32768, shape_b).astype(np.int16)
+                assert np.array_equal(tiles[name](a, b), exact(a, b))
+            a = draw.choice(EXTREMES, (m, 2 * steps))
+            b = draw.choice(EXTREMES, shape_b)
+            assert np.array_equal(tiles[name](a, b), exact(a, b))
+
+
+@pytest.mark.parametrize("name", INT8)
+def test_int8_is_exact(name: str, tiles: dict[str, Tile]) -> None:
+    draw = np.random.default_rng(4)
+    for steps in turns(name):
+        for m in range(1, SHAPES[name][0] + 1):
+            a = draw.integers(0, LEVELS + 1, (m, 4 * steps))
+            b = draw.integers(-most(name), most(name) + 1, (4 * steps, columns(name)))
+            hold_exact(tiles[name], name, a, b)
+
+
+@pytest.mark.parametrize("name", INT8)
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_int8_at_its_extremes(name: str, sign: int, tiles: dict[str, Tile]) -> None:
+    """All activations and all weights as large as can be, in the longest sum that BERT has."""
+    a = np.full((SHAPES[name][0], 4096), LEVELS)
+    b = np.full((4096, columns(name)), sign * most(name))
+    hold_exact(tiles[name], name, a, b)
+    b[::2] *= -1
+    hold_exact(tiles[name], name, a, b)
+
+
+def hold_exact(tile: Tile, name: str, a: Array, b: Array) -> None:
+    signed = 128 if KINDS[name] is Int8Sdot else 0
+    expected = exact(a - signed, b)
+    assert np.array_equal(tile(a.astype(np.uint8), b.astype(np.int8)), expected)
+
+
+def most(name: str) -> int:
+    """Of weights. With pairs in 16 bits the two of a pair may have 128 together."""
+    return 64 if name == "int8" and TARGET.int8 == "pairs" else 127

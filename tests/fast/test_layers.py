@@ -1,0 +1,204 @@
+"""Products of whole rows against float64, task by task, in every precision.
+
+A process compiles for one precision; in float32 the last test runs this file for the others.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.fast import job as at
+from engine.fast import layers as fast
+from engine.fast.codegen.constants import LANES, PRECISION, TARGET
+from engine.fast.layers import GELU, NOTHING, PANEL, RESIDUAL, ROWS, ROWS_A_TASK
+from engine.fast.weights import packing, quantize
+from engine.fast.weights.packing import Shape
+from tests.fast import fast_process
+from tests.fast.compiled import address, whole
+from tests.fast.rounding import Array
+from tests.fast.test_kernels import exact_gelu
+
+SHAPE = Shape(TARGET, PRECISION)
+UNTOUCHED = np.float32(-12345.75)
+WIDTHS = [  # whole vectors, as rows are padded
+    (whole(1), whole(1)),
+    (whole(40), 3 * PANEL),
+    (whole(64), PANEL + LANES),
+    (whole(200), 2 * PANEL + whole(1)),
+]
+TOKENS = [1, 2, ROWS, ROWS + 1, 4 * ROWS, 4 * ROWS + 1, ROWS_A_TASK, 2 * ROWS_A_TASK + 3]
+# of the lengths of both vectors
+BARS = {
+    "float32": lambda K: 1e-6,
+    "int16": lambda K: 1.5 * math.sqrt(K) / 46000,
+    "int8": lambda K: 0.02,
+}
+
+
+def packed(w_OI: Array, width: int) -> dict[int, Array]:
+    """The arrays of a linear map, as `pack` makes them, at their places; all but the bias."""
+    rows = np.zeros((packing.round_up(len(w_OI), PANEL), width), np.float32)
+    rows[: len(w_OI)] = w_OI
+    if PRECISION == "float32":
+        return {at.PANELS: packing.panels(rows, SHAPE)}
+    if PRECISION == "int16":
+        integers, scales = quantize.int16(rows)
+        return {at.PANELS: packing.panels(integers, SHAPE), at.SCALES: scales}
+    turned = quantize.rotate(rows, quantize.block_size(width, LANES))
+    integers, scales = quantize.int8(turned, pairs=TARGET.int8 == "pairs")
+    offsets = (scales * integers.sum(axis=1, dtype=np.int32)).astype(np.float32)
+    return {at.PANELS: packing.panels(integers, SHAPE), at.SCALES: scales, at.OFFSETS: offsets}
+
+
+class Case:
+    """A random map from `width` to `out_width` numbers, and rows for it, in memory as of a job."""
+
+    def __init__(self, tokens: int, width: int, out_width: int, threads: int = 2) -> None:
+        draw = np.random.default_rng([tokens, width, out_width])
+        self.tokens, self.width, self.out_width = tokens, width, out_width
+        self.x, self.w = (
+            draw.standard_normal((n, width)).astype(np.float32) for n in (tokens, out_width)
+        )
+        self.bias = draw.standard_normal(packing.round_up(out_width, PANEL)).astype(np.float32)
+        self.residual = draw.standard_normal((tokens, out_width + 5)).astype(np.float32)
+        self.arrays = {**packed(self.w, width), at.BIAS: self.bias}
+        self.map = np.zeros(4, np.int64)
+        for place, array in self.arrays.items():
+            self.map[place] = address(array)
+        self.scratch = np.zeros(max(ROWS * PANEL, width), np.float32)
+        self.signs = quantize.signs(width)
+        self.source = np.zeros((tokens, width + 3), np.float32)  # or integers, in words
+        self.scales = np.zeros((tokens, 2), np.float32)
+        self.job = self.table(threads)
+        self.take(self.x)
+
+    def table(self, threads: int) -> NDArray[np.int64]:
+        job = np.zeros(at.JOB_SIZE, np.int64)
+        job[at.TOKENS], job[at.THREADS] = self.tokens, threads
+        job[at.X], job[at.X_STRIDE] = address(self.residual), self.residual.shape[1]
+        job[at.INTEGERS], job[at.INTEGERS_STRIDE] = address(self.source), self.source.shape[1]
+        job[at.ROW_SCALES], job[at.SIGNS] = address(self.scales), address(self.signs)
+        return job
+
+    def take(self, x: Array) -> None:
+        """Rows as the product wants them: quantised one by one, or as they are."""
+        if PRECISION == "float32":
+            self.source[:, : self.width] = x
+            return
+        block = quantize.block_size(self.width, LANES)
+        norm = int(quantize.length_limit(self.width))
+        for r, row in enumerate(x):
+            places = address(self.job), address(self.scratch), address(row)
+            fast.quantize_row(*places, self.width, block, norm, r)
+
+    def tasks(self) -> int:
+        return int(fast.linear_tasks(address(self.job), self.width, self.out_width))
+
+    def run(self, then: int, tasks: Any) -> Array:
+        """A table of results, in which only what these tasks compute is not UNTOUCHED."""
+        stride = self.out_width + 2 * PANEL
+        out = np.full((self.tokens + ROWS, stride), UNTOUCHED)
+        places = address(self.job), address(self.scratch), address(self.map)
+        source, sizes = address(self.source), (stride, self.out_width)
+        for task in tasks:
+            fast.linear(
+                *places, source, self.source.shape[1], self.width, address(out), *sizes, then, task
+            )
+        assert (out[self.tokens :] == UNTOUCHED).all(), "wrote below the last token"
+        assert (out[:, self.out_width :] == UNTOUCHED).all(), "wrote beside the last column"
+        return out[: self.tokens, : self.out_width]
+
+    def product(self) -> Array:
+        """x Wᵀ + b in float64."""
+        bias = self.bias[: self.out_width]
+        return np.asarray(self.x.astype(np.float64) @ self.w.T.astype(np.float64) + bias)
+
+    def hold(self, got: Array, expected: Array) -> None:
+        lengths = np.outer(*(np.linalg.norm(each, axis=1) for each in (self.x, self.w)))
+        error = np.abs(got - expected)
+        assert (error <= BARS[PRECISION](self.width) * lengths + 2e-6).all()
+
+
+@pytest.mark.parametrize(("width", "out_width"), WIDTHS)
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_a_product_and_what_follows(tokens: int, width: int, out_width: int) -> None:
+    case = Case(tokens, width, out_width)
+    product, every = case.product(), range(case.tasks())
+    case.hold(case.run(NOTHING, every), product)
+    case.hold(case.run(GELU, every), exact_gelu(product))
+    case.hold(case.run(RESIDUAL, every), product + case.residual[:, :out_width])
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize(("width", "out_width"), WIDTHS)
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_each_number_is_one_tasks(tokens: int, width: int, out_width: int, threads: int) -> None:
+    case = Case(tokens, width, out_width, threads)
+    times = sum(
+        (case.run(NOTHING, [task]) != UNTOUCHED).astype(int) for task in range(case.tasks())
+    )
+    assert (times == 1).all()
+
+
+def test_each_row_gets_its_own_residual() -> None:
+    case = Case(3, whole(40), PANEL)
+    before = case.run(RESIDUAL, range(case.tasks()))
+    case.residual[1] += 1000
+    after = case.run(RESIDUAL, range(case.tasks()))
+    changed = after - before
+    assert not changed[[0, 2]].any()
+    np.testing.assert_allclose(changed[1], 1000, rtol=1e-5)
+
+
+# tasks
+
+
+def tasks(tokens: int, width: int, panels: int, threads: int) -> int:
+    job = np.zeros(at.JOB_SIZE, np.int64)
+    job[at.TOKENS], job[at.THREADS] = tokens, threads
+    return int(fast.linear_tasks(address(job), width, panels * PANEL))
+
+
+def test_with_many_tokens_a_task_is_one_panel_and_a_block_of_rows() -> None:
+    assert tasks(4 * ROWS + 1, 64, 10, 1) == 10
+    assert tasks(ROWS_A_TASK, 64, 10, 1) == 10
+    assert tasks(ROWS_A_TASK + 1, 64, 10, 1) == 20
+    assert tasks(3 * ROWS_A_TASK, 64, 10, 1) == 30
+
+
+def test_a_part_of_a_panel_is_a_task_too() -> None:
+    for out_width, number in ((LANES, 1), (PANEL, 1), (PANEL + LANES, 2), (2 * PANEL, 2)):
+        assert Case(ROWS_A_TASK, 64, out_width).tasks() == number
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_with_few_tokens_a_task_is_several_panels(threads: int) -> None:
+    """But each thread gets two tasks at least, where there are so many panels."""
+    for panels in (1, 2, 5, 16, 48):
+        number = tasks(1, 64, panels, threads)
+        assert number == tasks(4 * ROWS, 64, panels, threads)
+        assert min(2 * threads, panels) <= number <= panels
+        if panels == 48:
+            assert number == 2 * threads
+
+
+def test_a_task_reads_no_more_weights_than_a_stretch() -> None:
+    """If one panel is more, the task is one panel."""
+    words = 4096 // packing.NUMBERS_A_WORD[PRECISION]
+    at_most = max(1, fast.STRETCH // (4 * words * PANEL))
+    assert tasks(1, 4096, 1000, 1) == -(-1000 // at_most)
+    assert tasks(1, 4096 * 100, 10, 1) == 10
+
+
+if PRECISION == "float32":
+
+    @pytest.mark.parametrize("precision", ["int16", "int8"])
+    def test_the_other_precisions(precision: str) -> None:
+        fast_process.run(
+            "import pytest, sys; sys.exit(pytest.main(['-p', 'no:cacheprovider', sys.argv[1]]))",
+            "tests/fast/test_layers.py",
+            BGE_COMPILE_PRECISION=precision,
+        )

@@ -1,0 +1,53 @@
+"""The words of `bge job` to Options."""
+
+import pytest
+
+from engine.jobs.arguments import parse
+from engine.jobs.options import Fields, Options, parse_template
+
+
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BGE_MODEL", raising=False)
+    assert parse(["in.txt", "-o", "out"]) == Options(
+        inputs=("in.txt",), output="out", model="bge-base-en-v1.5", precision="float32",
+        revision=None, offline=False, threads=None, pooling=None, prompt=None, query=False,
+        normalize=None, truncate_dim=None, fields=Fields(parse_template("text"), None, ()),
+        input_format=None, format="parquet", dtype="float32", shard_rows=4096, max_rejects=None,
+        ray=None, quiet=False,
+    )  # fmt: skip
+
+
+def test_each_option_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BGE_MODEL", "other")
+    words = (
+        "a b - -o out --text {t}! --id i --keep c,d --keep e --input-format csv --precision int8 "
+        "--revision r --offline --threads 3 --pooling cls --query --no-normalize --truncate-dim 7 "
+        "--ray auto --format npy --dtype int8 --shard-rows 9 --max-rejects 0 --quiet"
+    )
+    assert parse(words.split()) == Options(
+        inputs=("a", "b", "-"), output="out", model="other", precision="int8", revision="r",
+        offline=True, threads=3, pooling="cls", prompt=None, query=True, normalize=False,
+        truncate_dim=7, fields=Fields(parse_template("{t}!"), "i", ("c", "d", "e")),
+        input_format="csv", format="npy", dtype="int8", shard_rows=9, max_rejects=0, ray="auto",
+        quiet=True,
+    )  # fmt: skip
+    assert parse(["a", "-o", "o", "--prompt", ""]).prompt == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("a", "required: -o"),
+        ("-o out", "required: INPUT"),
+        ("a -o out --threads 0", "0 is not allowed: 1 or more"),
+        ("a -o out --max-rejects -1", "-1 is not allowed: 0 or more"),
+        ("a -o out --query --prompt p", "not allowed with argument"),
+        ("a -o out --text {", "is not a template"),
+        ("a -o out --keep row", "would collide"),
+        ("a -o out --out x", "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse(words.split())
+    assert stop.value.code == 2 and told in capsys.readouterr().err

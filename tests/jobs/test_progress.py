@@ -1,0 +1,80 @@
+"""Rates and times, on a clock of the test's own."""
+
+import io
+import sys
+
+import pytest
+
+from engine.jobs import progress as room
+from engine.jobs.progress import Progress, Summary, clock
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    watch = Clock()
+    monkeypatch.setattr(room, "time", watch)
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.4, "0:00:00"), (61, "0:01:01"), (36_125, "10:02:05")]
+)
+def test_clock(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown
+
+
+def test_a_line_says_rate_share_and_what_is_left(watch: Clock) -> None:
+    progress = Progress(1000, 200, stream=io.StringIO())
+    assert progress.line(4.0) == "0 rows, 0 tokens/s"
+    progress.advance(30, 4000, 100)
+    assert progress.line(4.0) == "30 rows, 1,000 tokens/s, 30.0%, 0:00:28 left"
+    progress.advance(70, 4000, 900)  # more than was announced
+    assert progress.line(4.0) == "100 rows, 2,000 tokens/s, 100.0%, 0:00:00 left"
+
+
+def test_a_log_gets_a_line_each_half_minute(watch: Clock) -> None:
+    stream = io.StringIO()
+    progress = Progress(1000, 0, stream=stream)
+    for _ in range(12):
+        watch.now += 6
+        progress.advance(1, 60, 10)
+    assert stream.getvalue().splitlines() == [
+        "bge job: 5 rows, 10 tokens/s, 5.0%, 0:09:30 left",
+        "bge job: 10 rows, 10 tokens/s, 10.0%, 0:09:00 left",
+    ]
+    progress.close()
+    assert progress.seconds() == 72
+
+
+def test_quiet_is_quiet(watch: Clock) -> None:
+    stream = io.StringIO()
+    progress = Progress(1000, 0, quiet=True, stream=stream)
+    watch.now += 60
+    progress.advance(1, 1, 1)
+    progress.close()
+    assert stream.getvalue() == ""
+
+
+def test_it_goes_to_standard_error(watch: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(0, 0)
+    watch.now += 30
+    progress.advance(2, 30, 1)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "bge job: 2 rows, 1 tokens/s\n")
+    assert not sys.stderr.isatty()
+
+
+def test_the_summary_tells_a_resumed_run() -> None:
+    summary = Summary("out", 10, 1000, 2, 1, 3, here=4, seconds=61)
+    assert str(summary).splitlines()[:3] == [
+        "out: 10 rows, 1,000 tokens, 3 shards",
+        "cut to the model's limit: 2 texts; rejected: 1 row",
+        "time of this run: 0:01:01; 6 rows were in place before",
+    ]

@@ -1,0 +1,61 @@
+"""Where a shard's rows are from, and what is left when some are rejected."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from engine.jobs.options import Fields, parse_template
+from engine.jobs.reading.inputs import find
+from engine.jobs.writing import shards as cutting
+from engine.jobs.writing.shards import Key, Reject, Shard, output_schema, shards
+
+FIELDS = Fields(parse_template("text"), None, ())
+SCHEMA = output_schema(pa.schema([]), FIELDS)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> tuple[Shard, str, str]:
+    """One shard of two files, the second of which comes first by name."""
+    late, early = tmp_path / "z.jsonl", tmp_path / "a.jsonl"
+    late.write_text('{"text": "one"}\n{\n{"text": "two"}\n')
+    early.write_text('{\n{"text": "three"}\n{"text": "four"}\n')
+    sources = find([str(late), str(early)], None, "elsewhere")
+    (shard,) = shards(0, sources, FIELDS, SCHEMA, 100)
+    return shard, str(late), str(early)
+
+
+def test_each_text_knows_its_file_and_row(both: tuple[Shard, str, str]) -> None:
+    shard, late, early = both
+    assert shard.files == [late, early]
+    assert dict(zip(shard.texts, shard.places, strict=True)) == {
+        "one": (0, 0), "two": (0, 2), "three": (1, 1), "four": (1, 2),
+    }  # fmt: skip
+    assert Shard.from_bytes(shard.to_bytes()) == shard
+
+
+def test_texts_that_are_rejected_later_stand_among_the_others_in_order(
+    both: tuple[Shard, str, str],
+) -> None:
+    shard, late, early = both
+    left = shard.without({1: "no", 2: "never"})
+    assert left.texts == ["one", "four"]
+    assert left.columns.to_pylist() == [{"file": late, "row": 0}, {"file": early, "row": 2}]
+    assert [(reject.file, reject.row) for reject in left.rejects] == [
+        (late, 1), (late, 2), (early, 0), (early, 1),
+    ]  # fmt: skip
+    assert Reject(late, 2, "no") in left.rejects and Reject(early, 1, "never") in left.rejects
+    assert left.places == [(0, 0), (1, 2)]
+    assert (left.key, left.digest, left.size) == (shard.key, shard.digest, shard.size)
+    assert shard.without({}) is shard
+
+
+def test_a_shard_ends_with_the_row_that_fills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutting, "SHARD_BYTES", 10)
+    (tmp_path / "in.txt").write_text("123456789\n1\n12345\n1234\n1\n")
+    made = list(shards(2, find([str(tmp_path)], None, "out"), FIELDS, SCHEMA, 100))
+    assert [shard.texts for shard in made] == [["123456789", "1"], ["12345", "1234", "1"]]
+    assert [shard.key for shard in made] == [Key(2, 0), Key(2, 1)]
+    assert str(made[1].key) == "000002-000001"

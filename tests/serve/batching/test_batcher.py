@@ -1,0 +1,345 @@
+"""Requests become batches, with a fake model that can be held up."""
+
+import asyncio
+import contextlib
+
+import numpy as np
+import pytest
+
+from engine import TooLong
+from engine.serve.batching.batcher import BULKY, Batcher, head_of
+from engine.serve.batching.models import Served
+from engine.serve.batching.request import Wish
+from engine.serve.http.errors import Kind, Problem
+from tests.serve.fake_embedder import FakeEmbedder
+
+
+@contextlib.asynccontextmanager
+async def batching(embedder, **limits):
+    limits = {"batch_tokens": 256, "waiting_texts": 64, "waiting_tokens": 4096, **limits}
+    batcher = Batcher(embedder, **{"computing": 1, **limits})
+    batcher.start()
+    try:
+        yield batcher
+    finally:
+        embedder.free.set()
+        await batcher.stop()
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def hold(batcher):
+    """The model is given a text, and computes it until it is freed."""
+    batcher.embedder.free.clear()
+    seen = len(batcher.embedder.batches)
+    held = asyncio.create_task(batcher.embed(["held"], Wish()))
+    await until(lambda: len(batcher.embedder.batches) > seen)
+    return held
+
+
+def run(test):
+    asyncio.run(asyncio.wait_for(test, 20))
+
+
+def test_vectors_are_those_of_encode():
+    async def test():
+        embedder = FakeEmbedder()
+        texts = ["one two three", "four", "", "five six " * 40]
+        async with batching(embedder) as batcher:
+            job = await batcher.embed(texts, Wish(pooling="mean"))
+            assert np.array_equal(job.vectors(), embedder.encode(texts, pooling="mean"))
+            short = job.vectors(normalize=False, truncate_dim=5)
+            assert np.array_equal(
+                short, embedder.encode(texts, pooling="mean", normalize=False, truncate_dim=5)
+            )
+            assert job.cut == 1
+            assert job.tokens == sum(map(len, embedder.tokenize(texts)))
+
+    run(test())
+
+
+def test_texts_of_concurrent_requests_share_a_batch_and_each_gets_its_own():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            first = await hold(batcher)
+            texts = [f"{'w' * i} text" for i in range(1, 21)]
+            wishes = [Wish(pooling="mean" if i % 2 else "cls") for i in range(20)]
+            jobs = [
+                asyncio.create_task(batcher.embed([text], wish))
+                for text, wish in zip(texts, wishes, strict=True)
+            ]
+            await until(lambda: sum(map(len, embedder.tokenised)) == 21)
+            embedder.free.set()
+            await first
+            for task, text, wish in zip(jobs, texts, wishes, strict=True):
+                vectors = (await task).vectors()
+                assert np.array_equal(vectors, embedder.encode([text], pooling=wish.pooling))
+            assert len(embedder.batches[1]) == 20  # one batch for all that waited
+
+    run(test())
+
+
+def test_batches_stay_within_the_token_budget():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder, batch_tokens=100, waiting_texts=1000) as batcher:
+            await batcher.embed(["a b c d e f g h"] * 50, Wish())
+            assert max(map(sum, embedder.batches)) <= 100
+            assert sum(map(len, embedder.batches)) == 50
+
+    run(test())
+
+
+def test_a_single_text_overtakes_a_giant():
+    async def test():
+        embedder = FakeEmbedder(seconds_a_token=0.0001)
+        async with batching(embedder, batch_tokens=128) as batcher:
+            giant = asyncio.create_task(batcher.embed(["a b c d e f"] * 1000, Wish()))
+            await until(lambda: len(embedder.batches) > 2)
+            await batcher.embed(["quick"], Wish())
+            assert not giant.done()
+            assert len((await giant).rows) == 1000
+
+    run(test())
+
+
+def test_a_giant_leaves_room_for_others_and_full_is_said_at_once():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder, waiting_texts=16) as batcher:
+            embedder.free.clear()
+            tasks = [asyncio.create_task(batcher.embed(["x"] * 500, Wish()))]
+            await until(lambda: batcher.waiting == 2)  # an eighth of the limit
+            tasks += [asyncio.create_task(batcher.embed(["x"], Wish())) for _ in range(14)]
+            await until(lambda: batcher.waiting == 16)
+            with pytest.raises(Problem) as caught:
+                await asyncio.wait_for(batcher.embed(["x"], Wish()), 1)
+            assert caught.value.kind is Kind.OVERLOADED
+            assert caught.value.retry_after >= 1
+            queued = asyncio.create_task(batcher.embed(["x"], Wish(background=True)))
+            embedder.free.set()
+            await asyncio.gather(*tasks, queued)
+            assert batcher.waiting == 0
+
+    run(test())
+
+
+def test_tokens_fill_the_queue_as_texts_do():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder, waiting_tokens=400, waiting_texts=10_000) as batcher:
+            embedder.free.clear()
+            text = "w " * 60
+            tasks = [asyncio.create_task(batcher.embed([text], Wish())) for _ in range(14)]
+            await until(lambda: sum(map(len, embedder.tokenised)) == 14)
+            with pytest.raises(Problem) as caught:
+                for _ in range(20):
+                    tasks.append(asyncio.create_task(batcher.embed([text], Wish())))
+                    await asyncio.sleep(0.01)
+                await batcher.embed([text], Wish())
+            assert caught.value.kind is Kind.OVERLOADED
+            embedder.free.set()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(test())
+
+
+def test_only_if_idle_refuses_rather_than_waits():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            await batcher.embed(["idle"], Wish(only_if_idle=True))
+            busy = await hold(batcher)
+            with pytest.raises(Problem):
+                await batcher.embed(["no"], Wish(only_if_idle=True))
+            embedder.free.set()
+            await busy
+
+    run(test())
+
+
+def test_a_caller_that_left_is_not_computed():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            held = await hold(batcher)
+            gone = asyncio.create_task(batcher.embed(["a b c"] * 5, Wish()))
+            await until(lambda: sum(map(len, embedder.tokenised)) == 6)
+            gone.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            assert batcher.waiting == 1
+            embedder.free.set()
+            await held
+            await batcher.embed(["last"], Wish())
+            assert embedder.batches == [[3], [3]]
+
+    run(test())
+
+
+def test_a_failing_batch_is_the_answer_of_its_requests_and_the_next_one_works():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            with pytest.raises(Problem) as caught:
+                await batcher.embed(["w" * 666], Wish())
+            assert caught.value.kind is Kind.BACKEND
+            assert len((await batcher.embed(["fine"], Wish())).rows) == 1
+
+    run(test())
+
+
+class Panic(BaseException):
+    """As pyo3 raises one of a library in Rust."""
+
+
+def test_a_panic_ends_no_thread(monkeypatch):
+    async def test():
+        embedder = FakeEmbedder()
+        tokenize, encode = embedder.tokenize, embedder.encode_tokens
+
+        def panicking(compute, bad):
+            def call(items, **options):
+                if bad(items):
+                    raise Panic("the library is broken")
+                return compute(items, **options)
+
+            return call
+
+        monkeypatch.setattr(embedder, "tokenize", panicking(tokenize, lambda t: "bad" in t))
+        seven = panicking(encode, lambda t: any(7 in one.ids for one in t))
+        monkeypatch.setattr(embedder, "encode_tokens", seven)
+        async with batching(embedder) as batcher:
+            for text in ("bad", "w" * 7):
+                with pytest.raises(Problem) as caught:
+                    await batcher.embed([text], Wish())
+                assert caught.value.kind is Kind.BACKEND
+                assert len((await batcher.embed(["fine"], Wish())).rows) == 1
+
+    run(test())
+
+
+def test_a_refusal_says_when_half_of_what_waits_is_done():
+    batcher = Batcher(FakeEmbedder(), batch_tokens=8, waiting_texts=8, waiting_tokens=99_999)
+    for load, rate, seconds in ((0, 10.0, 1), (40, 10.0, 2), (90, 10.0, 5), (9_000, 10.0, 60)):
+        batcher._ready.load, batcher._rate = load, rate
+        assert batcher.backlog == load / rate
+        assert batcher.retry_after() == batcher.overloaded().retry_after == seconds
+
+
+def test_a_vector_that_is_not_finite_fails_its_request_and_no_other():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            held = await hold(batcher)
+            asked = [["good"], ["also", "w" * 777], ["fine", "too"]]
+            jobs = [asyncio.create_task(batcher.embed(texts, Wish())) for texts in asked]
+            await until(lambda: batcher._ready.load == 3 * 5)
+            embedder.free.set()
+            good, bad, fine = await asyncio.gather(*jobs, return_exceptions=True)
+            await held
+            assert [len(length) for length in embedder.batches] == [1, 5, 3]
+            assert isinstance(bad, Problem) and bad.kind is Kind.BACKEND
+            assert "text 1 of this request is not finite" in bad.message
+            assert np.array_equal(good.vectors(), embedder.encode(["good"], pooling="mean"))
+            assert np.array_equal(fine.vectors(), embedder.encode(["fine", "too"], pooling="mean"))
+            assert len((await batcher.embed(["next"], Wish())).rows) == 1
+            assert batcher.waiting == 0
+
+    run(test())
+
+
+def test_too_long_fails_where_cutting_is_not_wished():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            with pytest.raises(TooLong, match=r"less than 64 tokens[.] Given: 102"):
+                await batcher.embed(["fine", "w " * 100], Wish(cut=False))
+            left = await batcher.embed(["w " * 100 + "last"], Wish(side="left"))
+            assert left.cut == 1
+            same = embedder.encode(["w " * 61 + "last"], pooling="mean")
+            assert np.array_equal(left.vectors(), same)
+
+    run(test())
+
+
+def test_a_bulky_text_is_tokenised_apart_from_the_short_ones():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            job = await batcher.embed(["short", "w" * (BULKY + 1), "brief"], Wish())
+            assert sorted(embedder.tokenised) == [["short", "brief"], ["w" * (BULKY + 1)]]
+            assert len(job.vectors()) == 3
+
+    run(test())
+
+
+def test_of_a_bulky_text_only_the_head_is_read_where_that_is_enough():
+    async def test():
+        embedder = FakeEmbedder()
+        long, blank = "some words " * 100_000, " " * 100_000 + "late"
+        async with batching(embedder) as batcher:
+            job = await batcher.embed([long, blank], Wish(pooling="cls"))
+            assert np.array_equal(job.vectors(), embedder.encode([long, blank]))
+            assert job.cut == 1
+            left = await batcher.embed([long], Wish(pooling="cls", side="left"))
+            assert np.array_equal(left.vectors(), embedder.encode(["some words " * 31]))
+            with pytest.raises(TooLong, match="Given: 200002"):
+                await batcher.embed([long], Wish(cut=False))
+        lengths = [len(text) for texts in embedder.tokenised for text in texts]
+        assert lengths.count(len(long)) == 2  # for the last two requests
+        assert len(blank) in lengths
+
+    run(test())
+
+
+def test_the_head_of_a_text_ends_with_a_word():
+    assert head_of("short text") == "short text"
+    assert head_of("word " * 20_000) == ("word " * 10_000)[:-1]
+    assert head_of("x" + "word\n" * 20_000) == "x" + ("word\n" * 9_998) + "word"
+    for whole in ("w" * 60_000, " " + "w" * 60_000, "a\x1cb" * 30_000):
+        assert head_of(whole) == whole
+
+
+def test_token_vectors_and_pooled_ones_in_one_batch():
+    async def test():
+        embedder = FakeEmbedder()
+        async with batching(embedder) as batcher:
+            held = await hold(batcher)
+            pooled = asyncio.create_task(batcher.embed(["a bb"], Wish()))
+            each = asyncio.create_task(batcher.embed(["ccc d"], Wish(per_token=True)))
+            await until(lambda: sum(map(len, embedder.tokenised)) == 3)
+            embedder.free.set()
+            await held
+            assert np.array_equal(
+                (await pooled).vectors(), embedder.encode(["a bb"], pooling="mean")
+            )
+            assert (await each).rows[0][:, 0].tolist() == [1, 3, 1, 2]
+
+    run(test())
+
+
+def test_stop_finishes_what_was_accepted():
+    async def test():
+        embedder = FakeEmbedder(seconds_a_batch=0.01)
+        async with batching(embedder, batch_tokens=6) as batcher:
+            tasks = [asyncio.create_task(batcher.embed(["x"], Wish())) for _ in range(20)]
+            await until(lambda: batcher.waiting == 20)
+        assert [len((await task).rows) for task in tasks] == [1] * 20
+
+    run(test())
+
+
+def test_a_default_prompt_of_the_checkpoint_is_put_before_the_texts():
+    embedder = FakeEmbedder()
+    served = Served(embedder, None, ("fake",))
+    assert served.prompted(["a"]) == ["a"]
+    embedder.default_prompt = "passage: "
+    assert served.prompted(["a", "b"]) == ["passage: a", "passage: b"]
+    assert served.prompted(["a"], "query: ") == ["query: a"]
+    assert served.prompted(["a"], "") == ["a"]

@@ -1,0 +1,82 @@
+"""Models by any of their names, and what the first and the least busy are."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.errors import CheckpointError, InputError
+from engine.serve.batching.models import Models, Served, load_model, names_of
+from engine.serve.http.errors import Kind, Problem
+from engine.serve.settings import ModelChoice, Settings
+from tests.serve.fake_embedder import FakeEmbedder
+from tests.support.synthetic import write_checkpoint, write_json
+
+
+def served(*names: str, full: bool = False, backlog: float = 0.0) -> Served:
+    batcher: Any = SimpleNamespace(full=full, backlog=backlog)
+    embedder: Any = FakeEmbedder(names[0])
+    return Served(embedder, batcher, names)
+
+
+def test_any_name_in_any_case_finds_a_model() -> None:
+    a, b = served("a", "@cf/Org/A"), served("b")
+    models = Models([a, b])
+    assert models.first is a
+    assert models.find("@CF/org/a") is a and models.find("B") is b
+    with pytest.raises(Problem, match="No such model c or task; here are: a, b") as raised:
+        models.find("c")
+    assert (raised.value.kind, raised.value.param) == (Kind.NO_MODEL, "c")
+    with pytest.raises(Problem) as raised:
+        models.find("x" * 9999)
+    assert len(raised.value.message) < 200
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    with pytest.raises(InputError, match="Two models answer to 'A'"):
+        Models([served("a"), served("b", "A")])
+    assert Models([served("a", "A")]).find("a")
+
+
+def test_full_is_when_all_are_and_the_backlog_is_the_shortest() -> None:
+    assert not Models([served("a", full=True), served("b")]).full
+    assert Models([served("a", full=True), served("b", full=True)]).full
+    assert Models([served("a", backlog=3.0), served("b", backlog=2.0)]).backlog == 2.0
+
+
+def test_a_prompt_of_the_request_goes_before_the_models_own() -> None:
+    one = served("a")
+    assert one.prompted(["x"]) == ["x"]
+    one.embedder.default_prompt = "say: "
+    assert one.prompted(["x", "y"]) == ["say: x", "say: y"]
+    assert one.prompted(["x"], "ask: ") == ["ask: x"]
+    assert one.prompted(["x"], "") == ["x"]
+
+
+def test_cloudflares_name_comes_first() -> None:
+    embedder: Any = FakeEmbedder("bge-base-en-v1.5")
+    assert names_of(embedder, ["alias", "alias"]) == ("bge-base-en-v1.5", "alias")
+    embedder.hub_id = "BAAI/bge-base-en-v1.5"
+    assert names_of(embedder, ["alias"]) == (
+        "@cf/baai/bge-base-en-v1.5", "BAAI/bge-base-en-v1.5", "bge-base-en-v1.5", "alias",
+    )  # fmt: skip
+    assert served("a").hub_name == "a"
+
+
+@pytest.mark.parametrize("prompts", [{"query": "ask: "}, {"query": ""}])
+def test_a_pooling_without_the_prompt_is_not_served(
+    prompts: dict[str, str], tmp_path: Path
+) -> None:
+    """The batcher puts prompts before the texts and does not know where they end."""
+    sizes = {"hidden": 8, "layers": 1, "heads": 2, "ffn": 8, "vocab": 242, "positions": 8}
+    write_checkpoint(tmp_path, seed=1, prompts=prompts, **sizes)
+    pooling = {"embedding_dimension": 8, "pooling_mode": "mean", "include_prompt": False}
+    write_json(tmp_path / "1_Pooling" / "config.json", pooling)
+    settings = Settings(precision="reference", threads=1)
+    choice = ModelChoice(str(tmp_path))
+    if prompts["query"]:
+        with pytest.raises(CheckpointError, match="include_prompt is false"):
+            load_model(choice, settings)
+    else:
+        load_model(choice, settings).close()

@@ -1,0 +1,72 @@
+"""The OpenAPI document is true: schemathesis makes requests from it, valid ones and others, and
+holds the answers to it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.serve.app import App
+from engine.serve.dialects.cloudflare import Cloudflare
+from engine.serve.dialects.openapi import document
+from engine.serve.server import service_of
+from engine.serve.settings import ModelChoice, Settings
+from tests.serve.fake_embedder import FakeEmbedder
+from tests.serve.serving import fake_server, shared_fake
+
+TOKEN = "a-token-of-the-tests"
+HERE = Path(__file__).parent
+
+
+def test_the_document_tells_this_servers_models_and_limits():
+    told = shared_fake().ask("/openapi.json").json
+    assert told["openapi"] == "3.1.0"
+    run = told["paths"]["/client/v4/accounts/{account}/ai/run/{model}"]["post"]
+    (model,) = [each for each in run["parameters"] if each["name"] == "model"]
+    assert model["schema"]["enum"] == ["fake", "@cf/baai/bge-base-en-v1.5"]
+    assert not any(each["name"] == "queueRequest" for each in run["parameters"])
+    assert told["security"] == []
+
+
+def test_the_document_has_every_route_and_no_other():
+    service = service_of(Settings(model=(ModelChoice("fake"),)), lambda *_: FakeEmbedder())
+    routes = {
+        (route.path.replace(":path", ""), method.lower())
+        for route in App(service, Cloudflare(service)).routes
+        for method in route.methods - {"HEAD"}
+    }
+    described = {
+        (path, method)
+        for path, methods in document(service)["paths"].items()
+        for method in methods.keys() & {"get", "post"}
+    }
+    assert described == routes - {("/", "get")}  # for probes that look no further
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_schemathesis_finds_nothing(seed, tmp_path):
+    queue = f"sqlite:///{tmp_path}/queue.sqlite"
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        "--config-file",
+        str(HERE / "schemathesis.toml"),
+        "run",
+        "--header",
+        f"Authorization: Bearer {TOKEN}",
+        "--max-examples",
+        "25",
+        "--seed",
+        str(seed),
+        "--no-color",
+    ]
+    with fake_server("--queue", queue, BGE_API_TOKENS=TOKEN) as server:
+        done = subprocess.run(
+            [*command, f"{server.url}/openapi.json"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    assert done.returncode == 0, done.stdout[-10_000:]
+    assert "Tested: 19" in done.stdout

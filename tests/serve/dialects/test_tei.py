@@ -1,0 +1,183 @@
+"""The dialect of text-embeddings-inference over HTTP, with the fake model."""
+
+import numpy as np
+import pytest
+
+from tests.serve.fake_embedder import FakeEmbedder
+from tests.serve.serving import shared_fake
+
+TEXTS = ["hello you", "and me too"]
+
+
+@pytest.fixture(scope="module")
+def server():
+    return shared_fake()
+
+
+def vectors(reply):
+    assert reply.status == 200, reply.body
+    return np.array(reply.json, np.float32)
+
+
+def test_embed_gives_a_bare_array(server):
+    reply = server.ask("/embed", {"inputs": TEXTS})
+    assert np.array_equal(vectors(reply), FakeEmbedder().encode(TEXTS))  # cls, as the model says
+    assert reply.headers["x-pooling"] == "cls"
+    assert reply.headers["x-compute-tokens"] == "9"
+    for name in ("total", "tokenization", "queue", "inference"):
+        assert int(reply.headers[f"x-{name}-time"]) >= 0
+    one = server.ask("/embed", {"inputs": TEXTS[0]})
+    assert np.array_equal(vectors(one), FakeEmbedder().encode(TEXTS[:1]))
+
+
+def test_embed_not_normalised_and_cut(server):
+    body = {"inputs": TEXTS, "normalize": False, "dimensions": 7}
+    expected = FakeEmbedder().encode(TEXTS, normalize=False, truncate_dim=7)
+    assert np.array_equal(vectors(server.ask("/embed", body)), expected)
+    nulls = {"inputs": TEXTS, "normalize": None, "dimensions": None, "truncate": None}
+    assert np.array_equal(vectors(server.ask("/embed", nulls)), FakeEmbedder().encode(TEXTS))
+
+
+def test_a_prompt_by_name(server):
+    found = vectors(server.ask("/embed", {"inputs": "why", "prompt_name": "query"}))
+    assert np.array_equal(found, FakeEmbedder().encode(["question: why"]))
+
+
+def test_truncation(server):
+    long = "w " * 100 + "last"
+    both = [
+        vectors(server.ask("/embed", {"inputs": long, "truncation_direction": side}))
+        for side in ("Left", "Right")
+    ]
+    assert np.array_equal(both[0], FakeEmbedder().encode(["w " * 61 + "last"]))
+    assert np.array_equal(both[1], FakeEmbedder().encode(["w " * 62]))
+    refused = server.ask("/embed", {"inputs": [TEXTS[0], long], "truncate": False})
+    assert refused.status == 422
+    assert refused.json == {
+        "error": "Input validation error: `inputs` must have less than 64 tokens. Given: 103",
+        "error_type": "Validation",
+    }
+
+
+def test_embed_all_gives_a_vector_for_each_token(server):
+    first, second = server.ask("/embed_all", {"inputs": TEXTS}).json
+    assert [row[0] for row in first] == [1, 5, 3, 2]
+    assert [row[0] for row in second] == [1, 3, 2, 3, 2]
+    assert len(first[0]) == 16
+
+
+def test_similarity_is_the_cosine(server):
+    body = {"inputs": {"source_sentence": TEXTS[0], "sentences": [*TEXTS, "other"]}}
+    rows = FakeEmbedder().encode([*TEXTS, "other"])
+    found = vectors(server.ask("/similarity", body))
+    assert np.allclose(found, rows @ rows[0], atol=1e-6)
+    assert found[0] == pytest.approx(1, abs=1e-6)
+
+
+def test_tokenize(server):
+    (tokens,) = server.ask("/tokenize", {"inputs": "hello you"}).json
+    assert tokens[0] == {"id": 1, "text": "[CLS]", "special": True, "start": None, "stop": None}
+    assert tokens[2] == {"id": 3, "text": "you", "special": False, "start": 6, "stop": 9}
+    (bare,) = server.ask("/tokenize", {"inputs": "hello you", "add_special_tokens": False}).json
+    assert [token["id"] for token in bare] == [5, 3]
+
+
+def test_tokenize_has_a_limit(server):
+    reply = server.ask("/tokenize", {"inputs": ["w " * 300_000] * 2})
+    assert reply.status == 422
+    assert "1200000 characters; at most 1000000" in reply.json["error"]
+
+
+def test_info_and_health(server):
+    info = server.ask("/info").json
+    assert info["model_type"] == {"embedding": {"pooling": "cls"}}
+    assert (info["max_input_length"], info["max_client_batch_size"]) == (64, 32)
+    for path in ("/health", "/ping", "/"):
+        reply = server.ask(path)
+        assert (reply.status, reply.body) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"inputs": ["a"] * 64}, "batch size 64 > maximum allowed batch size 32"),
+        ({"dimensions": 0}, "`dimensions` should be positive"),
+        ({"dimensions": 17}, "`dimensions` should be smaller"),
+        ({"dimensions": "5"}, "`dimensions` is '5'; it must be an integer or null."),
+        ({"inputs": [101, 102]}, "token ids"),
+        ({"inputs": [[101, 102]]}, "token ids"),
+        ({"inputs": 5}, "`inputs` is 5; it must be a string or an array of strings."),
+        ({"inputs": None}, "`inputs` is null"),
+        ({"inputs": ["a", None]}, "`inputs[1]` is null; it must be a string."),
+        ({"truncate": "yes"}, "`truncate` is 'yes'; it must be true, false or null."),
+        ({"normalize": 1}, "`normalize` is 1"),
+        ({"truncation_direction": "up"}, "it must be one of Left, left, Right, right."),
+        ({"prompt_name": "x"}, "among the prompts: query"),
+        ({"prompt_name": 5}, "`prompt_name` is 5"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_validation_error(server, wrong, told):
+    reply = server.ask("/embed", {"inputs": "a", **wrong})
+    assert (reply.status, reply.json["error_type"]) == (422, "Validation")
+    assert told in reply.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/embed", {"inputs": []}, "`inputs` cannot be empty"),
+        ("/embed", {"inputs": ""}, "Input validation error: `inputs` cannot be empty"),
+        ("/embed", {"inputs": ["a", ""]}, "Input validation error: `inputs` cannot be empty"),
+        (
+            "/similarity",
+            {"inputs": {"source_sentence": "a", "sentences": []}},
+            "`inputs.sentences` cannot be empty",
+        ),
+    ],
+)
+def test_nothing_to_embed_is_an_empty_error(server, path, body, told):
+    reply = server.ask(path, body)
+    assert reply.status == 400
+    assert reply.json == {"error": told, "error_type": "Empty"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "type_", "told"),
+    [
+        ("/embed", b"{", 400, "Validation", "Failed to parse the request body as JSON"),
+        ("/embed", b"", 400, "Validation", "Failed to parse the request body as JSON"),
+        ("/embed", b" " * 10_000_001, 413, "Validation", "Failed to buffer the request body"),
+        ("/embed", [1], 422, "Validation", "The body is an array of 1"),
+        ("/embed", {"inputs": "w" * 666}, 424, "Backend", "The model failed"),
+        ("/similarity", {"inputs": {"sentences": ["a"]}}, 422, "Validation", "source_sentence"),
+        ("/similarity", {"inputs": "a"}, 422, "Validation", "must be objects"),
+        ("/nowhere", {}, 404, "Validation", "no such route"),
+    ],
+)
+def test_other_errors(server, path, body, status, type_, told):
+    reply = server.ask(path, body)
+    assert (reply.status, reply.json["error_type"]) == (status, type_)
+    assert told in reply.json["error"]
+
+
+def test_metrics_bear_teis_names(server):
+    server.ask("/embed", {"inputs": TEXTS})
+    text = server.ask("/metrics").body.decode()
+    for name in (
+        'te_request_count{method="batch"}',
+        'te_request_success{method="batch"}',
+        'te_request_failure{err="validation"}',
+        "te_embed_count",
+        "te_embed_success",
+        "te_request_duration_bucket",
+        "te_request_tokenization_duration_sum",
+        "te_request_queue_duration_count",
+        "te_request_inference_duration_count",
+        "te_embed_duration_count",
+        "te_embed_queue_duration_count",
+        "te_request_input_length_bucket",
+        "te_batch_next_size_count",
+        "te_batch_next_tokens_sum",
+        "te_queue_size 0.0",
+    ):
+        assert name in text, name

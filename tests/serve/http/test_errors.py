@@ -1,0 +1,69 @@
+"""An error of the library is a kind of problem, in every dialect."""
+
+import math
+
+import pytest
+
+from engine import errors
+from engine.serve.http.errors import RETRY_AFTER, Kind, Problem, problem_of
+from tests.serve.serving import shared_fake
+
+NAN = "w" * 777  # the fake model has no finite vector of it
+V1 = "/v1/embeddings"
+RUN = "/client/v4/accounts/acc/ai/run/fake"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (errors.TooLong("600 tokens"), Kind.TOO_LONG),
+        (errors.InputError("no string"), Kind.INVALID),
+        (errors.Overloaded("full"), Kind.OVERLOADED),
+        (errors.ModelNotFound("no model"), Kind.NO_MODEL),
+        (errors.NotFinite("text 3", [3]), Kind.BACKEND),
+    ],
+)
+def test_the_librarys_own_errors_keep_their_words(error: Exception, kind: Kind) -> None:
+    problem = problem_of(error)
+    assert (problem.kind, problem.message) == (kind, str(error))
+
+
+@pytest.mark.parametrize("error", [ValueError("secret"), errors.CheckpointError("secret")])
+def test_other_errors_are_not_shown_to_clients(error: Exception) -> None:
+    problem = problem_of(error)
+    assert problem.kind is Kind.INTERNAL and "secret" not in problem.message
+
+
+def test_a_problem_stays_what_it_is() -> None:
+    problem = Problem(Kind.EMPTY, "nothing", param="input")
+    assert problem_of(problem) is problem
+    assert (problem.param, problem.retry_after, problem.allow) == ("input", None, None)
+
+
+def test_only_an_overload_says_when_to_come_again() -> None:
+    assert Problem(Kind.OVERLOADED, "full").retry_after == RETRY_AFTER
+    assert Problem(Kind.OVERLOADED, "full", retry_after=2).retry_after == 2
+    assert Problem(Kind.TIMEOUT, "late").retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/embed", {"inputs": ["a", NAN]}, 424),  # as text-embeddings-inference says it
+        ("/embed_all", {"inputs": ["a", NAN]}, 424),
+        ("/similarity", {"inputs": {"source_sentence": "a", "sentences": [NAN]}}, 424),
+        (V1, {"model": "fake", "input": ["a", NAN]}, 500),
+        (V1, {"model": "fake", "input": ["a", NAN], "encoding_format": "base64"}, 500),
+        (RUN, {"text": ["a", NAN]}, 500),
+        (RUN, {"requests": [{"text": "a"}, {"text": NAN}]}, 500),
+    ],
+)
+def test_a_vector_that_is_not_finite_never_leaves(
+    path: str, body: dict[str, object], status: int
+) -> None:
+    server = shared_fake()
+    reply = server.ask(path, body)
+    assert reply.status == status
+    assert b"text 1 of this request is not finite" in reply.body and b"null, null" not in reply.body
+    again = server.ask("/embed", {"inputs": "a"})
+    assert again.status == 200 and all(map(math.isfinite, again.json[0]))

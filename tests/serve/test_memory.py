@@ -1,0 +1,81 @@
+"""What a request leaves behind: nothing that only the garbage collector could take away.
+
+Each cycle of references would keep a request's texts and answer until the next collection, and a
+collection walks through all requests that wait.
+"""
+
+import asyncio
+import gc
+import json
+from collections import Counter
+
+import pytest
+
+from engine.serve.app import App
+from engine.serve.dialects.cloudflare import Cloudflare
+from engine.serve.http.messages import WATCH_AFTER_S
+from engine.serve.server import service_of
+from engine.serve.settings import parse_settings
+from tests.serve.fake_embedder import FakeEmbedder
+
+RUN = "/client/v4/accounts/acc/ai/run/fake"
+REQUESTS = [
+    ("/embed", {"inputs": "a"}, 200),
+    ("/embed", {"inputs": ["a", "b"]}, 200),
+    ("/v1/embeddings", {"model": "fake", "input": "a"}, 200),
+    (RUN, {"text": "a"}, 200),
+    (RUN, {"text": 5}, 400),
+    ("/embed", {"inputs": "a " * 1000, "truncate": False}, 422),
+    ("/nowhere", {}, 404),
+]
+
+
+class Calls:
+    """Requests to the application, without a connection."""
+
+    def __init__(self, seconds_a_batch: float) -> None:
+        settings = parse_settings(["--no-access-log"], {"BGE_MODEL": "fake"})
+        slow = FakeEmbedder("fake", seconds_a_batch=seconds_a_batch)
+        self.service = service_of(settings, lambda choice, settings: slow)
+        self.app = App(self.service, Cloudflare(self.service))
+
+    async def post(self, path: str, body: object) -> int:
+        """The status of the answer."""
+        data = json.dumps(body).encode()
+        messages = [{"type": "http.request", "body": data, "more_body": False}]
+        sent = []
+
+        async def receive() -> object:
+            return messages.pop() if messages else await asyncio.Event().wait()
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
+        scope |= {"headers": [(b"content-length", b"%d" % len(data))], "client": ("here", 1)}
+        await self.app(scope, receive, send)
+        return sent[0]["status"]
+
+
+@pytest.mark.parametrize("seconds_a_batch", [0, 2 * WATCH_AFTER_S])
+@pytest.mark.parametrize("path, body, status", REQUESTS)
+def test_a_request_leaves_no_cycles(path, body, status, seconds_a_batch):
+    async def garbage() -> Counter:
+        calls = Calls(seconds_a_batch)
+        calls.service.models.start()
+        assert await calls.post(path, body) == status  # what is made once is made
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await calls.post(path, body)
+            await asyncio.sleep(0.01)  # cancelled tasks come to their end
+            gc.collect()
+            return Counter(type(thing).__name__ for thing in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+            await calls.service.models.stop()
+
+    assert not asyncio.run(garbage())

@@ -1,0 +1,286 @@
+"""Clients that are slow, that wait too long, that leave, or that are too many."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from engine.serve.http.errors import Kind, Problem
+from engine.serve.http.load_shedding import POLL_BYTES, REST_S, Overload
+from engine.serve.http.metrics import Metrics
+from tests.serve.serving import ended, fake_server, shared_fake, works
+
+RUN = "/client/v4/accounts/acc/ai/run/fake"
+ROUTES = (RUN, "/v1/embeddings", "/embed")
+
+
+def test_headers_without_end():
+    server = shared_fake()
+    with server.connect() as peer:
+        peer.sendall(b"GET /health HTTP/1.1\r\n")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for i in range(100_000):
+                peer.sendall(b"x-%d: %s\r\n" % (i, b"y" * 1000))
+    assert works(server)
+
+
+def test_an_answer_leaves_in_one_piece():
+    with shared_fake().connect() as peer:
+        for _ in range(5):
+            peer.sendall(b'POST /embed HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "a"}')
+            head, _, body = peer.recv(100_000).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert len(json.loads(body)[0]) == 16
+        peer.sendall(b"GET /health HTTP/1.1\r\n\r\n")  # without a body
+        assert peer.recv(100_000).endswith(b"\r\n\r\n")
+
+
+def test_an_answer_that_is_a_head_alone_leaves_at_once():
+    with shared_fake().connect(timeout=5) as peer:
+        for path in (b"/health", b"/info", b"/nowhere"):
+            peer.sendall(b"HEAD %b HTTP/1.1\r\n\r\n" % path)
+            head, _, body = peer.recv(100_000).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 404 " if path == b"/nowhere" else b"HTTP/1.1 200 ")
+            assert body == b""
+
+
+def test_a_client_that_asks_before_it_sends_is_told_to_go_on():
+    with shared_fake().connect(timeout=5) as peer:
+        ask = b"POST /embed HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 15\r\n\r\n"
+        peer.sendall(ask)
+        assert peer.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        peer.sendall(b'{"inputs": "a"}')
+        assert peer.recv(100_000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_slow_loris():
+    with fake_server("--read-timeout", "0.5", "--keep-alive", "1") as server:
+        silent, heading, sending, idle = (server.connect() for _ in range(4))
+        heading.sendall(b"POST /embed HTTP/1.1\r\nhost:")
+        sending.sendall(b'POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{"inp')
+        idle.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        began = time.perf_counter()
+        assert ended(silent).startswith(b"HTTP/1.1 408 ")
+        assert ended(heading).startswith(b"HTTP/1.1 408 ")
+        late = ended(sending)
+        assert late.startswith(b"HTTP/1.1 408 ")
+        assert b"did not arrive within 0.5 seconds" in late
+        assert ended(idle).startswith(b"HTTP/1.1 200 ")
+        assert time.perf_counter() - began < 5
+        for peer in (silent, heading, sending, idle):
+            peer.close()
+        assert works(server)
+
+
+def test_a_drip_of_bytes_does_not_prolong_the_time():
+    with fake_server("--read-timeout", "1") as server, server.connect() as peer:
+        began = time.perf_counter()
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for byte in b"GET /health HTTP/1.1\r\nhost: " + b"x" * 1000:
+                peer.sendall(bytes([byte]))
+                time.sleep(0.05)
+        assert time.perf_counter() - began < 5
+        assert works(server)
+
+
+def test_a_client_that_does_not_take_its_answers_is_cut_off():
+    with fake_server("--read-timeout", "0.5") as server:
+        peer = socket.socket()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connect(("127.0.0.1", server.port))
+        body = json.dumps({"model": "fake", "input": ["some text"] * 2048}).encode()
+        head = b"POST /v1/embeddings HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(200):  # answers of half a megabyte each
+                peer.sendall(head + body)
+                time.sleep(0.05)
+        peer.close()
+        assert works(server)
+        assert server.stop() == 0
+
+
+def test_a_request_that_takes_too_long_is_answered_408():
+    with fake_server("--request-timeout", "0.3", FAKE_SECONDS_A_BATCH="1.5") as server:
+        began = time.perf_counter()
+        body = {"model": "fake", "text": "a", "input": "a", "inputs": "a"}
+        replies = [server.ask(path, body) for path in ROUTES]
+        assert [reply.status for reply in replies] == [408] * 3
+        assert time.perf_counter() - began < 3
+        assert replies[0].json["errors"][0]["code"] == 3007
+        assert replies[1].json["error"]["type"] == "timeout"
+        assert replies[2].json["error_type"] == "Backend"
+
+
+def test_a_full_queue_says_429_at_once_in_the_dialect_asked():
+    options = ("--max-waiting-texts", "8", "--max-batch-tokens", "3")
+    with fake_server(*options, FAKE_SECONDS_A_BATCH="0.5") as server:
+        waiting = [
+            threading.Thread(target=server.ask, args=("/embed", {"inputs": "a"})) for _ in range(8)
+        ]
+        for thread in waiting:
+            thread.start()
+        while b"te_queue_size 8.0" not in server.ask("/metrics").body:
+            time.sleep(0.01)
+        began = time.perf_counter()
+        body = {"model": "fake", "text": "a", "input": "a", "inputs": "a"}
+        replies = [server.ask(path, body) for path in ROUTES]
+        assert time.perf_counter() - began < 0.5
+        assert [reply.status for reply in replies] == [429] * 3
+        assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies)
+        error = replies[0].json["errors"][0]
+        assert error["code"] == 3040
+        assert "AiError: Capacity temporarily exceeded, please try again." in error["message"]
+        assert replies[1].json["error"]["code"] == "rate_limit_exceeded"
+        assert replies[2].json == {"error": "Model is overloaded", "error_type": "Overloaded"}
+        busy = server.ask(RUN, {"text": "a", "options": {"rejectIfBusy": True}})
+        assert busy.json["errors"][0]["code"] == 3040
+        for thread in waiting:
+            thread.join()
+        assert server.ask(RUN, {"text": "a", "options": {"rejectIfBusy": True}}).status == 200
+        assert b'te_request_failure{err="overloaded"} 4.0' in server.ask("/metrics").body
+
+
+@contextlib.contextmanager
+def full_server(*options: str, **environ: str):
+    """A server with a place for one text, which is taken for a minute."""
+    few = ("--max-waiting-texts", "1", "--max-batch-tokens", "3")
+    server = fake_server(*few, *options, FAKE_SECONDS_A_BATCH="60", **environ)
+    token = environ.get("BGE_API_TOKENS", "x").encode()
+    head = b"POST /embed HTTP/1.1\r\nauthorization: Bearer %b\r\ncontent-length: 15\r\n\r\n"
+    with server.connect() as peer:
+        peer.sendall(head % token + b'{"inputs": "a"}')
+        while b"te_queue_size 1.0" not in server.ask("/metrics").body:
+            time.sleep(0.01)
+        try:
+            yield server
+        finally:
+            server.stop(signal.SIGKILL)  # it would finish its minute
+
+
+def test_a_full_server_refuses_before_it_reads():
+    with full_server() as server:
+        nonsense = b"{" * POLL_BYTES
+        assert [server.ask(path, nonsense).status for path in ROUTES] == [429] * 3
+        assert b'te_request_count{method="unread"} 3.0' in server.ask("/metrics").body
+        assert server.ask("/tokenize", {"inputs": "a"}).status == 200
+        assert server.ask("/v1/models").status == 200
+        with server.connect() as sender:  # a body that comes later does not disturb what follows
+            head = b"POST /embed HTTP/1.1\r\ncontent-length: 1000\r\n\r\n"
+            for _ in range(3):
+                sender.sendall(head)
+                assert sender.recv(10_000).startswith(b"HTTP/1.1 429 ")
+                sender.sendall(b" " * 1000)
+
+
+def test_a_full_server_answers_in_order_on_one_connection():
+    embed = b'POST /embed HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "a"}'
+    health = b"GET /health HTTP/1.1\r\n\r\n"
+    with full_server() as server, server.connect() as peer:
+        peer.sendall(embed + health + embed + embed + health)
+        got = b""
+        while got.count(b"HTTP/1.1 ") < 5:
+            got += peer.recv(100_000)
+    statuses = [int(part[:3]) for part in got.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [429, 200, 429, 429, 200]
+
+
+@pytest.mark.parametrize("version, header", [(b"1.0", b""), (b"1.1", b"connection: close\r\n")])
+def test_a_full_server_closes_a_connection_that_ends_with_its_request(version, header):
+    head = b"POST /embed HTTP/%b\r\ncontent-length: 15\r\n%b\r\n" % (version, header)
+    with full_server() as server, server.connect(timeout=5) as peer:
+        peer.sendall(head + b'{"inputs": "a"}')
+        answer = ended(peer)
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_a_full_server_refuses_whom_it_has_told_to_go_on():
+    with full_server() as server, server.connect(timeout=5) as peer:
+        peer.sendall(b"POST /embed HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 15\r\n\r\n")
+        assert peer.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        peer.sendall(b'{"inputs": "a"}')
+        assert peer.recv(10_000).startswith(b"HTTP/1.1 429 ")
+
+
+def test_the_refusals_of_a_moment_are_followed_by_one_rest():
+    def refuse(backlog: float) -> float:
+        """Seconds for which the event loop lies still after three refusals."""
+        full = SimpleNamespace(overloaded=lambda: Problem(Kind.OVERLOADED, "try again"))
+        models = SimpleNamespace(backlog=backlog, first=SimpleNamespace(batcher=full))
+        overload = Overload(models, Metrics(lambda: 0))
+
+        async def refusing() -> float:
+            began = time.perf_counter()
+            for _ in range(3):
+                with pytest.raises(Problem, match="try again"):
+                    overload.refuse()
+            await asyncio.sleep(0)
+            return time.perf_counter() - began
+
+        return asyncio.run(refusing())
+
+    assert REST_S <= min(refuse(3600) for _ in range(5)) < 2 * REST_S
+    assert min(refuse(REST_S) for _ in range(5)) < REST_S / 2  # shorter than the backlog
+
+
+def test_idle_connections_end_also_where_the_body_came_after_the_answer():
+    refused = b"POST /embed HTTP/1.1\r\ncontent-length: 4\r\n\r\n"
+    unknown = b"POST /nowhere HTTP/1.1\r\ncontent-length: 4\r\n\r\n"
+    with full_server("--keep-alive", "1") as server:
+        for head, status in ((refused, b"429"), (unknown, b"404")):
+            with server.connect(timeout=10) as peer:
+                peer.sendall(head)
+                assert peer.recv(10_000)[9:12] == status
+                peer.sendall(b"late")
+                assert ended(peer) == b""
+
+
+def test_a_body_that_never_comes_ends_the_connection_of_the_refused():
+    with full_server("--read-timeout", "0.5") as server, server.connect(timeout=10) as peer:
+        peer.sendall(b"POST /embed HTTP/1.1\r\ncontent-length: 1000\r\n\r\n")
+        assert ended(peer).startswith(b"HTTP/1.1 429 ")
+
+
+def test_a_full_server_still_asks_for_the_token():
+    with full_server(BGE_API_TOKENS="secret") as server:
+        for token, status in {"wrong": 401, "secret": 429}.items():
+            headers = {"authorization": f"Bearer {token}"}
+            assert server.ask("/embed", {"inputs": "a"}, headers=headers).status == status
+
+
+def test_a_batch_is_queued_and_asked_for_while_all_waits(tmp_path):
+    with full_server("--queue", f"sqlite:///{tmp_path}/queue.sqlite") as server:
+        requests = {"requests": [{"text": "a" * POLL_BYTES}]}
+        queued = server.ask(f"{RUN}?queueRequest=true", requests)
+        assert queued.status == 200
+        state = server.ask(RUN, {"request_id": queued.json["result"]["request_id"]})
+        assert state.json["result"]["status"] in ("queued", "running")
+        assert server.ask(RUN, requests).status == 429
+
+
+def test_clients_that_left_are_dropped_and_counted():
+    options = ("--max-batch-tokens", "3")
+    with fake_server(*options, FAKE_SECONDS_A_BATCH="0.3") as server:
+        request = b'POST /embed HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "a"}'
+        peers = [server.connect() for _ in range(20)]
+        for peer in peers:
+            peer.sendall(request)
+        while b"te_queue_size 20.0" not in server.ask("/metrics").body:
+            time.sleep(0.01)
+        began = time.perf_counter()
+        for peer in peers:
+            peer.close()
+        while b"te_queue_size 0.0" not in server.ask("/metrics").body:
+            time.sleep(0.05)
+        assert time.perf_counter() - began < 3  # twenty batches would take six seconds
+        text = server.ask("/metrics").body.decode()
+        dropped = next(line for line in text.splitlines() if 'err="dropped"' in line)
+        assert float(dropped.split()[-1]) >= 15
+        assert works(server)
+        assert any(line.get("status") == 499 for line in server.log)

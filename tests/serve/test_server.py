@@ -1,0 +1,67 @@
+"""What is made of the settings, and what the system is asked for."""
+
+import resource
+import socket
+
+import pytest
+
+from engine.errors import EngineError
+from engine.serve import server
+from engine.serve.server import _allow_files, _bound, service_of
+from engine.serve.settings import ModelChoice, Settings
+from tests.serve.fake_embedder import FakeEmbedder
+
+
+def test_each_model_gets_a_batcher_with_the_limits_of_the_settings() -> None:
+    settings = Settings(
+        model=(ModelChoice("a", ("x",)), ModelChoice("b")),
+        max_batch_tokens=11,
+        max_waiting_texts=12,
+        max_waiting_tokens=13,
+    )
+    service = service_of(settings, lambda choice, settings: FakeEmbedder(choice.source))
+    assert [one.names for one in service.models.all] == [("a", "x"), ("b",)]
+    for one in service.models.all:
+        batcher = one.batcher
+        assert batcher.embedder is one.embedder
+        limits = (batcher.batch_tokens, batcher.waiting_texts, batcher.waiting_tokens)
+        assert limits == (11, 12, 13)
+    service.models.all[0].batcher.waiting = 3
+    service.models.all[1].batcher.waiting = 4
+    assert b"te_queue_size 7.0" in service.metrics.text()
+    assert service.queue is None
+
+
+def test_an_address_in_use_is_told_before_a_model_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        def load(choice: ModelChoice, settings: Settings) -> None:
+            raise AssertionError("a model is loaded")
+
+        with pytest.raises(EngineError, match=rf"cannot listen on 127.0.0.1 port {port}: "):
+            server.serve(Settings(port=port), load)
+    nowhere = _bound(Settings(host="256.0.0.1", allow_anonymous=True))
+    with pytest.raises(EngineError, match="choose others with --host and --port"), nowhere:
+        pass
+
+
+def test_an_address_is_held_but_nobody_is_let_in_yet() -> None:
+    with _bound(Settings(port=0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 1)
+        listener.listen()
+        socket.create_connection(("127.0.0.1", port), 1).close()
+
+
+def test_files_are_allowed_as_far_as_the_system_lets_us() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+        _allow_files(128)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (128, before[1])
+        _allow_files(100)  # never less than there is
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 128
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
