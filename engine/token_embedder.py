@@ -194,7 +194,11 @@ class TokenEmbedder:
 
     def _checked(self, tokens: Sequence[Tokens]) -> list[Tokens]:
         vocabulary, limit = self.config.vocabulary, self.max_tokens
-        return [replace(one, ids=checked_ids(one.ids, vocabulary, limit)) for one in tokens]
+        checked = [checked_ids(one.ids, vocabulary, limit) for one in tokens]
+        return [
+            one if ids is one.ids else replace(one, ids=ids)
+            for one, ids in zip(tokens, checked, strict=True)
+        ]
 
     def close(self) -> None:
         """Ends the threads and releases the weights; the embedder is not usable afterwards."""
