@@ -70,8 +70,8 @@ ROOM_OF = {
 }
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "jsonpickle", "marshal", "shelve"}
 TOP_LEVEL = {
-    "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "engine", "weights",
-    "tests", "bench",
+    "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
+    "engine", "weights", "tests", "bench",
 }  # fmt: skip
 BUILT = {"build", "dist"}
 
