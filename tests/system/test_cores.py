@@ -18,12 +18,17 @@ class Machine:
         self.root, self.own = folder / "cgroup", folder / "own"
         patch.setattr(cores, "CGROUP", self.root)
         patch.setattr(cores, "OWN_GROUPS", self.own)
-        patch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+        patch.setattr(os, "sched_getaffinity", {0: set(range(8))}.get, raising=False)
         self.own.write_text(V2.format("/"))
 
     def write(self, name: str, content: str) -> None:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
         (self.root / name).write_text(content)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux")
+def test_the_files_are_those_of_linux() -> None:
+    assert cores.OWN_GROUPS.is_file() and cores.CGROUP.is_dir()
 
 
 @pytest.fixture
