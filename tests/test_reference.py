@@ -84,7 +84,7 @@ FORKS = """
 import faulthandler, os, signal, sys, threading, time
 import numpy as np
 import engine
-from tests import checkpoints
+from tests.support import checkpoints
 from tests.support.texts import SENTENCES
 
 faulthandler.dump_traceback_later(100, exit=True)
@@ -121,7 +121,7 @@ def test_forks_while_it_computes(threads: int, texts: int) -> None:
 INTERRUPTED = """
 import signal, sys, time
 import engine
-from tests import checkpoints
+from tests.support import checkpoints
 from tests.support.texts import SENTENCES
 
 one = engine.load(checkpoints.minilm(), precision=sys.argv[1], threads=2)

@@ -140,7 +140,7 @@ def test_pooling_is_each_texts_own(precision: str, team: Team) -> None:
 
 DIGEST = """
 import hashlib, sys, engine
-from tests import checkpoints
+from tests.support import checkpoints
 from tests.support.texts import mixed_texts
 for precision in ("float32", "int16", "int8"):
     with engine.load(checkpoints.tiny(), precision=precision, threads=int(sys.argv[1])) as one:

@@ -117,7 +117,7 @@ PRECISIONS = ("float32", "int16", "int8")
 PYTEST = "import pytest, sys; sys.exit(pytest.main(['-p', 'no:cacheprovider', *sys.argv[1:]]))"
 ENCODE = """
 import sys, numpy, engine
-from tests import checkpoints
+from tests.support import checkpoints
 from tests.support.golden import golden
 start, stop, step = map(int, sys.argv[2:])
 vectors = {}

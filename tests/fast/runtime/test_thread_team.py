@@ -311,7 +311,7 @@ def test_an_encoder_goes_on_after_an_error(
 
 INTERRUPTED = """
 import engine, sys, time
-from tests import checkpoints
+from tests.support import checkpoints
 from tests.support.texts import SENTENCES
 one = engine.load(checkpoints.minilm(), threads=2)
 before = one.encode(SENTENCES[:3])

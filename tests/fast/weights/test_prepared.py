@@ -29,7 +29,7 @@ from tests.support import checkpoints
 ENCODE = """
 import sys
 import engine
-from tests import checkpoints
+from tests.support import checkpoints
 one = engine.load(checkpoints.tiny(), threads=1)
 print(one.encode("hello").tobytes().hex(), "numba" not in sys.modules)
 """
