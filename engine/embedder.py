@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike
 from engine.checks import not_finite
 from engine.errors import NotFinite
 from engine.literals import OnTruncate, Pooling
-from engine.options import Choice, CutCount, Options, check_count, check_texts, each_text
+from engine.options import (
+    CutCount,
+    EncodeKeywords,
+    EncodeOptions,
+    check_count,
+    check_texts,
+    each_text,
+)
 from engine.system.progress import Progress
 from engine.token_embedder import TokenEmbedder, Vectors
 from engine.tokenizer.tokens import Tokens
@@ -60,53 +67,55 @@ class Embedder(TokenEmbedder):
         vectors = np.concatenate(parts) if parts else np.empty((0, truncate_dim or self.dim), "f4")
         return vectors[0] if isinstance(texts, str) else vectors
 
-    def encode_query(self, texts: str | Iterable[str], **options: Unpack[Options]) -> Vectors:
+    def encode_query(
+        self, texts: str | Iterable[str], **options: Unpack[EncodeKeywords]
+    ) -> Vectors:
         """As `encode`, with the checkpoint's prompt for queries; without one, no prompt at all."""
-        return self._encode_as("query", texts, options)
+        options["prompt"] = self.prompt_for("query", options.get("prompt"))
+        return self.encode(texts, **options)
 
-    def encode_document(self, texts: str | Iterable[str], **options: Unpack[Options]) -> Vectors:
+    def encode_document(
+        self, texts: str | Iterable[str], **options: Unpack[EncodeKeywords]
+    ) -> Vectors:
         """As `encode`, with the checkpoint's prompt for documents; without one, no prompt."""
-        return self._encode_as("document", texts, options)
-
-    def _encode_as(self, kind: str, texts: str | Iterable[str], options: Options) -> Vectors:
-        """A prompt of None means that of `kind`, as if none were given."""
-        if options.get("prompt") is None:
-            options["prompt"] = self._prompt(kind)
+        options["prompt"] = self.prompt_for("document", options.get("prompt"))
         return self.encode(texts, **options)
 
     def stream(
-        self, texts: Iterable[str], *, chunk: int = WINDOW, **options: Unpack[Options]
+        self, texts: Iterable[str], *, chunk: int = WINDOW, **options: Unpack[EncodeKeywords]
     ) -> Iterator[Vectors]:
         """Arrays (m, D), m <= `chunk`, in the order of `texts`, which may be endless.
 
         Memory follows `chunk`, not the number of texts. Options are those of `encode`.
         """
-        choice, each = Choice(**options).checked(self._modules.width), each_text(texts)
+        checked, each = EncodeOptions(**options).checked(self._modules.width), each_text(texts)
         total = len(texts) if isinstance(texts, Sized) else None
-        return self._stream(each, check_count("chunk", chunk), choice, total)
+        return self._stream(each, check_count("chunk", chunk), checked, total)
 
     def _stream(
-        self, texts: Iterator[str], chunk: int, choice: Choice, total: int | None
+        self, texts: Iterator[str], chunk: int, options: EncodeOptions, total: int | None
     ) -> Iterator[Vectors]:
-        cut = CutCount(self.config.max_tokens, choice.on_truncate)
-        prompt = self.default_prompt if choice.prompt is None else choice.prompt
-        with Progress(total, choice.show_progress_bar) as progress:
+        cut = CutCount(self.config.max_tokens, options.on_truncate)
+        prompt = self.prompt_for(None, options.prompt)
+        with Progress(total, options.show_progress_bar) as progress:
             while window := list(itertools.islice(texts, chunk)):
                 check_texts(window, cut.texts)
                 tokens = self.tokenize(window, prompt=prompt)
                 cut.add(tokens)
-                yield self._encode_window(tokens, choice, cut.texts - len(window))
+                yield self._encode_window(tokens, options, cut.texts - len(window))
                 progress.add(len(window))
         cut.warn()
 
-    def _encode_window(self, tokens: Sequence[Tokens], choice: Choice, first: int) -> Vectors:
+    def _encode_window(
+        self, tokens: Sequence[Tokens], options: EncodeOptions, first: int
+    ) -> Vectors:
         """Vectors of the texts from number `first` on."""
         try:
             return self.encode_tokens(
                 tokens,
-                pooling=choice.pooling,
-                normalize=choice.normalize,
-                truncate_dim=choice.truncate_dim,
+                pooling=options.pooling,
+                normalize=options.normalize,
+                truncate_dim=options.truncate_dim,
             )
         except NotFinite as error:
             raise not_finite([first + text for text in error.texts]) from None

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 import numpy as np
 
@@ -18,20 +18,13 @@ from engine.tokenizer.tokens import Tokens
 PACKAGE = str(Path(__file__).parent) + os.sep
 
 
-class Options(TypedDict, total=False):
-    """As a caller may give them; `Embedder.encode` says what each means."""
-
-    prompt: str | None
-    pooling: Pooling | None
-    normalize: bool | None
-    truncate_dim: int | None
-    on_truncate: OnTruncate
-    show_progress_bar: bool
-
-
 @dataclass(frozen=True)
-class Choice:
-    """The same, with the defaults filled in; `checked` validates them."""
+class EncodeOptions:
+    """The keyword arguments of `Embedder.encode`, which says what each means, with their defaults.
+
+    The signature of `encode` and EncodeKeywords repeat the names for readers and type checkers; a
+    test compares the three.
+    """
 
     prompt: str | None = None
     pooling: Pooling | None = None
@@ -40,7 +33,7 @@ class Choice:
     on_truncate: OnTruncate = "warn"
     show_progress_bar: bool = False
 
-    def checked(self, dim: int) -> "Choice":
+    def checked(self, dim: int) -> Self:
         """Itself, or InputError; `dim` is the length of the model's vectors."""
         check_prompt(self.prompt)
         check_choice("on_truncate", self.on_truncate, ON_TRUNCATE)
@@ -48,6 +41,17 @@ class Choice:
         if self.normalize is not None and not isinstance(self.normalize, bool | np.bool_):
             raise InputError(f"normalize is {self.normalize!r}; give True, False, or None.")
         return self
+
+
+class EncodeKeywords(TypedDict, total=False):
+    """EncodeOptions as **keywords, for methods that pass them on."""
+
+    prompt: str | None
+    pooling: Pooling | None
+    normalize: bool | None
+    truncate_dim: int | None
+    on_truncate: OnTruncate
+    show_progress_bar: bool
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:

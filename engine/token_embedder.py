@@ -58,7 +58,7 @@ class TokenEmbedder:
         self.revision = entry.revision if entry else None
         known = entry.prompts if entry else {}
         self.prompts: Mapping[str, str] = {**known, **config.prompts}
-        self.default_prompt = self._prompt(config.default_prompt)
+        self.default_prompt = self.prompt_for(None)
         self._tokenizer = Tokenizer(
             config.transformer,
             max_tokens=config.max_tokens,
@@ -107,8 +107,16 @@ class TokenEmbedder:
             hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
         )
 
-    def _prompt(self, name: str | None) -> str:
-        """sentence-transformers has empty prompts where a checkpoint does not name these two."""
+    def prompt_for(self, kind: str | None, prompt: str | None = None) -> str:
+        """The text to put before each text, "" for none: the one rule of which prompt applies.
+
+        `prompt`, if given, even an empty one. Else the checkpoint's prompt for `kind`, such as
+        "query" or "document"; for None, the checkpoint's default prompt. A kind that the
+        checkpoint does not name has none, as in sentence-transformers.
+        """
+        if prompt is not None:
+            return prompt
+        name = self.config.default_prompt if kind is None else kind
         return self.prompts.get(name, "") if name else ""
 
     def tokenize(

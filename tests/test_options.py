@@ -1,19 +1,21 @@
 """Every wrong type is an InputError that says what is allowed."""
 
+import inspect
 import warnings
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
-from typing import Any
+from dataclasses import FrozenInstanceError, asdict
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 
 from engine import options
+from engine.embedder import Embedder
 from engine.errors import InputError, TooLong, TruncationWarning
 from engine.options import (
-    Choice,
     CutCount,
-    Options,
+    EncodeKeywords,
+    EncodeOptions,
     callers_level,
     check_choice,
     check_count,
@@ -32,13 +34,21 @@ def refused(call: Callable[[], Any], message: str) -> None:
 
 
 def test_the_defaults() -> None:
-    assert Choice() == Choice(None, None, None, None, "warn", False)
-    assert Choice().checked(40) == Choice()
-    assert set(Options.__annotations__) == set(Choice.__annotations__)
+    assert EncodeOptions() == EncodeOptions(None, None, None, None, "warn", False)
+    assert EncodeOptions().checked(40) == EncodeOptions()
+
+
+def test_the_three_lists_of_options_agree() -> None:
+    """The dataclass, the keywords for type checkers, and the signature of `encode`."""
+    signature = inspect.signature(Embedder.encode).parameters
+    keywords = {name: p for name, p in signature.items() if p.kind is p.KEYWORD_ONLY}
+    assert {name: p.default for name, p in keywords.items()} == asdict(EncodeOptions())
+    types = {name: p.annotation for name, p in keywords.items()}
+    assert types == get_type_hints(EncodeOptions) == get_type_hints(EncodeKeywords)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "keywords",
     [
         {"prompt": ""},
         {"prompt": "query: "},
@@ -55,9 +65,9 @@ def test_the_defaults() -> None:
         {"show_progress_bar": True},
     ],
 )
-def test_what_is_allowed(given: Any) -> None:
-    choice = Choice(**given)
-    assert choice.checked(40) is choice
+def test_what_is_allowed(keywords: Any) -> None:
+    given = EncodeOptions(**keywords)
+    assert given.checked(40) is given
 
 
 PROMPT = "; give a string, or None."
@@ -75,7 +85,7 @@ WRONG: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("name", "value", "allowed"), WRONG)
 def test_wrong_types_and_values(name: str, value: Any, allowed: str) -> None:
-    refused(lambda: Choice(**{name: value}).checked(40), f"{name} is {value!r}{allowed}")
+    refused(lambda: EncodeOptions(**{name: value}).checked(40), f"{name} is {value!r}{allowed}")
 
 
 @pytest.mark.parametrize("value", [np.float32(3), np.bool_(True), np.array([1, 2]), np.int8(-1)])
@@ -229,6 +239,6 @@ def test_where_all_frames_are_of_the_package() -> None:
     assert level == 3
 
 
-def test_a_choice_cannot_be_changed() -> None:
+def test_options_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
-        Choice().pooling = "cls"  # type: ignore[misc]
+        EncodeOptions().pooling = "cls"  # type: ignore[misc]

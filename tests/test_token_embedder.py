@@ -63,10 +63,23 @@ def test_the_folders_prompts_go_before_those_that_are_known() -> None:
     assert toy_embedder(prompts={"x": "y"}).prompts == {"x": "y"}
 
 
-def test_the_default_prompt() -> None:
-    prompts = {"x": "red ", "empty": ""}
-    for name, text in (("x", "red "), ("empty", ""), (None, ""), ("query", ""), ("document", "")):
-        assert toy_embedder(prompts=prompts, default_prompt=name).default_prompt == text
+@pytest.mark.parametrize(
+    ("kind", "default", "text"),
+    [
+        (None, "x", "red "),
+        (None, "empty", ""),
+        (None, "query", ""),  # not among the prompts
+        (None, None, ""),
+        ("x", None, "red "),
+        ("empty", "x", ""),
+        ("query", "x", ""),  # not the default
+    ],
+)
+def test_the_prompt_for_a_kind_of_text(kind: str | None, default: Any, text: str) -> None:
+    embedder = toy_embedder(prompts={"x": "red ", "empty": ""}, default_prompt=default)
+    assert embedder.prompt_for(kind) == embedder.prompt_for(kind, None) == text
+    assert embedder.prompt_for(kind, "") == "" and embedder.prompt_for(kind, "dog ") == "dog "
+    assert embedder.default_prompt == embedder.prompt_for(None)
 
 
 @pytest.mark.parametrize(("truncate_dim", "dim"), [(None, 5), (1, 1), (5, 5), (6, 5), (400, 5)])
