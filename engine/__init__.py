@@ -20,7 +20,8 @@ from engine.errors import (
     TruncationWarning,
 )
 
-TYPE_CHECKING = False  # as in typing, which `python -m engine` would seek in the working directory
+# Not imported from typing: `python -m engine` could find a typing.py in the working directory.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

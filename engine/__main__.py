@@ -1,15 +1,15 @@
 """`python -m engine` is the command `bge`.
 
 Python puts the working directory first in the search path of -m. It is removed again before
-anything else is imported: a numba.py that happens to lie there must not run.
+anything else is imported: a numba.py in that directory must not run.
 """
 
 import os
 import sys
 
 try:
-    here = os.getcwd()  # noqa: PTH109  pathlib would be imported from there
-except OSError:  # it was removed
+    here = os.getcwd()  # noqa: PTH109  pathlib could be imported from there
+except OSError:  # the working directory was deleted
     here = ""
 if sys.path[:1] in ([""], [here]):
     del sys.path[0]

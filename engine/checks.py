@@ -1,7 +1,7 @@
-"""Around the encoder: token ids are checked before it computes, vectors after it.
+"""Checks before and after the encoder: of token ids and of vectors.
 
-Compiled code reads a table at the place that an id says, so an id outside of it would crash the
-process or give a wrong vector. Sums can overflow where weights are very large.
+Compiled code uses ids as indices into a table, so an id outside the vocabulary would crash the
+process or give a wrong vector. If weights are very large, sums can overflow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,26 +17,26 @@ def checked_ids(ids: ArrayLike, vocabulary: int, max_tokens: int) -> NDArray[np.
     """The token ids of one text as contiguous int32, (L,), 1 <= L <= max_tokens.
 
     `ids` may be any one-dimensional array or list of integers, each 0 <= id < vocabulary. A
-    contiguous int32 array is not copied. Raises InputError, and TooLong where there are too many.
+    contiguous int32 array is not copied. Raises InputError, and TooLong for too many ids.
     """
     array = _array(ids)
     if array.ndim != 1:
         raise InputError(
-            f"token ids have the shape {array.shape}; give those of one text, in one axis."
+            f"token ids have shape {array.shape}; give one dimension, the ids of one text."
         )
     if not len(array):
-        raise InputError(f"a text of 0 tokens; give 1 to {max_tokens}.")
+        raise InputError(f"a text has 0 tokens; give 1 to {max_tokens}.")
     if array.dtype.kind not in "iu":
-        raise InputError(f"token ids are of type {array.dtype}; give integers.")
+        raise InputError(f"token ids have dtype {array.dtype}; give integers.")
     if len(array) > max_tokens:
         raise TooLong(
-            f"{len(array)} tokens; this model takes 1 to {max_tokens}. "
-            "`tokenize` cuts to the limit."
+            f"a text has {len(array)} tokens; this model takes 1 to {max_tokens}. "
+            "Use `tokenize`, which truncates to the limit."
         )
     if array.min() < 0 or array.max() >= vocabulary:
-        place = int(np.argmax((array < 0) | (array >= vocabulary)))
+        index = int(np.argmax((array < 0) | (array >= vocabulary)))
         raise InputError(
-            f"token id {array[place]} at place {place} is not in the vocabulary; ids of this model "
+            f"token id {array[index]} at index {index} is not in the vocabulary; ids of this model "
             f"are 0 to {vocabulary - 1}. Were they made by another model's tokenizer?"
         )
     return np.ascontiguousarray(array, np.int32)
@@ -46,14 +46,14 @@ def _array(ids: ArrayLike) -> NDArray[Any]:
     try:
         return np.asarray(ids)
     except (ValueError, TypeError, OverflowError) as error:  # lists of unequal length
-        raise InputError(f"token ids are no array of integers: {error}") from error
+        raise InputError(f"token ids are not an array of integers: {error}") from error
 
 
 def check_finite(vectors: Iterable[NDArray[np.float32]]) -> None:
-    """`vectors` holds an array for each text: rows of (n, D), or (L, D) each.
+    """`vectors` has one array per text: the rows of (n, D), or a list of (L, D).
 
-    Raises NotFinite, which names all texts with NaN or infinity. A vector (D,) is refused too where
-    its length overflows: divided by it, all numbers would be 0.
+    Raises NotFinite, which names all texts with NaN or infinity. A vector (D,) whose length
+    overflows float32 is refused too: normalised, it would be all zeros.
     """
     texts = [text for text, numbers in enumerate(vectors) if not _is_finite(numbers)]
     if texts:
@@ -61,12 +61,12 @@ def check_finite(vectors: Iterable[NDArray[np.float32]]) -> None:
 
 
 def not_finite(texts: Sequence[int]) -> NotFinite:
-    """The error for these texts, by their number in the call."""
+    """The error for these texts, given by their index in the call."""
     return NotFinite(
-        f"the vector of text {texts[0]} has numbers that are not finite (NaN or infinity), or is "
-        f"too long for float32 ({len(texts)} such in all): the model's weights are so large that "
-        "sums overflow. Check the checkpoint with sentence-transformers in float64; no precision "
-        "here can compute it.",
+        f"the vector of text {texts[0]} contains NaN or infinity, or its length overflows float32 "
+        f"({len(texts)} such texts in total): the model's weights are so large that sums overflow. "
+        "No precision of this engine can compute it. Check the checkpoint with "
+        "sentence-transformers in float64.",
         texts,
     )
 

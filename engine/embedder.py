@@ -29,7 +29,7 @@ WINDOW = 2048  # texts that are tokenised and computed together
 class Embedder(TokenEmbedder):
     """Texts in, vectors out. Made by `engine.load`; safe to share between threads.
 
-    A copy, or one that another process gets, is loaded again from the same folder.
+    Copying or unpickling one loads the same folder again.
     """
 
     def encode(
@@ -45,13 +45,13 @@ class Embedder(TokenEmbedder):
     ) -> Vectors:
         """Vectors, float32: (D,) for one string, (n, D) for an iterable of n strings.
 
-        prompt: put before each text; None means the checkpoint's default, if it names one.
-        pooling: "mean" or "cls"; None means what the checkpoint says. truncate_dim: keep only the
-        first numbers of each vector; None means what the checkpoint says. normalize: True makes
-        each vector one of unit length, after the cut to truncate_dim; False leaves it as it is;
-        None does what the checkpoint says, which is unit length before the cut for nearly all.
-        on_truncate: what to do about a text over the token limit, "warn" (cut it, one warning a
-        call), "error" (TooLong) or "ignore". Raises InputError.
+        prompt: put before each text; None means the checkpoint's default prompt, if it has one.
+        pooling: "mean" or "cls"; None means the checkpoint's. truncate_dim: keep only the first
+        components of each vector; None means the checkpoint's setting. normalize: True scales
+        each vector to unit length after truncate_dim is applied; False does not; None follows the
+        checkpoint, and most checkpoints normalise before truncate_dim is applied.
+        on_truncate: for a text over the token limit, "warn" (truncate it, one warning per call),
+        "error" (raise TooLong) or "ignore" (truncate it). Raises InputError.
         """
         parts = list(
             self.stream(
@@ -70,23 +70,23 @@ class Embedder(TokenEmbedder):
     def encode_query(
         self, texts: str | Iterable[str], **options: Unpack[EncodeKeywords]
     ) -> Vectors:
-        """As `encode`, with the checkpoint's prompt for queries; without one, no prompt at all."""
+        """As `encode`, with the checkpoint's prompt for queries, or none if it has none."""
         options["prompt"] = self.prompt_for("query", options.get("prompt"))
         return self.encode(texts, **options)
 
     def encode_document(
         self, texts: str | Iterable[str], **options: Unpack[EncodeKeywords]
     ) -> Vectors:
-        """As `encode`, with the checkpoint's prompt for documents; without one, no prompt."""
+        """As `encode`, with the checkpoint's prompt for documents, or none if it has none."""
         options["prompt"] = self.prompt_for("document", options.get("prompt"))
         return self.encode(texts, **options)
 
     def stream(
         self, texts: Iterable[str], *, chunk: int = WINDOW, **options: Unpack[EncodeKeywords]
     ) -> Iterator[Vectors]:
-        """Arrays (m, D), m <= `chunk`, in the order of `texts`, which may be endless.
+        """Yields arrays (m, D), m <= `chunk`, in the order of `texts`, which may be infinite.
 
-        Memory follows `chunk`, not the number of texts. Options are those of `encode`.
+        Memory use depends on `chunk`, not on the number of texts. Options are those of `encode`.
         """
         checked, each = EncodeOptions(**options).checked(self._modules.width), each_text(texts)
         total = len(texts) if isinstance(texts, Sized) else None
@@ -109,7 +109,7 @@ class Embedder(TokenEmbedder):
     def _encode_window(
         self, tokens: Sequence[Tokens], options: EncodeOptions, first: int
     ) -> Vectors:
-        """Vectors of the texts from number `first` on."""
+        """Vectors of one window; `first` is the index of its first text in the call."""
         try:
             return self.encode_tokens(
                 tokens,
@@ -121,14 +121,14 @@ class Embedder(TokenEmbedder):
             raise not_finite([first + text for text in error.texts]) from None
 
     def count_tokens(self, texts: str | Iterable[str]) -> int | list[int]:
-        """Tokens of each text before cutting, [CLS] and [SEP] included; an int for one string."""
+        """Tokens of each text before truncation, with [CLS] and [SEP]; an int for one string."""
         counts = self._tokenizer.count(check_texts([texts] if isinstance(texts, str) else texts))
         return counts[0] if isinstance(texts, str) else counts
 
     def similarity(self, a: ArrayLike, b: ArrayLike) -> Vectors:
-        """Each row of `a` (n, D) with each row of `b` (m, D): (n, m).
+        """Similarity of each row of `a` (n, D) to each row of `b` (m, D): (n, m).
 
-        The checkpoint's measure: "cosine" unless it says "dot", "euclidean" or "manhattan"; the
-        last two count negative. Raises InputError.
+        By the checkpoint's function: "cosine" unless it names "dot", "euclidean" or "manhattan".
+        Distances are negated, so that larger means more similar. Raises InputError.
         """
         return similarity(self.config.similarity, a, b)

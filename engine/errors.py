@@ -1,12 +1,12 @@
-"""Everything this library raises on purpose.
+"""The exceptions of this library.
 
     EngineError
     ├── CheckpointError       a folder of weights that is broken, incomplete, or not a BERT
-    ├── ModelNotFound         a name nobody knows, or weights that cannot be had here
+    ├── ModelNotFound         an unknown name, or weights that are not available
     ├── NotFinite             a computed vector holds NaN or infinity
-    ├── InputError            a text, an option or a shape that cannot be meant (also a ValueError)
-    │   └── TooLong           a text over the model's limit, where cutting was not allowed
-    └── Overloaded            no room for more work just now; try again
+    ├── InputError            a text, an option or a shape that is invalid (also a ValueError)
+    │   └── TooLong           a text over the token limit, if truncation was not allowed
+    └── Overloaded            the queue is full; retry later
 
 A message says what, the value seen, what is allowed, and what to do.
 """
@@ -15,22 +15,21 @@ from collections.abc import Sequence
 
 
 class EngineError(Exception):
-    """The root: catch this one for any mistake or condition that the library itself reports."""
+    """The base class: catch it for any error that the library itself reports."""
 
 
 class CheckpointError(EngineError):
-    """The checkpoint is damaged, incomplete, or of a kind the engine does not compute."""
+    """The checkpoint is damaged, incomplete, or of a kind that the engine does not support."""
 
 
 class ModelNotFound(EngineError):
-    """No such model, or its weights are neither here nor to be fetched."""
+    """The model is unknown, or its weights are not here and cannot be downloaded."""
 
 
 class NotFinite(EngineError):
     """Vectors of some texts would hold NaN or infinity; no vector of the call is returned.
 
-    `texts`: the positions of these texts in the call, from 0. The others can be computed again
-    without them.
+    `texts`: the indices of these texts in the call. The others can be computed without them.
     """
 
     def __init__(self, message: str, texts: Sequence[int] = ()) -> None:
@@ -39,11 +38,11 @@ class NotFinite(EngineError):
 
 
 class InputError(EngineError, ValueError):
-    """The caller's input is not usable."""
+    """The caller's input is invalid."""
 
 
 class TooLong(InputError):
-    """A text has more tokens than the model takes."""
+    """A text has more tokens than the model's limit."""
 
 
 class Overloaded(EngineError):
@@ -51,4 +50,4 @@ class Overloaded(EngineError):
 
 
 class TruncationWarning(UserWarning):
-    """Some texts were longer than the model's limit and were cut."""
+    """Some texts were longer than the model's limit and were truncated."""

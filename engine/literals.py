@@ -1,4 +1,4 @@
-"""The words that options may be: each list once, as a type and as a tuple."""
+"""The allowed values of options, each list once: as a type, and as a tuple."""
 
 from typing import Literal, get_args
 

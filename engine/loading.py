@@ -25,8 +25,8 @@ def load(
 ) -> Embedder:
     """An `Embedder` for a known name ("bge-base-en-v1.5"), a hub name, or a checkpoint folder.
 
-    precision: "float32", "int16" and "int8" are the fast path, "reference" is the readable model.
-    threads: by default the cores that this process may use. offline: never open a connection.
+    precision: "float32", "int16" and "int8" run compiled kernels, "reference" the readable model.
+    threads: default, all cores that this process may use. offline: never open a connection.
     Raises ModelNotFound, CheckpointError, InputError.
     """
     check_choice("precision", precision, PRECISIONS)
@@ -39,9 +39,9 @@ def load(
 def load_folder(
     folder: Path, entry: registry.Entry | None, precision: Precision, threads: int | None
 ) -> Embedder:
-    """An `Embedder` for a folder of which the registry's entry is known, if it has one.
+    """An `Embedder` for a folder; `entry` is the registry's, if the model is a known one.
 
-    A copy of an embedder, and one that another process gets, is loaded by this.
+    Copies of an embedder, and unpickled ones, are loaded by this function.
     """
     folder = folder.absolute()
     config, count = read_config(folder), threads or usable_cores()
@@ -72,6 +72,7 @@ def _has_kernels() -> bool:
     able = bool(able_targets())
     if not able:
         warnings.warn(
-            "no kernels for this kind of CPU: computing with numpy", stacklevel=callers_level()
+            "no compiled kernels for this kind of CPU; computing with numpy",
+            stacklevel=callers_level(),
         )
     return able

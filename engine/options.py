@@ -67,7 +67,7 @@ def check_prompt(prompt: object) -> None:
 
 
 def check_count(name: str, value: object, most: int | None = None) -> int:
-    """The value as an int of at least 1, and at most `most`; numpy's integers are welcome."""
+    """The value as an int of at least 1, and at most `most`; numpy's integers are accepted."""
     try:
         count = 0 if isinstance(value, bool | np.bool_) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -87,17 +87,17 @@ def check_vectors(poolings: Sequence[str], truncate_dim: int | None, dim: int) -
 
 
 def each_text(texts: Iterable[str]) -> Iterator[str]:
-    """An iterator over the texts; InputError where it is not an iterable of several."""
+    """An iterator over the texts; InputError unless it is an iterable, and not one string."""
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise InputError(f"texts is {type(texts).__name__}; give an iterable of strings.")
     try:
         return iter(texts)
-    except TypeError as error:  # such as a numpy array of no axes
+    except TypeError as error:  # such as a numpy array without axes
         raise InputError(f"texts cannot be iterated ({error}); give strings.") from error
 
 
 def check_texts(texts: Iterable[Any], first: int = 0) -> list[str]:
-    """The texts; InputError unless all are strings. `first` is the number of the first text."""
+    """The texts; InputError unless all are strings. `first` is the index of the first text."""
     found = list(each_text(texts))
     for i, text in enumerate(found, first):
         if not isinstance(text, str):
@@ -106,40 +106,40 @@ def check_texts(texts: Iterable[Any], first: int = 0) -> list[str]:
 
 
 class CutCount:
-    """Counts the texts of one call that were cut; warns once, or refuses."""
+    """Counts the truncated texts of one call, for one warning at its end."""
 
     def __init__(self, max_tokens: int, on_truncate: str) -> None:
         self.max_tokens, self.on_truncate = max_tokens, on_truncate
         self.texts = self.cut_texts = self.cut_tokens = 0
 
     def add(self, tokens: Sequence[Tokens]) -> None:
-        """Takes the next texts; TooLong where one was cut and that is not allowed."""
+        """Counts the next texts; TooLong if one was truncated and on_truncate is "error"."""
         for one in tokens:
             if one.cut and self.on_truncate == "error":
                 raise TooLong(
                     f"text {self.texts} has {len(one) + one.cut} tokens; this model takes "
-                    f"{self.max_tokens}. Split the text, or cut it with on_truncate='warn'."
+                    f"{self.max_tokens}. Split the text, or truncate it with on_truncate='warn'."
                 )
             self.texts += 1
             self.cut_texts += one.cut > 0
             self.cut_tokens += one.cut
 
     def warn(self) -> None:
-        """One warning for the whole call, where a text was cut."""
+        """One warning for the whole call, if a text was truncated."""
         if self.cut_texts and self.on_truncate == "warn":
             warnings.warn(
                 f"{self.cut_texts} of {self.texts} texts were longer than {self.max_tokens} tokens "
-                f"and were cut; {self.cut_tokens} tokens were left out. "
-                "Split long texts, or say on_truncate='ignore'.",
+                f"and were truncated; {self.cut_tokens} tokens were dropped. "
+                "Split long texts, or pass on_truncate='ignore'.",
                 TruncationWarning,
                 stacklevel=callers_level(),
             )
 
 
 def callers_level() -> int:
-    """The `stacklevel` at which a warning names the line outside this package.
+    """The `stacklevel` with which a warning names the caller's line, outside this package.
 
-    Called by the function that warns. (Python 3.12 has `skip_file_prefixes` for this.)
+    Call it in the function that warns. (Python 3.12 has `skip_file_prefixes` for this.)
     """
     level, frame = 1, sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):

@@ -1,4 +1,4 @@
-"""The lower half of the public API: texts to token ids, and token ids to vectors."""
+"""The steps of the public API: texts to token ids, and token ids to vectors."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ Reload = tuple[Callable[..., "TokenEmbedder"], tuple[Any, ...]]
 
 
 class Encoder(Protocol):
-    """What a precision offers: token ids in, float32 out, the order of the texts kept."""
+    """What each precision implements: token ids in, float32 out, in the order of the texts."""
 
     @property
     def target(self) -> str: ...
@@ -37,7 +37,7 @@ class Encoder(Protocol):
 
 
 class TokenEmbedder:
-    """What `Embedder` does with one model, of which the service and jobs use the single steps."""
+    """The steps of `Embedder`. The service and the jobs call them one by one."""
 
     def __init__(
         self,
@@ -70,37 +70,37 @@ class TokenEmbedder:
 
     @property
     def dim(self) -> int:
-        """Length of a vector, D, unless a call says otherwise."""
+        """Length of a vector, D, unless a call passes truncate_dim."""
         return min(self._modules.width, self.config.truncate_dim or self._modules.width)
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens a text may have, [CLS] and [SEP] included."""
+        """The token limit of a text, including [CLS] and [SEP]."""
         return self.config.max_tokens
 
     @property
     def truncation_side(self) -> Side:
-        """Where a text over the limit is cut, as the checkpoint says: "right" or "left"."""
+        """Which side a text over the limit loses, by the checkpoint: "right" or "left"."""
         return self._tokenizer.side
 
     @property
     def normalizes(self) -> bool:
-        """Whether the checkpoint makes its vectors ones of unit length."""
+        """Whether the checkpoint normalises its vectors to unit length."""
         return self._modules.normalize
 
     @property
     def pooling(self) -> str:
-        """What the checkpoint says: "mean" or "cls"."""
+        """The checkpoint's pooling: "mean" or "cls"."""
         return self.config.pooling
 
     @property
     def target(self) -> str:
-        """The kind of CPU whose kernels compute here, or "numpy" for the readable model."""
+        """The kind of CPU that the kernels are compiled for, or "numpy" for the readable model."""
         return self._encoder.target
 
     @cached_property
     def model_hash(self) -> str:
-        """SHA-256 (hex) of the weights, those of modules after the pooling included."""
+        """SHA-256 (hex) of the weights, including those of the modules after the pooling."""
         folders = [self.config.transformer, *weight_folders(self.config.after)]
         hashes = [registry.weights_hash(folder) for folder in folders]
         return (
@@ -128,9 +128,9 @@ class TokenEmbedder:
         truncate: bool = True,
         truncation_side: Side | None = None,
     ) -> list[Tokens]:
-        """Token ids of each text, cut to the limit unless `truncate` is false.
+        """Token ids of each text, truncated to the limit unless `truncate` is false.
 
-        truncation_side: where a text is cut; None means where the checkpoint says.
+        truncation_side: the side that a long text loses; None means the checkpoint's setting.
         """
         texts = check_texts(texts)
         check_prompt(prompt)
@@ -151,7 +151,7 @@ class TokenEmbedder:
     def token_details(
         self, texts: Iterable[str], *, prompt: str | None = None, add_special_tokens: bool = True
     ) -> list[list[Token]]:
-        """Each token of each text with its string and its place in the text; nothing is cut."""
+        """Each token of each text with its string and its offsets; nothing is truncated."""
         texts = check_texts(texts)
         check_prompt(prompt)
         details = self._tokenizer.details
@@ -165,14 +165,16 @@ class TokenEmbedder:
         normalize: bool | None = None,
         truncate_dim: int | None = None,
     ) -> Vectors:
-        """Vectors (n, D) of texts that `tokenize` has made ids of; `pooling` may differ by text.
+        """Vectors (n, D) of tokenised texts; `pooling` may be one for all, or one for each text.
 
-        Raises InputError for ids that are not the model's, TooLong, and NotFinite.
+        Raises InputError for ids outside the vocabulary, TooLong, and NotFinite.
         """
         pooling = self.pooling if pooling is None else pooling
         poolings = [pooling] * len(tokens) if isinstance(pooling, str) else list(pooling)
         if len(poolings) != len(tokens):
-            raise InputError(f"{len(poolings)} poolings for {len(tokens)} texts; give one each.")
+            raise InputError(
+                f"{len(poolings)} poolings for {len(tokens)} texts; give one for each."
+            )
         check_vectors(poolings, truncate_dim, self._modules.width)
         tokens = self._checked(tokens)
         if any(one.prompt for one in tokens):
@@ -196,7 +198,7 @@ class TokenEmbedder:
     def finish(
         pooled_SD: Vectors, *, normalize: bool = True, truncate_dim: int | None = None
     ) -> Vectors:
-        """The last step of `encode`, row by row: keep the first numbers, then to unit length."""
+        """The last step of `encode`, row by row: truncate to truncate_dim, then normalise."""
         kept_SD = np.ascontiguousarray(pooled_SD[:, :truncate_dim])
         return model.normalize(kept_SD) if normalize else kept_SD
 
@@ -209,7 +211,7 @@ class TokenEmbedder:
         ]
 
     def close(self) -> None:
-        """Ends the threads and releases the weights; the embedder is not usable afterwards."""
+        """Ends the threads and releases the weights; the embedder cannot be used afterwards."""
         self._encoder.close()
 
     def __enter__(self) -> Self:

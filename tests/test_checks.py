@@ -54,7 +54,7 @@ def test_ids_are_returned_unchanged_or_refused(ids: Any) -> None:
         (7, r"shape \(\)"),
         (np.array(7), r"shape \(\)"),
         ([[1, 2]], r"shape \(1, 2\)"),
-        ([[1, 2], [3]], "no array of integers"),
+        ([[1, 2], [3]], "not an array of integers"),
         ([1.0, 2.0], "float64"),
         (np.array([1, 2], np.float32), "float32"),
         ([True, False], "bool"),
@@ -65,11 +65,11 @@ def test_ids_are_returned_unchanged_or_refused(ids: Any) -> None:
         ([2**70], "give integers"),
         (np.array([1, 2], object), "object"),
         (np.array([1, 2], "m8[s]"), "timedelta"),
-        ([1, 2, 100, 3], "id 100 at place 2"),
-        ([1, -1, 3], "id -1 at place 1"),
-        ([2**31 - 1], "2147483647 at place 0"),
-        (np.array([5, 2**32 + 5]), "4294967301 at place 1"),  # 5 in its low 32 bits
-        (np.array([5, 2**63], np.uint64), "9223372036854775808 at place 1"),
+        ([1, 2, 100, 3], "id 100 at index 2"),
+        ([1, -1, 3], "id -1 at index 1"),
+        ([2**31 - 1], "2147483647 at index 0"),
+        (np.array([5, 2**32 + 5]), "4294967301 at index 1"),  # 5 in its low 32 bits
+        (np.array([5, 2**63], np.uint64), "9223372036854775808 at index 1"),
     ],
 )
 def test_anything_else_is_refused(ids: Any, message: str) -> None:
@@ -80,7 +80,7 @@ def test_anything_else_is_refused(ids: Any, message: str) -> None:
 
 def test_the_limit() -> None:
     assert len(checked_ids([1] * 9, V, 9)) == 9
-    with pytest.raises(TooLong, match="10 tokens; this model takes 1 to 9"):
+    with pytest.raises(TooLong, match="a text has 10 tokens; this model takes 1 to 9"):
         checked_ids([1] * 10, V, 9)
 
 
@@ -93,7 +93,7 @@ def test_a_number_that_is_not_finite_is_found(number: float, text: int) -> None:
     check_finite(hidden)
     pooled[text, 3] = hidden[text][text, 6] = number
     for vectors in (pooled, hidden):
-        with pytest.raises(EngineError, match=f"text {text} has"):
+        with pytest.raises(EngineError, match=f"text {text} contains"):
             check_finite(vectors)
 
 

@@ -92,7 +92,7 @@ def test_a_text_that_is_too_long_is_numbered_too(place: int) -> None:
     with pytest.raises(TooLong) as caught:
         embedder.encode(["red"] * place + ["red dog the"], on_truncate="error")
     assert str(caught.value) == (
-        f"text {place} has 5 tokens; this model takes 4. Split the text, or cut it with "
+        f"text {place} has 5 tokens; this model takes 4. Split the text, or truncate it with "
         "on_truncate='warn'."
     )
     hold(embedder.encode(["red dog"], on_truncate="error"), mean(RED, DOG))
@@ -259,8 +259,8 @@ def test_one_warning_for_all_windows(recwarn: pytest.WarningsRecorder) -> None:
     assert [(one.category, str(one.message)) for one in recwarn] == [
         (
             TruncationWarning,
-            "3 of 2051 texts were longer than 4 tokens and were cut; 4 tokens were left out. "
-            "Split long texts, or say on_truncate='ignore'.",
+            "3 of 2051 texts were longer than 4 tokens and were truncated; 4 tokens were dropped. "
+            "Split long texts, or pass on_truncate='ignore'.",
         )
     ]
 

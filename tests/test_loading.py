@@ -115,7 +115,7 @@ def test_without_kernels_float32_is_computed_with_numpy(monkeypatch: pytest.Monk
     with pytest.warns(UserWarning) as caught:
         embedder = load(precision="float32")
     assert [(str(one.message), one.filename) for one in caught] == [
-        ("no kernels for this kind of CPU: computing with numpy", __file__)
+        ("no compiled kernels for this kind of CPU; computing with numpy", __file__)
     ]
     assert (embedder.precision, embedder.target) == ("float32", "numpy")
     hold_golden(embedder)

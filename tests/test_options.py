@@ -168,8 +168,8 @@ def test_cut_texts_are_counted_over_all_windows() -> None:
     with pytest.warns(TruncationWarning) as caught:
         count.warn()
     assert [str(one.message) for one in caught] == [
-        "3 of 5 texts were longer than 5 tokens and were cut; 44 tokens were left out. "
-        "Split long texts, or say on_truncate='ignore'."
+        "3 of 5 texts were longer than 5 tokens and were truncated; 44 tokens were dropped. "
+        "Split long texts, or pass on_truncate='ignore'."
     ]
     assert caught[0].filename == __file__
 
@@ -189,7 +189,7 @@ def test_a_cut_that_is_not_allowed() -> None:
     with pytest.raises(TooLong) as caught:
         count.add([cut(4, 0), cut(5, 2), cut(5, 9)])
     assert str(caught.value) == (
-        "text 4 has 7 tokens; this model takes 5. Split the text, or cut it with "
+        "text 4 has 7 tokens; this model takes 5. Split the text, or truncate it with "
         "on_truncate='warn'."
     )
 

@@ -286,7 +286,7 @@ def test_a_pooling_for_each_text() -> None:
     encode = toy_embedder().encode_tokens
     for count in (0, 1, 3):
         given = ["mean"] * count
-        message = f"{count} poolings for 2 texts; give one each."
+        message = f"{count} poolings for 2 texts; give one for each."
         refused(lambda given=given: encode(TOKENS, pooling=given), message)
     refused(lambda: encode(TOKENS, pooling=""), "pooling is ''; it may be one of mean, cls.")
     refused(
@@ -309,7 +309,7 @@ def test_the_number_of_tokens(entry: str) -> None:
     embedder = toy_embedder(max_tokens=4)
     call = getattr(embedder, entry)
     assert len(call([Tokens(np.array([2], np.int32)), TOKENS[1]])) == 2
-    with pytest.raises(TooLong, match=r"^5 tokens; this model takes 1 to 4\. `tokenize` cuts"):
+    with pytest.raises(TooLong, match=r"^a text has 5 tokens; this model takes 1 to 4\. Use"):
         call([TOKENS[0], Tokens(np.array([2, 5, 6, 7, 3], np.int32))])
     with pytest.raises(InputError, match=r"0 tokens.* 1 to 4"):
         call([Tokens(np.array([], np.int32))])
