@@ -1,9 +1,9 @@
-"""What a checkpoint says of itself: sizes, modules, pooling, token limit, prompts.
+"""A checkpoint's configuration: sizes, modules, pooling, token limit, prompts.
 
-A folder is read as sentence-transformers 6.2 reads it. With `modules.json`, the modules that it
-lists are used, each from its own path. Without, the folder is a bare BERT, and the other settings
-of sentence-transformers are not looked at: mean pooling, no prompts. What the engine does not
-compute is refused here.
+A folder is read as sentence-transformers 6.2 reads it. If it has `modules.json`, the modules listed
+there are used, each from its own path. If not, the folder is a bare BERT with mean pooling and no
+prompts, and other files of sentence-transformers are ignored. Settings that the engine does not
+support raise CheckpointError.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from engine.checkpoint.module_list import Module, list_modules
 from engine.errors import CheckpointError
 from engine.literals import SIMILARITIES, Pooling, Similarity
 
+MODEL_TYPES = ("bert",)  # of config.json
 SMALLEST_LIMIT = 3  # tokens: [CLS], one of the text, [SEP]
 
 
@@ -22,11 +23,10 @@ SMALLEST_LIMIT = 3  # tokens: [CLS], one of the text, [SEP]
 class Config:
     """Sizes are named as in `engine.model`; `max_tokens` counts the special tokens too.
 
-    `after` are the modules that follow the pooling, in order. `prompts` are the texts that are put
-    before each text, by name; `default_prompt` is the name of the one that `encode` uses.
-    `transformer` is the folder of the BERT itself: config.json, weights and tokenizer. The fields
-    that do not change what the BERT computes are not part of the representation, which prepared
-    weights are named after.
+    `after` are the modules that follow the pooling, in order. `prompts` are put before a text, by
+    name; `default_prompt` is the name of the one that `encode` uses. `transformer` is the folder
+    of the BERT itself: config.json, weights and tokenizer. Prepared weights are named after the
+    repr, so fields that do not change what the BERT computes are not part of it.
     """
 
     hidden: int
@@ -50,7 +50,7 @@ class Config:
 
 
 def read_config(folder: Path) -> Config:
-    """The configuration of the checkpoint in `folder`; CheckpointError unless a plain BERT."""
+    """The configuration of the checkpoint in `folder`; CheckpointError unless it is a BERT."""
     modules = list_modules(folder)
     if not modules:
         return _read_bert(folder, JsonObject(folder / "sentence_bert_config.json", {}), "mean")
@@ -79,7 +79,7 @@ def _read_bert(folder: Path, settings: JsonObject, pooling: Pooling, **others: o
             f"{folder} has no config.json. A checkpoint is a folder with config.json, "
             "model.safetensors and tokenizer.json; give the path of that folder."
         )
-    _refuse_other_architectures(bert)
+    _refuse_unsupported(bert)
     hidden, heads = bert.integer("hidden_size"), bert.integer("num_attention_heads")
     if hidden % heads:
         raise bert.wrong("num_attention_heads", f"a divisor of hidden_size, {hidden}")
@@ -101,16 +101,16 @@ def _read_bert(folder: Path, settings: JsonObject, pooling: Pooling, **others: o
     )
 
 
-def _refuse_other_architectures(bert: JsonObject) -> None:
-    """Only the computation of `engine.model` is offered; any other would give wrong vectors."""
-    bert.choice("model_type", ["bert"])
+def _refuse_unsupported(bert: JsonObject) -> None:
+    """CheckpointError for settings with which `engine.model` would give wrong vectors."""
+    bert.choice("model_type", MODEL_TYPES)
     bert.choice("hidden_act", ["gelu", "gelu_python"], "gelu")  # both are x Φ(x) with erf
     bert.choice("position_embedding_type", ["absolute"], "absolute")
     bert.choice("is_decoder", [False], False)
     bert.absent("pruned_heads", "quantization_config")
     if (bert.path.parent / "adapter_config.json").exists():
         raise CheckpointError(
-            f"{bert.path.parent} has an adapter_config.json, and adapters (PEFT) are not computed. "
+            f"{bert.path.parent} has an adapter_config.json, and adapters (PEFT) are unsupported. "
             "Merge the adapter into the weights and save the model again."
         )
 
@@ -119,17 +119,17 @@ def _object(path: Path) -> JsonObject:
     return JsonObject.read(path) or JsonObject(path, {})
 
 
-# The first that is there is read; the names but the first are those of old versions.
+# The first file that exists is read. All names but the first are from old versions.
 TRANSFORMER_SETTINGS = [
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 ]
-NOT_COMPUTED = {
+UNSUPPORTED = {
     "processing_kwargs", "query_length", "document_length", "query_expansion",
     "tokenizer_name_or_path", "model_args", "tokenizer_args", "config_args", "model_kwargs",
     "processor_kwargs", "config_kwargs",
 }  # fmt: skip
-KNOWN_SETTINGS = NOT_COMPUTED | {
+KNOWN_SETTINGS = UNSUPPORTED | {
     "max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name",
     "unpad_inputs",
 }  # fmt: skip
@@ -137,7 +137,7 @@ TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_st
 
 
 def _transformer_settings(folder: Path) -> JsonObject:
-    """What sentence-transformers keeps beside a BERT's config.json."""
+    """The settings of sentence-transformers for the BERT, in a file next to config.json."""
     found = (JsonObject.read(folder / name) for name in TRANSFORMER_SETTINGS)
     settings = next((each for each in found if each and each.content), None)
     if settings is None:
@@ -146,7 +146,7 @@ def _transformer_settings(folder: Path) -> JsonObject:
     settings.choice("transformer_task", ["feature-extraction"], "feature-extraction")
     settings.choice("modality_config", [TEXT_ONLY], TEXT_ONLY)
     settings.choice("module_output_name", ["token_embeddings"], "token_embeddings")
-    settings.absent(*sorted(NOT_COMPUTED))
+    settings.absent(*sorted(UNSUPPORTED))
     return settings
 
 
@@ -167,7 +167,7 @@ def _max_tokens(folder: Path, settings: JsonObject, positions: int) -> int:
 
 
 def _tokenizer_limit(tokenizer: JsonObject) -> int:
-    """model_max_length, formerly max_len; writers put a huge number there for "no limit"."""
+    """model_max_length, formerly max_len; a huge number there means "no limit"."""
     key = "model_max_length" if "model_max_length" in tokenizer else "max_len"
     value = tokenizer.content.get(key)
     if isinstance(value, float) and value >= 1e6:
@@ -190,7 +190,7 @@ KNOWN_POOLING = {
 
 
 def _pooling(config: JsonObject) -> Pooling:
-    """One mode by its name (sentence-transformers 5.2 and later), or by a flag for each mode."""
+    """One mode, given by name (sentence-transformers 5.2 and later) or by one flag per mode."""
     config.known(KNOWN_POOLING)
     if not {"embedding_dimension", "word_embedding_dimension"} & {*config}:
         raise config.wrong("embedding_dimension", "the width of the model")
@@ -202,8 +202,8 @@ def _pooling(config: JsonObject) -> Pooling:
         modes = [modes]
     if modes not in (["mean"], ["cls"]):
         raise CheckpointError(
-            f"{config.path}: the pooling is {short(modes)}; the engine pools by mean or by cls, "
-            "one of them."
+            f"{config.path}: the pooling is {short(modes)}; the engine supports mean or cls, "
+            "not both."
         )
     return "cls" if modes == ["cls"] else "mean"
 

@@ -1,4 +1,4 @@
-"""JSON files of a checkpoint, read with care: a value of the wrong type is an error with its place.
+"""JSON files of a checkpoint, with every value checked when it is read.
 
 Every error is a CheckpointError that names the file, the field, its value, and what is allowed.
 """
@@ -15,7 +15,7 @@ REQUIRED: Any = object()
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file, or None where there is no such file."""
+    """The content of a JSON file, or None if there is no such file."""
     try:
         return json.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
@@ -34,7 +34,7 @@ class JsonObject:
 
     @classmethod
     def read(cls, path: Path) -> "JsonObject | None":
-        """The object in `path`, or None where there is no such file."""
+        """The object in `path`, or None if there is no such file."""
         content = read_json(path)
         if content is None and not path.exists():
             return None
@@ -54,7 +54,7 @@ class JsonObject:
         return value
 
     def fraction(self, key: str, default: float) -> float:
-        """A number between 0 and 1, neither included."""
+        """A number between 0 and 1, both excluded."""
         value = self.content.get(key)
         if value is None:
             return default
@@ -103,10 +103,10 @@ class JsonObject:
         return value
 
     def absent(self, *keys: str) -> None:
-        """Refuses settings that would change the result and are not computed here."""
+        """Refuses settings that would change the result and are not supported."""
         for key in keys:
             if self.content.get(key) not in (None, {}, [], ""):
-                raise self.wrong(key, "absent, because the engine does not compute it")
+                raise self.wrong(key, "absent, because the engine does not support it")
 
     def known(self, keys: Collection[str]) -> None:
         """Refuses a field that is not in `keys`."""
@@ -115,7 +115,7 @@ class JsonObject:
                 raise self.wrong(key, f"absent; the known fields are {', '.join(sorted(keys))}")
 
     def wrong(self, key: str, allowed: str) -> CheckpointError:
-        """What to raise for the value of `key`."""
+        """The error for the value of `key`."""
         value = self.content.get(key, "missing")
         return CheckpointError(
             f"{self.path}: {key} is {short(value)}; it must be {allowed}. Correct the file, or use "
@@ -127,7 +127,7 @@ class JsonObject:
 
 
 def short(value: Any) -> str:
-    """A value of a file, for a message: at most 100 characters."""
+    """A value for an error message, in at most 100 characters."""
     text = "missing" if value == "missing" else _dumped(value)
     return text if len(text) <= 100 else text[:97] + "..."
 

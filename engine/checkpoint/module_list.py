@@ -9,7 +9,7 @@ from engine.errors import CheckpointError
 
 
 class Module(NamedTuple):
-    """A module of sentence-transformers: what it is, and its folder."""
+    """A module of sentence-transformers: its kind, such as "Dense", and its folder."""
 
     kind: str
     folder: Path
@@ -22,7 +22,7 @@ TYPES = re.compile(
 
 
 def list_modules(folder: Path) -> list[Module]:
-    """What modules.json lists, Dropout left out; [] where there is no such file."""
+    """The modules in modules.json, without Dropout; [] if there is no such file."""
     path = folder / "modules.json"
     listed = read_json(path)
     if listed is None and not path.exists():
@@ -33,10 +33,10 @@ def list_modules(folder: Path) -> list[Module]:
     kinds = [module.kind for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or {"Transformer", "Pooling"} & {*kinds[2:]}:
         raise CheckpointError(
-            f"{path} lists {', '.join(kinds) or 'no modules'}; the engine computes a Transformer, "
+            f"{path} lists {', '.join(kinds) or 'no modules'}; the engine supports a Transformer, "
             "then a Pooling, then any of Dense, LayerNorm, Normalize and Dropout."
         )
-    return [module for module in modules if module.kind != "Dropout"]  # it acts in training only
+    return [module for module in modules if module.kind != "Dropout"]  # it is used in training only
 
 
 def _module(folder: Path, entry: JsonObject) -> Module:
@@ -45,7 +45,7 @@ def _module(folder: Path, entry: JsonObject) -> Module:
         raise entry.wrong(
             "type",
             "a Transformer, Pooling, Dense, LayerNorm, Normalize or Dropout of "
-            "sentence_transformers; other modules are not computed",
+            "sentence_transformers; other modules are not supported",
         )
     windows = PureWindowsPath(path)  # its rules cover those of POSIX
     if windows.anchor or ".." in windows.parts or "\0" in path:

@@ -1,7 +1,7 @@
 """Safetensors files -> arrays of float32, by name.
 
-Tensors are memory-mapped: float32 is used where it lies in the file, shared by all processes that
-read it; other widths are converted to float32 copies. No pickle is ever read.
+Files are memory-mapped. float32 tensors are views of the file, which all processes share; other
+types are converted to float32 copies. No pickle is ever read.
 """
 
 import json
@@ -27,10 +27,10 @@ def weight_files(folder: Path) -> list[Path]:
     if not index.is_file():
         raise CheckpointError(
             f"{folder} has no model.safetensors (nor model.safetensors.index.json). Weights in "
-            "other formats are not read: pickled ones can run code. Convert them to safetensors."
+            "other formats are not read: pickle files can run code. Convert them to safetensors."
         )
-    there, shards = {path.name for path in folder.iterdir()}, set(_weight_map(index).values())
-    for name in sorted(shards - there):  # a path elsewhere is no name of a file here either
+    present, shards = {path.name for path in folder.iterdir()}, set(_weight_map(index).values())
+    for name in sorted(shards - present):  # refuses paths to other folders too
         raise CheckpointError(f"{index} names the shard {name!r}, which is not in {folder}.")
     return [folder / name for name in sorted(shards)]
 
@@ -45,14 +45,14 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def read_tensors(folder: Path) -> dict[str, Array]:
-    """All tensors of floating point of a folder's safetensors, as float32; empty ones left out."""
+    """All floating-point tensors of a folder, as float32; empty ones are left out."""
     found: dict[str, Array] = {}
     for path in weight_files(folder):
         for name, tensor in _tensors(path):
             if name in found:
                 raise CheckpointError(
-                    f"{path}: tensor {name} is in another file of the checkpoint too. Which of "
-                    "them is meant is not known; save the model again."
+                    f"{path}: tensor {name} is in another file of the checkpoint too. "
+                    "Save the model again."
                 )
             found[name] = tensor
     return found
@@ -63,7 +63,7 @@ def _tensors(path: Path) -> Iterator[tuple[str, Array]]:
     content = np.memmap(path, np.uint8, "r")
     data = content[8 + int(content[:8].view("<u8")[0]) :]
     for name, about in header.items():
-        if about["dtype"] in INTEGERS:  # such as position_ids; a weight is never of this kind
+        if about["dtype"] in INTEGERS:  # such as position_ids; weights are never integers
             continue
         if about["dtype"] not in DTYPES:
             raise CheckpointError(
@@ -85,8 +85,8 @@ def _checked_header(path: Path) -> dict[str, Any]:
             header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise CheckpointError(
-            f"{path} is damaged or cut short: {error}. "
-            "Fetch it again; `bge pull` verifies what it fetches."
+            f"{path} is damaged or truncated: {error}. "
+            "Download it again; `bge pull` verifies what it downloads."
         ) from error
     header.pop("__metadata__", None)
     return {k: v for k, v in header.items() if math.prod(v["shape"])}
@@ -107,7 +107,7 @@ def _bfloat16(raw: NDArray[np.uint8]) -> Array:
 
 
 def _float64(raw: NDArray[np.uint8]) -> Array:
-    """Numbers beyond the range of float32 become infinite, and are refused as such."""
+    """Numbers outside the range of float32 become infinite, which is refused later."""
     with np.errstate(over="ignore"):
         return raw.copy().view("<f8").astype(np.float32)
 

@@ -1,6 +1,6 @@
 """A folder of safetensors -> the weights of `engine.model`: names, shapes and values checked.
 
-Shapes: the letters of `engine.model`.
+Shape letters as in `engine.model`.
 """
 
 from collections.abc import Mapping
@@ -51,13 +51,13 @@ class Layer:
 class Weights:
     word_VD: Array
     position_PD: Array
-    token_type_D: Array  # that of type 0: texts are embedded one by one, never as pairs
+    token_type_D: Array  # of type 0: texts are never embedded as pairs
     embedding_norm: Norm
     layers: tuple[Layer, ...]
 
 
-# Hugging Face's names, here and nowhere else. A prefix may stand before each, and old checkpoints
-# spell the layer norm's weight and bias as gamma and beta.
+# Hugging Face's names, here and nowhere else. Each may have a prefix. Old checkpoints call the
+# layer norm's weight and bias gamma and beta.
 PREFIXES = ("", "bert.", "model.", "0.auto_model.", "0.model.")
 SPELLINGS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 UNUSED = ("embeddings.position_ids", "embeddings.token_type_ids")
@@ -68,7 +68,7 @@ EMBEDDINGS = {
     "embedding_norm": "embeddings.LayerNorm",
 }
 LAYER = "encoder.layer.{}."
-LAYER_LINEARS = {  # name here -> (name there, outputs, inputs)
+LAYER_LINEARS = {  # our name -> (Hugging Face's, outputs, inputs)
     "query": ("attention.self.query", "D", "D"),
     "key": ("attention.self.key", "D", "D"),
     "value": ("attention.self.value", "D", "D"),
@@ -80,12 +80,14 @@ LAYER_NORMS = {"attention_norm": "attention.output.LayerNorm", "output_norm": "o
 
 
 def load_weights(folder: Path, config: Config) -> Weights:
-    """Weights of the checkpoint in `folder`; CheckpointError names what is missing or misshapen."""
+    """The weights in `folder`; CheckpointError names a missing or misshapen tensor."""
     reader = TensorReader(folder, _bert_tensors(folder))
     sizes = {"D": config.hidden, "F": config.feed_forward, "V": config.vocabulary}
     reader.sizes = {**sizes, "P": config.positions, "types": config.token_types}
     weights = Weights(
         word_VD=reader.take(EMBEDDINGS["word_VD"], "V", "D"),
+        # A text's first token has position 0, in every encoder. An architecture whose positions
+        # begin at a later row of its table (RoBERTa) drops the rows before it here.
         position_PD=reader.take(EMBEDDINGS["position_PD"], "P", "D"),
         token_type_D=reader.take(EMBEDDINGS["token_type"], "types", "D")[0],
         embedding_norm=reader.norm(EMBEDDINGS["embedding_norm"]),
@@ -102,9 +104,9 @@ def _layer(reader: "TensorReader", prefix: str) -> Layer:
 
 
 class TensorReader:
-    """Takes tensors by name, each once, and checks shapes and values.
+    """Returns tensors by name, after checking their shapes and values.
 
-    `sizes` gives the length of an axis by its letter. Numbers that are not finite are refused.
+    `sizes` gives the length of each axis by its letter. NaN and infinity are refused.
     """
 
     def __init__(self, folder: Path, tensors: Mapping[str, Array]) -> None:
@@ -113,7 +115,7 @@ class TensorReader:
         self._left = set(tensors)
 
     def take(self, name: str, *axes: str) -> Array:
-        """The tensor of that name; its shape must be that of the axes."""
+        """The tensor of that name, whose shape must be that of `axes`."""
         if name not in self.tensors:
             raise CheckpointError(
                 f"{self.folder}: tensor {name} is missing; the file has {len(self.tensors)} "
@@ -123,13 +125,13 @@ class TensorReader:
         tensor, shape = self.tensors[name], tuple(self.sizes[axis] for axis in axes)
         if tensor.shape != shape:
             raise CheckpointError(
-                f"{self.folder}: tensor {name} has shape {tensor.shape}, but config.json makes it "
-                f"{shape} ({', '.join(axes)}). Weights and configuration are not of one model."
+                f"{self.folder}: tensor {name} has shape {tensor.shape}, but config.json implies "
+                f"{shape} ({', '.join(axes)}). Weights and configuration do not match."
             )
         if not _all_finite(tensor):
             raise CheckpointError(
                 f"{self.folder}: tensor {name} holds NaN or infinity; weights must be finite "
-                "float32 numbers. The file is damaged, or training failed: get it again."
+                "float32 numbers. The file is damaged, or training failed: download it again."
             )
         return tensor
 
@@ -142,23 +144,23 @@ class TensorReader:
         return Norm(self.take(f"{name}.weight", width), self.take(f"{name}.bias", width))
 
     def refuse_others(self, why: str) -> None:
-        """CheckpointError if a tensor was not taken: the model computes more than is read."""
+        """CheckpointError if a tensor was not taken: the checkpoint's model computes more."""
         if self._left:
             names = ", ".join(sorted(self._left)[:3])
             raise CheckpointError(
                 f"{self.folder} holds {len(self._left)} tensors that would not be used, such as "
-                f"{names}; {why}. Weights and configuration are not of one model."
+                f"{names}; {why}. Weights and configuration do not match."
             )
 
 
 def _all_finite(tensor: Array) -> bool:
-    """Whether all numbers are finite; one pass unless the sum itself overflows."""
+    """Whether all numbers are finite; one pass, unless the sum overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(tensor.sum()) or np.isfinite(tensor).all())
 
 
 def _bert_tensors(folder: Path) -> dict[str, Array]:
-    """Embeddings and encoder under today's names; pooler and heads of other tasks left out."""
+    """Embeddings and encoder by their current names, without pooler and task heads."""
     tensors = read_tensors(folder)
     word = EMBEDDINGS["word_VD"]
     prefixes = [prefix for prefix in PREFIXES if prefix + word in tensors]
@@ -175,5 +177,5 @@ def _bert_tensors(folder: Path) -> dict[str, Array]:
             bare = bare.replace(old, new)
         used = name.startswith(prefixes[0]) and bare.startswith(("embeddings.", "encoder."))
         if used and bare not in UNUSED and found.setdefault(bare, tensor) is not tensor:
-            raise CheckpointError(f"{folder}: tensor {bare} is there in two spellings.")
+            raise CheckpointError(f"{folder}: tensor {bare} occurs under two names.")
     return found

@@ -151,8 +151,8 @@ OTHER_MODELS = {
     "hidden_act": (["relu", "gelu_new", "gelu_fast", "silu", 1], 'one of "gelu", "gelu_python"'),
     "position_embedding_type": (["relative_key", "relative_key_query", "rotary"], '"absolute"'),
     "is_decoder": ([True, 0, "false"], "false"),
-    "pruned_heads": ([{"1": [0]}, True], "absent, because the engine does not compute it"),
-    "quantization_config": ([{"bits": 8}, 1], "absent, because the engine does not compute it"),
+    "pruned_heads": ([{"1": [0]}, True], "absent, because the engine does not support it"),
+    "quantization_config": ([{"bits": 8}, 1], "absent, because the engine does not support it"),
 }  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def test_an_adapter_is_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         read_config(folder)
     assert str(caught.value) == (
-        f"{folder} has an adapter_config.json, and adapters (PEFT) are not computed. Merge the "
+        f"{folder} has an adapter_config.json, and adapters (PEFT) are unsupported. Merge the "
         "adapter into the weights and save the model again."
     )
 
@@ -282,8 +282,8 @@ def hold_pooling(folder: Path, content: dict[str, Any], shown: Any) -> None:
     with pytest.raises(CheckpointError) as caught:
         read_config(folder)
     assert str(caught.value) == (
-        f"{folder / POOLING}: the pooling is {json.dumps(shown)}; the engine pools by mean or by "
-        "cls, one of them."
+        f"{folder / POOLING}: the pooling is {json.dumps(shown)}; the engine supports mean or "
+        "cls, not both."
     )
 
 
@@ -465,7 +465,7 @@ NOT_COMPUTED = [
 def test_settings_that_are_not_computed_are_refused(key: str, folder: Path) -> None:
     message = refused(folder, LIMIT, **{key: {"x": 1}})
     hold_wrong(
-        message, folder / LIMIT, key, {"x": 1}, "absent, because the engine does not compute it"
+        message, folder / LIMIT, key, {"x": 1}, "absent, because the engine does not support it"
     )
 
 

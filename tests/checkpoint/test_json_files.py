@@ -196,7 +196,7 @@ def test_an_empty_setting_is_absent(empty: Any) -> None:
     [(0, "0"), (False, "false"), ("a", '"a"'), ([0], "[0]"), ({"a": None}, '{"a": null}')],
 )
 def test_a_setting_that_is_not_computed_is_refused(value: Any, shown: str) -> None:
-    allowed = "absent, because the engine does not compute it"
+    allowed = "absent, because the engine does not support it"
     refused(lambda: holding(value).absent("other", "key"), shown, allowed)
 
 

@@ -99,7 +99,7 @@ def test_another_class_is_refused(kind: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith(
         f"{tmp_path / 'modules.json'}: type is {json.dumps(kind)}; it must be a Transformer, "
         "Pooling, Dense, LayerNorm, Normalize or Dropout of sentence_transformers; other modules "
-        "are not computed."
+        "are not supported."
     )
 
 
@@ -155,6 +155,6 @@ def test_another_order_is_refused(kinds: list[str], tmp_path: Path) -> None:
         list_modules(write(tmp_path, chain(*kinds)))
     assert str(caught.value) == (
         f"{tmp_path / 'modules.json'} lists {', '.join(kinds) or 'no modules'}; the engine "
-        "computes a Transformer, then a Pooling, then any of Dense, LayerNorm, Normalize and "
+        "supports a Transformer, then a Pooling, then any of Dense, LayerNorm, Normalize and "
         "Dropout."
     )

@@ -198,15 +198,15 @@ def test_a_damaged_file_is_named(name: str, tmp_path: Path) -> None:
     path.write_bytes(DAMAGED[name])
     with pytest.raises(CheckpointError) as caught:
         read_tensors(tmp_path)
-    assert str(caught.value).startswith(f"{path} is damaged or cut short: ")
-    assert str(caught.value).endswith(". Fetch it again; `bge pull` verifies what it fetches.")
+    assert str(caught.value).startswith(f"{path} is damaged or truncated: ")
+    assert str(caught.value).endswith(". Download it again; `bge pull` verifies what it downloads.")
 
 
 @pytest.mark.parametrize("length", [1, 8, 100, 5000, 138_295])
 def test_a_file_cut_anywhere_is_damaged(length: int, tmp_path: Path) -> None:
     whole = (TINY / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[:length])
-    with pytest.raises(CheckpointError, match="is damaged or cut short"):
+    with pytest.raises(CheckpointError, match="is damaged or truncated"):
         read_tensors(tmp_path)
 
 
@@ -250,7 +250,7 @@ def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path)
     assert str(caught.value) == (
         f"{tmp_path / 'b.safetensors'}: tensor {BIAS[0]} is in another file of the checkpoint too. "
-        "Which of them is meant is not known; save the model again."
+        "Save the model again."
     )
 
 
@@ -283,7 +283,7 @@ def test_a_shard_must_be_a_file_of_the_folder(name: str | None, tmp_path: Path) 
 def test_a_folder_is_no_shard(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").mkdir()
     shards(tmp_path, {"weight_map": {"x": "a.safetensors"}})
-    with pytest.raises(CheckpointError, match=r"a\.safetensors is damaged or cut short"):
+    with pytest.raises(CheckpointError, match=r"a\.safetensors is damaged or truncated"):
         read_tensors(tmp_path)
 
 
@@ -312,5 +312,5 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
         weight_files(tmp_path)
     assert str(caught.value) == (
         f"{tmp_path} has no model.safetensors (nor model.safetensors.index.json). Weights in other "
-        "formats are not read: pickled ones can run code. Convert them to safetensors."
+        "formats are not read: pickle files can run code. Convert them to safetensors."
     )

@@ -147,7 +147,7 @@ def test_two_spellings_of_one_tensor_are_refused(old: str, new: str, tmp_path: P
     tensors = tiny_tensors()
     tensors[f"encoder.layer.0.output.LayerNorm.{old}"] = np.ones(40, np.float32)
     name = f"encoder.layer.0.output.LayerNorm.{new}"
-    assert refused(tmp_path, tensors) == f": tensor {name} is there in two spellings."
+    assert refused(tmp_path, tensors) == f": tensor {name} occurs under two names."
 
 
 def test_what_an_embedding_does_not_use_is_left_out(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_each_tensor_must_have_its_shape(name: str, tmp_path: Path) -> None:
     assert whole.shape == shape
     for changed in (whole[:-1], whole[..., :-1], whole[None], whole.reshape(-1, 1)):
         assert refused(tmp_path, {**tiny_tensors(), name: changed}) == (
-            f": tensor {name} has shape {changed.shape}, but config.json makes it {shape} "
-            f"({AXES[shape]}). Weights and configuration are not of one model."
+            f": tensor {name} has shape {changed.shape}, but config.json implies {shape} "
+            f"({AXES[shape]}). Weights and configuration do not match."
         )
 
 
@@ -206,7 +206,7 @@ def test_the_configuration_must_be_that_of_the_weights(
     sizes: dict[str, Any], tmp_path: Path
 ) -> None:
     message = refused(tmp_path, tiny_tensors(), replace(CONFIG, **sizes))
-    assert "is missing" in message if "layers" in sizes else "config.json makes it" in message
+    assert "is missing" in message if "layers" in sizes else "config.json implies" in message
 
 
 def test_layers_that_would_not_be_used_are_refused(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_layers_that_would_not_be_used_are_refused(tmp_path: Path) -> None:
         "encoder.layer.1.attention.output.LayerNorm.bias, "
         "encoder.layer.1.attention.output.LayerNorm.weight, "
         "encoder.layer.1.attention.output.dense.bias; config.json says num_hidden_layers is 1. "
-        "Weights and configuration are not of one model."
+        "Weights and configuration do not match."
     )
 
 
@@ -237,7 +237,7 @@ def test_numbers_that_are_not_finite_are_refused(name: str, value: float, tmp_pa
     tensors[name][-1] = value
     assert refused(tmp_path, tensors) == (
         f": tensor {name} holds NaN or infinity; weights must be finite float32 numbers. The file "
-        "is damaged, or training failed: get it again."
+        "is damaged, or training failed: download it again."
     )
 
 

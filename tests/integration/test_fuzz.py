@@ -78,7 +78,7 @@ def hold(folder: Path) -> None:
         reached = 3
     except engine.EngineError as error:
         assert str(folder) in str(error)
-        unread = ("cannot be read as JSON", "nested too deeply", "is damaged or cut short")
+        unread = ("cannot be read as JSON", "nested too deeply", "is damaged or truncated")
         reached = 0 if any(one in str(error) for one in unread) else 1 + ("tensor" in str(error))
     target(float(reached), label="steps of loading")
     assert time.process_time() - began < SECONDS

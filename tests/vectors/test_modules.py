@@ -217,7 +217,7 @@ def test_a_tensor_that_is_not_computed_is_refused(
     module = dense(tmp_path, changes={name: np.ones((10, 24), np.float32)}, **options)
     assert refused(lambda: load_modules([module], 24), tmp_path) == (
         f" holds 1 tensors that would not be used, such as {name}; a Dense has linear.weight, and "
-        "linear.bias and residual.weight if set. Weights and configuration are not of one model."
+        "linear.bias and residual.weight if set. Weights and configuration do not match."
     )
 
 
@@ -238,8 +238,8 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         ("out_features", REMOVED, "an integer of at least 1"),
         ("bias", 1, "true or false"),
         ("use_residual", "true", "true or false"),
-        ("init_weight", [1], "absent, because the engine does not compute it"),
-        ("init_bias", [1], "absent, because the engine does not compute it"),
+        ("init_weight", [1], "absent, because the engine does not support it"),
+        ("init_bias", [1], "absent, because the engine does not support it"),
         ("module_input_name", "token_embeddings", '"sentence_embedding"'),
         ("module_output_name", "other", '"sentence_embedding"'),
     ],
