@@ -1,1 +1,1 @@
-"""Texts to token ids, as the checkpoint's own tokenizer does it."""
+"""Texts to token ids, by the checkpoint's own tokenizer."""

@@ -1,9 +1,9 @@
 """The tokens that a checkpoint adds to its vocabulary, collected as transformers 5 collects them.
 
-Since transformers 4.34 they are in tokenizer_config.json ("added_tokens_decoder"); before, in
-special_tokens_map.json, added_tokens.json and tokenizer.json. Their order and flags decide the ids,
-so the steps are those of `PreTrainedTokenizerBase._from_pretrained` and of
-`TokenizersBackend.__init__`, in their order.
+Since transformers 4.34 they are in tokenizer_config.json ("added_tokens_decoder"); before, they
+were in special_tokens_map.json, added_tokens.json and tokenizer.json. Their order and flags decide
+the ids, so the steps follow `PreTrainedTokenizerBase._from_pretrained` and
+`TokenizersBackend.__init__` in the same order.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import Any
 from engine.checkpoint.json_files import JsonObject, short
 from engine.errors import CheckpointError
 
-# The named special tokens. Those that are not in the vocabulary are added in this order.
+# The named special tokens. Those missing from the vocabulary are added in this order.
 NAMES = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
 )  # fmt: skip
@@ -23,10 +23,10 @@ Token = Any  # a string, or the library's AddedToken with its flags
 
 
 class AddedTokens:
-    """All tokens that are to be added: by id, by name, and other special ones."""
+    """All tokens to add: by id, by name, and other special ones."""
 
     def __init__(self, folder: Path, settings: JsonObject, content: JsonObject | None) -> None:
-        """Reads them; `settings` is tokenizer_config.json, `content` is tokenizer.json."""
+        """`settings` is tokenizer_config.json, `content` is tokenizer.json."""
         self._settings = settings
         fields = dict(settings.content)
         if OLD_EXTRA in fields and not fields.get(EXTRA):
@@ -50,9 +50,9 @@ class AddedTokens:
         self._extra = [self._token(token, EXTRA) for token in extra]
 
     def name(self, **defaults: str) -> dict[str, str]:
-        """Sets the class's own names where the files have none; the content of each name.
+        """The token for each of these names; `defaults` are used where the files have none.
 
-        A name that the files set to null is an error: transformers would take the word "None".
+        A name that the files set to null is an error: transformers would use the word "None".
         """
         for name, default in defaults.items():
             self._named.setdefault(name, default)
@@ -62,7 +62,7 @@ class AddedTokens:
         return {name: _content(token) for name in defaults if (token := self._named[name])}
 
     def add_to(self, tokenizer: Any) -> None:
-        """Adds all of them to the library's tokenizer."""
+        """Adds all tokens to the library's tokenizer."""
         from tokenizers import AddedToken
 
         tokens = [token for _, token in sorted(self._by_id.items())]
@@ -94,14 +94,14 @@ class AddedTokens:
         )
 
     def _refuse_unknown_names(self, fields: Mapping[str, Any]) -> None:
-        """Other kinds of models give names of their own to tokens, which are added too."""
+        """CheckpointError for token names of other architectures, which transformers would add."""
         for key, value in fields.items():
             unknown = key.endswith("_token") and key not in NAMES and not isinstance(value, bool)
             if (unknown and value is not None) or (
                 key == EXTRA and value and isinstance(value, dict)
             ):
                 raise CheckpointError(
-                    f"{self._settings.path}: {key} is {short(value)}; the engine knows the names "
+                    f"{self._settings.path}: {key} is {short(value)}; the known names are "
                     f"{', '.join(NAMES)}. Remove the field, or use another checkpoint."
                 )
 
@@ -117,7 +117,7 @@ def _with_flags(value: dict[str, Any]) -> Token:
 
 
 def _merge_special_tokens_map(folder: Path, fields: dict[str, Any]) -> None:
-    """special_tokens_map.json, whose values come before those of tokenizer_config.json."""
+    """Merges special_tokens_map.json, which overrides tokenizer_config.json, into `fields`."""
     file = JsonObject.read(folder / "special_tokens_map.json")
     if file is None:
         return

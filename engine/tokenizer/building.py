@@ -1,9 +1,9 @@
-"""The library's tokenizer of a checkpoint folder, built as transformers 5 builds it.
+"""Builds the `tokenizers` library's tokenizer of a checkpoint folder, as transformers 5 does.
 
-transformers reads more than tokenizer.json, and not all of that. The class that it takes decides
-(`tokenizer_class` of tokenizer_config.json, else of config.json, else BertTokenizer; see
-`engine.tokenizer.classes`). All classes add the tokens that `added_tokens` collects. What is
-not reproduced here is refused: CheckpointError with file, field, value and remedy.
+transformers does not simply load tokenizer.json. Which files and fields it uses depends on the
+class: `tokenizer_class` of tokenizer_config.json, else of config.json, else BertTokenizer; see
+`engine.tokenizer.classes`. All classes add the tokens that `added_tokens` collects. Settings that
+are not reproduced here raise CheckpointError with file, field, value and remedy.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from engine.tokenizer.classes import Draft, Source, as_it_is, normalizer_steps, 
 BERT_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "MobileBertTokenizer")
 OTHER_CLASSES = ("XLMRobertaTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
 
-# Fields with which transformers or sentence-transformers would do something else.
+# Fields that make transformers or sentence-transformers do something else.
 REFUSED = (
     "auto_map", "processor_class", "chat_template", "fast_tokenizer_files", "init_inputs", "vocab",
     "merges", "post_processor", "tokenizer_object", "tokenizer_truncation", "tokenizer_padding",
@@ -35,7 +35,7 @@ ORIGINAL = "Save the tokenizer again with save_pretrained, or restore the origin
 
 @dataclass(frozen=True)
 class Built:
-    """The library's tokenizer, the side that a long text loses, the token with the largest id."""
+    """The tokenizer, the side that a long text loses, and the token with the largest id."""
 
     tokenizer: Any
     side: Side
@@ -43,9 +43,9 @@ class Built:
 
 
 def build(folder: Path, *, do_lower_case: bool) -> Built:
-    """The tokenizer of the transformer in `folder`; CheckpointError where it cannot be had.
+    """The tokenizer of the transformer in `folder`; CheckpointError if it cannot be built.
 
-    do_lower_case: the field of sentence_bert_config.json; texts are then lowercased first.
+    do_lower_case: the field of sentence_bert_config.json; if true, texts are lowercased first.
     """
     path = folder / "tokenizer_config.json"
     settings = JsonObject.read(path) or JsonObject(path, {})
@@ -72,19 +72,19 @@ def build(folder: Path, *, do_lower_case: bool) -> Built:
 
 @contextmanager
 def library_errors(folder: Path) -> Iterator[None]:
-    """Whatever the library raises, panics of its Rust code included, as CheckpointError."""
+    """Raises what the library raises, including panics of its Rust code, as CheckpointError."""
     try:
         yield
     except (CheckpointError, MemoryError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a bare Exception, or PanicException, which is none
+    except BaseException as error:  # an Exception, or PanicException, which is not one
         raise CheckpointError(
             f"The tokenizer in {folder} does not work: {type(error).__name__}: {error}. {ORIGINAL}"
         ) from error
 
 
 def _family(folder: Path, settings: JsonObject) -> Callable[[Source], Draft]:
-    """How to build, as transformers chooses its class."""
+    """The function that builds the tokenizer, chosen as transformers chooses its class."""
     config = JsonObject.read(folder / "config.json") or JsonObject(folder / "config.json", {})
     _refuse_other_processing(folder, settings, config)
     file = settings if settings.text("tokenizer_class", None) else config
@@ -99,7 +99,7 @@ def _family(folder: Path, settings: JsonObject) -> Callable[[Source], Draft]:
 
 
 def _refuse_other_processing(folder: Path, settings: JsonObject, config: JsonObject) -> None:
-    """Where the reference would not take a plain tokenizer, or would rewrite the text."""
+    """CheckpointError if the reference would use a processor, or would rewrite the text."""
     settings.absent(*REFUSED)
     config.absent("processor_class")
     for name in PROCESSORS:
@@ -113,7 +113,7 @@ def _refuse_other_processing(folder: Path, settings: JsonObject, config: JsonObj
         if (folder / name).exists():
             raise CheckpointError(
                 f"{folder}/{name}: a chat template would rewrite each text, which the engine does "
-                "not compute. Remove it if the checkpoint embeds plain text."
+                "not support. Remove it if the checkpoint embeds plain text."
             )
 
 
@@ -122,7 +122,7 @@ def _strings(value: Any) -> list[str]:
 
 
 def _lowercase_first(tokenizer: Any) -> None:
-    """As sentence-transformers does it, unless a Lowercase step is there already."""
+    """Prepends a Lowercase step, as sentence-transformers does, unless there is one already."""
     from tokenizers import normalizers
 
     steps = normalizer_steps(tokenizer.normalizer)

@@ -1,11 +1,11 @@
 """The three ways in which transformers 5 builds the library's tokenizer from a folder.
 
-- BertTokenizer and its aliases take only the vocabulary from tokenizer.json, or from vocab.txt.
-  Normalisation, word limit and template are the class's own, set by tokenizer_config.json.
-- XLMRobertaTokenizer takes the vocabulary and the character map from tokenizer.json.
-- PreTrainedTokenizerFast takes tokenizer.json as it is.
+- BertTokenizer and its aliases read only the vocabulary from tokenizer.json, or from vocab.txt.
+  Normalisation, word limit and template are the class's own, with fields of tokenizer_config.json.
+- XLMRobertaTokenizer reads the vocabulary and the character map from tokenizer.json.
+- PreTrainedTokenizerFast uses tokenizer.json as it is.
 
-What the library raises is left to the caller, `engine.tokenizer.building`.
+The caller, `engine.tokenizer.building`, handles what the library raises.
 """
 
 import json
@@ -18,28 +18,28 @@ from engine.checkpoint.json_files import JsonObject
 from engine.errors import CheckpointError
 from engine.tokenizer.added_tokens import AddedTokens
 
-# Files that transformers prefers to vocab.txt, whatever else is part of their names.
+# transformers prefers files to vocab.txt if their names contain one of these.
 OTHER_VOCABULARIES = ("tokenizer.model", "tiktoken.model", "tekken.json")
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the folder says, read but not yet interpreted."""
+    """The folder's files, read but not yet interpreted."""
 
     folder: Path
     settings: JsonObject  # tokenizer_config.json
-    content: JsonObject | None  # tokenizer.json, where there is one
+    content: JsonObject | None  # tokenizer.json, if there is one
     tokens: AddedTokens
 
 
 @dataclass(frozen=True)
 class Draft:
-    """The library's tokenizer before tokens are added, and what else the files say."""
+    """The library's tokenizer before tokens are added, and other values from the files."""
 
     tokenizer: Any
     vocabulary: Mapping[str, int]
     truncation: Mapping[str, Any] | None
-    template: Callable[[Any], Any] | None = None  # makes the post-processor, where one is to be set
+    template: Callable[[Any], Any] | None = None  # returns a post-processor
 
 
 def wordpiece(source: Source) -> Draft:
@@ -70,7 +70,7 @@ def wordpiece(source: Source) -> Draft:
 
 
 def _vocabulary(source: Source) -> tuple[dict[str, int], Mapping[str, Any] | None]:
-    """The vocabulary of tokenizer.json with the truncation that it says; else of vocab.txt."""
+    """Vocabulary and truncation settings of tokenizer.json; else the vocabulary of vocab.txt."""
     from tokenizers import models
 
     if source.content is not None:
@@ -80,19 +80,19 @@ def _vocabulary(source: Source) -> tuple[dict[str, int], Mapping[str, Any] | Non
     for other in source.folder.glob("*"):
         if any(name in other.name for name in OTHER_VOCABULARIES):
             raise CheckpointError(
-                f"{other}: transformers would take this vocabulary and not {path.name}, and this "
-                "engine cannot read it. Remove the file if vocab.txt is the tokenizer."
+                f"{other}: transformers would use this vocabulary, not {path.name}; this engine "
+                "cannot read it. Remove the file if vocab.txt is the right vocabulary."
             )
     if not path.is_file():
         raise CheckpointError(
-            f"{source.folder} has neither tokenizer.json nor vocab.txt, and the tokenizer belongs "
-            "to the checkpoint. Copy it from where the weights come from."
+            f"{source.folder} has neither tokenizer.json nor vocab.txt. Copy the tokenizer's files "
+            "from where the weights come from."
         )
     return models.WordPiece.read_file(str(path)), None
 
 
 def _parts(file: JsonObject, kind: str) -> tuple[dict[str, Any], Any]:
-    """The model that tokenizer.json describes, and the library's tokenizer of all the rest."""
+    """The "model" object of tokenizer.json, and the library's tokenizer of the other fields."""
     from tokenizers import Tokenizer, models
 
     model = file.content.get("model")
@@ -100,7 +100,7 @@ def _parts(file: JsonObject, kind: str) -> tuple[dict[str, Any], Any]:
         raise file.wrong("model", "an object")
     if not isinstance(model.get("vocab"), dict | list):
         raise file.wrong("model", 'an object with a "vocab"')
-    # A WordPiece without its vocabulary is read quickly; the oldest files do not name the type.
+    # A WordPiece is read faster without its vocabulary. The oldest files do not name the type.
     light = {**model, "vocab": {}} if model.get("type") == "WordPiece" else model
     rest = Tokenizer.from_str(json.dumps({**file.content, "model": light, "added_tokens": []}))
     if not isinstance(rest.model, getattr(models, kind)):
@@ -109,7 +109,7 @@ def _parts(file: JsonObject, kind: str) -> tuple[dict[str, Any], Any]:
 
 
 def unigram(source: Source) -> Draft:
-    """XLMRobertaTokenizer: vocabulary and character map from the file, the rest its own."""
+    """XLMRobertaTokenizer: vocabulary and character map from the file, the rest is fixed."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     names = source.tokens.name(
@@ -153,8 +153,8 @@ def as_it_is(source: Source) -> Draft:
 
 def _no_tokenizer_json(folder: Path, name: str) -> CheckpointError:
     return CheckpointError(
-        f"{folder}/tokenizer.json is missing, and {name} has no other source. Copy it from where "
-        "the weights come from."
+        f"{folder}/tokenizer.json is missing; {name} needs it. Copy it from where the weights "
+        "come from."
     )
 
 

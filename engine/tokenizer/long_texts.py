@@ -1,31 +1,32 @@
-"""Long texts in pieces: the tokens of the pieces, one after another, are those of the whole text.
+"""Splits long texts into pieces whose tokens, concatenated, are those of the whole text.
 
 The library holds some 500 bytes for each character of a text, so a text of 10 MB would take
-gigabytes. This file says where a text may be cut, and what may be left out, without changing any
-token id. It holds for BERT's pipeline (Lowercase, BertNormalizer, BertPreTokenizer, WordPiece),
+gigabytes. This file decides where a text may be cut, and what may be left out, without changing any
+token id. It supports BERT's pipeline (Lowercase, BertNormalizer, BertPreTokenizer, WordPiece),
 which works character by character. Let n be the normaliser:
 
 1. Added tokens that are not normalised are searched in the text, leftmost and longest first.
-2. Each stretch between them is normalised. n(text) = n(c1) n(c2) n(c3) ..., except that combining
-   marks that follow each other may change places (canonical order).
-3. Added tokens that are normalised are searched in the normalised stretches.
+2. The text between them is normalised. n(text) = n(c1) n(c2) n(c3) ..., except that adjacent
+   combining marks may be reordered (canonical order).
+3. Added tokens that are normalised are searched in the normalised text.
 4. The rest is split at whitespace, and before and after each punctuation character.
-5. WordPiece makes tokens of each word by itself, and one [UNK] of a word that has more than
-   `max_input_chars_per_word` characters (100).
+5. WordPiece tokenises each word separately. A word of more than `max_input_chars_per_word`
+   characters (100) becomes one [UNK].
 
 **Where a text may be cut** (`_may_cut`): between the characters b and c if n(c) begins with
-whitespace or punctuation, and b and c are neighbours in no added token (nor are the last of n(b)
-and the first of n(c) in a normalised one). Then neither a word nor an added token goes across, and
-those found on both sides are those found in the whole. An added token with `single_word` also looks
-at the character beside it, which a cut would hide: c must then be no letter or digit, and must not
-begin such a token. Tokens with `lstrip` and `rstrip` include the whitespace beside them, which has
-no ids of its own; but for exact places it must not be separated from them.
+whitespace or punctuation, and no added token contains b and c side by side (nor, if normalised, the
+last character of n(b) and the first of n(c)). Then no word and no added token spans the cut, and
+both sides have the same words and added tokens as in the whole text. An added token with
+`single_word` depends on the character next to it, which a cut would hide, so c must also not be a
+letter or digit, nor begin such a token. Tokens with `lstrip` or `rstrip` include adjacent
+whitespace. It has no ids of its own, but for exact offsets it must not be separated from them.
 
 **What may be left out** (`_shorten`): let R be a run of characters that vanish in n or stay inside
-a word. If every added token contains another kind of character, no token lies within R, and those
-that overlap an end of R lie within L characters of it, L being the length of the longest. So a row
-of vanishing characters may be shortened if L stay at each of its ends. If more than 100 of the
-other characters stay, the word is still one [UNK], whatever is left out of its middle.
+a word, and L the length of the longest added token. If every added token contains another kind of
+character, no token lies inside R, and a token that overlaps an end of R overlaps at most L
+characters of it. So consecutive vanishing characters may be shortened if L are kept at each end.
+If more than 100 of the other characters are kept, the word is still one [UNK], whatever is left out
+of its middle.
 """
 
 import unicodedata
@@ -39,20 +40,20 @@ from engine.errors import InputError
 from engine.tokenizer.classes import normalizer_steps
 
 PIECE = 1 << 14  # characters of a piece
-UNCUT = 1 << 18  # most characters of a piece where no cut can be found: some 130 MB
-VANISHES, INSIDE, BREAKS, OTHER = 1, 2, 3, 4  # kinds of characters; 0 is not yet known
+UNCUT = 1 << 18  # most characters of a piece without a place for a cut: some 130 MB
+VANISHES, INSIDE, BREAKS, OTHER = 1, 2, 3, 4  # kinds of characters; 0: not yet known
 CODEPOINTS = 0x110000
 
 
 class Piece(NamedTuple):
-    """A part of a text, and where it begins in the whole."""
+    """A part of a text, and its offset in the text."""
 
     text: str
     start: int
 
 
 class LongTexts:
-    """Cuts long texts for one tokenizer of the library."""
+    """Splits long texts for one tokenizer of the library."""
 
     def __init__(self, tokenizer: Any, piece: int = PIECE, uncut: int = UNCUT) -> None:
         self._tokenizer, self._piece, self._uncut = tokenizer, piece, uncut
@@ -73,9 +74,9 @@ class LongTexts:
         self._shortens = not normalized and not any(map(self._is_inside, raw))
 
     def pieces(self, text: str, *, exact: bool = False) -> Iterator[Piece]:
-        """Pieces of `text` with the same tokens; if `exact`, with the same places in it too.
+        """Pieces of `text` with the same tokens; if `exact`, with the same offsets too.
 
-        InputError where a stretch of more than `uncut` characters has no place for a cut.
+        InputError if more than `uncut` characters in a row have no place for a cut.
         """
         if not self.possible and len(text) > self._uncut:
             raise InputError(
@@ -100,7 +101,7 @@ class LongTexts:
         return next((place for place in places if self._may_cut(text, place, exact)), 0)
 
     def _backwards(self, text: str, low: int, high: int, kind: int) -> Iterator[int]:
-        """The places in low..high-1 of characters of one kind, the last first."""
+        """The indices in low..high-1 of characters of one kind, in reverse order."""
         size = 64
         while high > low:
             begin = max(low, high - size)
@@ -125,15 +126,15 @@ class LongTexts:
         return True
 
     def _apart(self, before: str, after: str) -> bool:
-        """Whether the normalised forms of two neighbours are neighbours in no added token."""
+        """Whether no added token contains the normalised forms of both, side by side."""
         if self._kind(before) == VANISHES:
-            return False  # its neighbour in the normalised text is a character further back
+            return False  # in the normalised text an earlier character precedes `after`
         if unicodedata.combining(unicodedata.normalize("NFD", before)[-1]):
-            return False  # a combining mark may change places with others
+            return False  # a combining mark may be reordered
         return self._n(before)[-1] + self._n(after)[0] not in self._n_pairs
 
     def _stretch(self, text: str, start: int, exact: bool) -> tuple[str, int]:
-        """The text from `start` to the next place for a cut, shortened; and that place."""
+        """The text from `start` to the next place for a cut, shortened; and that index."""
         parts, size, place = [], 0, start
         while True:
             end = self._first(text, place + 1, len(text), VANISHES, INSIDE)
@@ -143,7 +144,7 @@ class LongTexts:
             if size > self._uncut:
                 raise InputError(
                     f"A text has more than {self._uncut} characters, from character {start} on, "
-                    "without a place where it can be cut, such as a space. Split the text."
+                    "without a space or another place to cut it. Split the text."
                 )
             if end == len(text) or (
                 self._kind(text[end]) == BREAKS and self._may_cut(text, end, exact)
@@ -151,7 +152,7 @@ class LongTexts:
                 return "".join(parts), end
 
     def _first(self, text: str, low: int, high: int, *but: int) -> int:
-        """The first place in low..high-1 whose kind is none of `but`, or high."""
+        """The first index in low..high-1 whose kind is not in `but`, or `high`."""
         size = 64
         while low < high:
             kinds = self._kinds_of(text[low : min(high, low + size)])
@@ -162,7 +163,7 @@ class LongTexts:
         return high
 
     def _shorten(self, text: str, begin: int, end: int) -> str:
-        """The character at `begin`, and what stays of the run begin+1..end-1."""
+        """The character at `begin`, and what is kept of the run begin+1..end-1."""
         margin = self._margin + 1
         needed = max(self._longest_word + 1, margin)
         if not self._shortens or end - begin <= needed + margin:
@@ -189,7 +190,7 @@ class LongTexts:
         return int(self._kinds_of(character)[0])
 
     def _find_kind(self, character: str) -> int:
-        """Tried out between two letters."""
+        """Determined by tokenising the character between two letters."""
         form = self._n(character)
         if not form:
             return VANISHES
@@ -199,7 +200,7 @@ class LongTexts:
         return BREAKS if words[0] == "a" else OTHER
 
     def _is_inside(self, token: str) -> bool:
-        """Whether a token could lie within a run."""
+        """Whether a token could lie inside a run of such characters."""
         return bool(np.isin(self._kinds_of(token), (VANISHES, INSIDE)).all())
 
     def _n(self, text: str) -> str:
@@ -210,7 +211,7 @@ class LongTexts:
 
 
 def _is_bert(tokenizer: Any) -> bool:
-    """Whether the pipeline is the one that this file is about."""
+    """Whether the tokenizer is BERT's pipeline, the only one that this file supports."""
     from tokenizers import models, normalizers, pre_tokenizers
 
     steps = normalizer_steps(tokenizer.normalizer)
@@ -223,11 +224,11 @@ def _is_bert(tokenizer: Any) -> bool:
 
 
 def _pairs(tokens: list[str]) -> set[str]:
-    """All neighbours in the tokens."""
+    """All pairs of neighbouring characters in the tokens."""
     return {token[i : i + 2] for token in tokens for i in range(len(token) - 1)}
 
 
 def _is_wordlike(character: str) -> bool:
-    """Whether a regular expression may count it as part of a word; yes for what is not known."""
+    """Whether \\w of a regular expression may match it; true for unassigned characters."""
     category = unicodedata.category(character)
     return category == "Pc" or not (category[0] in "PSZ" or character.isspace())

@@ -1,8 +1,8 @@
 """Text -> token ids.
 
-Every string is accepted: NUL and other control characters are dropped by BERT's own cleaning, a
-lone surrogate (half of a character, which no encoding can carry) counts as U+FFFD and is dropped
-with them, and an empty text is [CLS] [SEP].
+Every string is accepted. BERT's normaliser drops NUL and other control characters. A lone surrogate
+(half of a character, which UTF-8 cannot encode) is replaced by U+FFFD, which is dropped too. An
+empty text is [CLS] [SEP].
 """
 
 import os
@@ -19,7 +19,7 @@ from engine.tokenizer.building import Built, build, library_errors
 from engine.tokenizer.long_texts import LongTexts, Piece
 
 LONG = 1 << 16  # characters: longer texts are tokenised in pieces
-BATCH = 1 << 17  # characters that one thread gives to the library at a time
+BATCH = 1 << 17  # characters that one thread passes to the library at a time
 MOST_DETAILED = 1_000_000  # characters: a Token takes some 200 bytes
 
 Ids = NDArray[np.int32]
@@ -27,9 +27,9 @@ Ids = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Tokens:
-    """The ids of one text, int32 (L,), and how many were cut off to meet the limit.
+    """The ids of one text, int32 (L,), and how many tokens were cut to meet the limit.
 
-    `prompt` is the number of tokens at the start that the pooling leaves out.
+    `prompt` is the number of tokens at the start that the pooling excludes.
     """
 
     ids: Ids
@@ -42,7 +42,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token and where in its text it stands, in characters; None for special tokens."""
+    """One token and its offsets in the text, in characters; None for special tokens."""
 
     id: int
     text: str
@@ -52,11 +52,11 @@ class Token:
 
 
 class Tokenizer:
-    """The tokenizer of a checkpoint, cut to `max_tokens` (special tokens included).
+    """The tokenizer of a checkpoint; `max_tokens` is its limit, including special tokens.
 
     folder: that of the transformer. vocabulary: rows of the embedding table. do_lower_case: the
-    field of sentence_bert_config.json. `side` is what a text over the limit loses, "right" or
-    "left", unless a call says otherwise. Raises CheckpointError.
+    field of sentence_bert_config.json. `side`, "right" or "left", is the side that a text over the
+    limit loses by default. Raises CheckpointError.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Tokenizer:
         do_lower_case: bool = False,
         threads: int = 1,
     ) -> None:
-        # Threads are ours: the library's own pool ignores `threads` and does not survive a fork.
-        # It looks at this variable at each call; what the user has set stays.
+        # We use our own threads: the library's pool ignores `threads` and does not survive a fork.
+        # It reads this variable at each call. A value that the user has set is kept.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         if max_tokens < 3:
             raise CheckpointError(
@@ -105,16 +105,16 @@ class Tokenizer:
         return [Tokens(np.concatenate([first, one.ids, last]), one.cut) for one in tokens]
 
     def count(self, texts: Sequence[str], *, special: bool = True) -> list[int]:
-        """How many tokens each text has, uncut; the ids themselves are not kept."""
+        """How many tokens each text has before truncation."""
         return [one.cut + 2 * special for one in self._bare(texts, 0, "right")]
 
     def details(self, text: str, *, special: bool = True) -> list[Token]:
-        """Each token with its text and place, not cut; InputError for a text of over 1,000,000."""
+        """Each token with its text and offsets, untruncated; InputError over MOST_DETAILED."""
         text = clean(text)
         if len(text) > MOST_DETAILED:
             raise InputError(
-                f"The text has {len(text)} characters, and tokens with their places are listed for "
-                f"at most {MOST_DETAILED}. Split the text."
+                f"The text has {len(text)} characters; tokens with their offsets are listed for at "
+                f"most {MOST_DETAILED}. Split the text."
             )
         found = []
         for piece in self._pieces(text, exact=True):
@@ -166,7 +166,7 @@ class Tokenizer:
             yield part
 
     def _encode_long(self, text: str, limit: int | None, side: str) -> Tokens:
-        """As `_encode`, piece by piece, so that memory follows the piece and what is kept."""
+        """As `_encode`, piece by piece, so that memory is bounded by a piece and `limit`."""
         kept, total = [np.empty(0, np.int32)], 0
         for piece in self._pieces(text):
             (ids,) = self._encode([piece.text])
@@ -188,7 +188,7 @@ class Tokenizer:
 
 
 def clean(text: str) -> str:
-    """The text itself where it is valid Unicode; else with each lone surrogate as U+FFFD."""
+    """The text, with each lone surrogate replaced by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -204,20 +204,20 @@ def _cut(ids: Ids, total: int, limit: int | None, side: str) -> Tokens:
 
 
 def _check_ids(built: Built, folder: Path, vocabulary: int | None) -> None:
-    """An id without a row in the embedding table would read another's memory."""
+    """CheckpointError if an id has no row in the embedding table."""
     token, largest = built.largest
     rows = 2**31 if vocabulary is None else vocabulary
     if largest >= rows:
         raise CheckpointError(
             f"{folder}: the tokenizer gives {token!r} the id {largest}, and the table of token "
             f"embeddings has {rows} rows (vocab_size in config.json), for the ids 0 to {rows - 1}. "
-            "Resize the table to the tokenizer (resize_token_embeddings) and save both, or take "
-            "the tokenizer that belongs to these weights."
+            "Resize the table to the tokenizer (resize_token_embeddings) and save both, or use "
+            "the tokenizer of these weights."
         )
 
 
 def _ends(built: Built, folder: Path) -> Ids:
-    """The ids of [CLS] and [SEP]; CheckpointError unless each text gets just these at its ends."""
+    """The ids of [CLS] and [SEP]; CheckpointError unless every text begins and ends with them."""
     encode = built.tokenizer.encode
     empty = encode("").ids
     for text in ("a", "hello world, \U00010380"):  # the last character is in no vocabulary
@@ -227,6 +227,6 @@ def _ends(built: Built, folder: Path) -> Ids:
             raise CheckpointError(
                 f"The tokenizer in {folder} gives {empty} for an empty text and {whole.ids} (types "
                 f"{whole.type_ids}) for {text!r}; BERT's gives [CLS], the tokens of the text, "
-                "[SEP], all of type 0. Take the tokenizer that belongs to these weights."
+                "[SEP], all of type 0. Use the tokenizer of these weights."
             )
     return np.array(empty, np.int32)

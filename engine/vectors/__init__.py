@@ -1,1 +1,1 @@
-"""From states of tokens to vectors: pooling, the modules behind it, similarity."""
+"""From hidden states to vectors: pooling, the modules after it, similarity."""

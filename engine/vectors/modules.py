@@ -1,7 +1,7 @@
-"""What follows the pooling in sentence-transformers: Dense, LayerNorm and Normalize.
+"""The modules of sentence-transformers after the pooling: Dense, LayerNorm and Normalize.
 
 Each maps pooled vectors x_SI to x_SO, float32, row by row, so that a text's bits do not depend on
-the batch. Formulas and letters as in `engine.model`.
+the batch. Formulas and shape letters as in `engine.model`.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from engine.checkpoint.weights import Linear, Norm, TensorReader
 Array = NDArray[np.float32]
 Step = Callable[[Array], Array]
 
-LAYER_NORM_EPS = 1e-5  # PyTorch's default; the module has no setting for it
+LAYER_NORM_EPS = 1e-5  # PyTorch's default; the module has no such setting
 
 
 def sigmoid(x_SO: Array) -> Array:
@@ -42,7 +42,7 @@ PATHS = ("torch.nn.modules.activation.", "torch.nn.modules.linear.", "torch.nn."
 
 @dataclass(frozen=True)
 class Dense:
-    """f(x Wᵀ + b), plus x itself or a second map of x where the module has a residual."""
+    """f(x Wᵀ + b), plus x or a second linear map of x if the module has a residual."""
 
     weights: Linear
     activation: Step
@@ -68,16 +68,16 @@ class LayerNorm:
 
 
 def by_rows(x_SI: Array, w_OI: Array) -> Array:
-    """x Wᵀ with each number summed alike, however many rows there are; a BLAS library does not."""
+    """x Wᵀ, summed in the same order for any number of rows, which BLAS does not guarantee."""
     y_SO: Array = np.einsum("si,oi->so", x_SI, w_OI)
     return y_SO
 
 
 @dataclass(frozen=True)
 class Modules:
-    """The steps after pooling, the width of what comes out, and whether it is of unit length.
+    """The steps after pooling, the width of the result, and whether it is normalised.
 
-    A Normalize at the end is not among the steps, so that a caller may leave it out.
+    A Normalize at the end is not among the steps, so that callers can skip it.
     """
 
     steps: Sequence[Step]
@@ -91,8 +91,8 @@ class Modules:
 
 
 def load_modules(modules: Sequence[Module], width: int) -> Modules:
-    """Reads the modules that follow a pooling of `width` numbers; CheckpointError where one is
-    damaged or is not computed."""
+    """Reads the modules after a pooling of `width` components; CheckpointError if one is damaged
+    or unsupported."""
     steps: list[Step] = []
     for module in modules:
         path = module.folder / "config.json"
@@ -137,7 +137,7 @@ def _dense(folder: Path, config: JsonObject, width: int) -> Dense:
 
 
 def _activation(config: JsonObject) -> Step:
-    """By its PyTorch name. A missing one is Tanh, as in sentence-transformers."""
+    """The function, by its PyTorch name; Tanh by default, as in sentence-transformers."""
     path = config.text("activation_function", "torch.nn.Tanh")
     names = {prefix + name: step for name, step in ACTIVATIONS.items() for prefix in PATHS}
     if path not in names:

@@ -1,4 +1,4 @@
-"""Pooling of some of a text's tokens, for checkpoints that leave their prompt out of it."""
+"""Pooling without the prompt's tokens, for checkpoints whose include_prompt is false."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,14 +11,14 @@ from engine.tokenizer.tokens import Tokens
 Array = NDArray[np.float32]
 Hidden = Callable[[Sequence[NDArray[np.int32]]], list[Array]]
 
-TEXTS = 64  # whose hidden states are in memory at a time: at most 100 MB for 512 tokens of 768
+TEXTS = 64  # whose hidden states are in memory at once: at most 100 MB for L = 512, D = 768
 
 
 def pool_without_prompt(hidden: Hidden, tokens: Sequence[Tokens], poolings: Sequence[str]) -> Array:
-    """One vector (n, D) a text, of the tokens behind its prompt; `hidden` computes their states.
+    """Vectors (n, D), pooled over the tokens after the prompt; `hidden` computes hidden states.
 
-    Where the prompt leaves no token (it fills the limit), the mean is of nothing, 0, and "cls" is
-    the first token, as in sentence-transformers.
+    If the prompt fills the limit and leaves no token, "mean" gives zeros and "cls" the first token,
+    as in sentence-transformers.
     """
     return np.stack(list(_rows(hidden, tokens, poolings)))
 

@@ -1,6 +1,6 @@
-"""How alike vectors are: each row of one array with each row of another.
+"""Similarity of each row of one array to each row of another.
 
-Definitions as in sentence-transformers: a distance counts negative, so that more is nearer.
+Definitions as in sentence-transformers: distances are negated, so that larger is more similar.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 def similarity(name: Similarity, a: ArrayLike, b: ArrayLike) -> Array:
     """Rows of `a` (n, D) or (D,) with rows of `b` (m, D) or (D,): (n, m) float32.
 
-    Raises InputError for what is not such an array.
+    Raises InputError for anything else.
     """
     a_ND, b_MD = _rows("first", a), _rows("second", b)
     if a_ND.shape[1] != b_MD.shape[1]:
@@ -31,7 +31,7 @@ def similarity(name: Similarity, a: ArrayLike, b: ArrayLike) -> Array:
 
 
 def _rows(which: str, given: Any) -> Array:
-    """A vector or a matrix of finite or infinite numbers, as float32 rows."""
+    """A vector or a matrix of numbers, as float32 rows."""
     try:
         array = np.asarray(given)
     except ValueError as error:
@@ -54,7 +54,7 @@ def dot(a_ND: Array, b_MD: Array) -> Array:
 
 
 def euclidean(a_ND: Array, b_MD: Array) -> Array:
-    """Row by row, because the shortcut over squares loses digits where vectors are near."""
+    """Row by row: |a|² + |b|² - 2ab loses digits if the vectors are close."""
     return _each_row(a_ND, b_MD, lambda off_MD: -np.sqrt(np.square(off_MD).sum(axis=1)))
 
 

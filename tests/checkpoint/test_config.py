@@ -454,14 +454,14 @@ def test_settings_that_say_the_usual(folder: Path) -> None:
     assert after == before
 
 
-NOT_COMPUTED = [
+UNSUPPORTED = [
     "processing_kwargs", "query_length", "document_length", "query_expansion",
     "tokenizer_name_or_path", "model_args", "tokenizer_args", "config_args", "model_kwargs",
     "processor_kwargs", "config_kwargs",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("key", NOT_COMPUTED)
+@pytest.mark.parametrize("key", UNSUPPORTED)
 def test_settings_that_are_not_computed_are_refused(key: str, folder: Path) -> None:
     message = refused(folder, LIMIT, **{key: {"x": 1}})
     hold_wrong(

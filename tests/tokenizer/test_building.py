@@ -50,7 +50,7 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
 
 
 def test_no_file_at_all(tmp_path: Path) -> None:
-    refused(tmp_path, f"{tmp_path} has neither tokenizer.json nor vocab.txt", "Copy it")
+    refused(tmp_path, f"{tmp_path} has neither tokenizer.json nor vocab.txt", "Copy the")
 
 
 WRONG = (None, True, 1, -1, 1.5, "text", [], ["a"], {}, {"a": 1}, [[1, 2]])

@@ -87,7 +87,7 @@ def test_vocab_txt_alone(tmp_path: Path) -> None:
     assert tokenizer.side == "right"
     for name in (GENERIC, "XLMRobertaTokenizer"):
         write(tmp_path, {**files, "tokenizer_config.json": {"tokenizer_class": name}})
-        with pytest.raises(CheckpointError, match=f"tokenizer.json is missing, and {name} has no"):
+        with pytest.raises(CheckpointError, match=f"tokenizer.json is missing; {name} needs it"):
             load(tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_tokenizer_json_goes_before_vocab_txt(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["tokenizer.model", "my-tokenizer.model.v3", "tekken.json"])
 def test_another_vocabulary_beside_vocab_txt(tmp_path: Path, name: str) -> None:
     write(tmp_path, {"tokenizer.json": REMOVED, "vocab.txt": vocabulary(), name: "x"})
-    with pytest.raises(CheckpointError, match=f"{name}: transformers would take this"):
+    with pytest.raises(CheckpointError, match=f"{name}: transformers would use this"):
         load(tmp_path)
     assert ids(load(write(tmp_path)), "a") == [A]
 
