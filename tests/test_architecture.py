@@ -1,7 +1,7 @@
-"""The walls of the house: who may import whom, how long a file may be, what importing costs.
+"""The architecture: which module may import which, lengths of files, the cost of importing.
 
-Imports are read from the syntax tree, so that those inside functions and those for type checkers
-count like any other.
+Imports are read from the syntax tree, so that imports inside functions and for type checkers count
+too. A "part" is a folder or a module directly in engine/.
 """
 
 import ast
@@ -19,12 +19,12 @@ import pytest
 
 import engine
 
-HOUSE = Path(engine.__file__).parent
-ROOT = HOUSE.parent
+PACKAGE = Path(engine.__file__).parent
+ROOT = PACKAGE.parent
 TESTS = Path(__file__).parent
 
-# Arrows point down: a module imports only what stands in a line above its own.
-FLOORS = (
+# A module imports only from its own part and from layers listed before its own.
+LAYERS = (
     {"_version", "errors", "literals"},
     {"model", "batch", "system"},
     {"checkpoint", "checks"},
@@ -39,19 +39,17 @@ FLOORS = (
     {"cli"},
     {"__main__"},
 )
-PURE = {"model", "batch"}  # nothing of ours
+PURE = {"model", "batch"}  # import nothing of engine/
 KERNELS = {
     "fast.codegen.micro_kernel",
     "fast.kernels",
-}  # arrays in, arrays out: nothing of ours from outside fast/
-DOOR = {"__init__", "errors", "literals"}  # all that the outer rooms see of the inner ones, and
-HANDED_OUT = {
-    "engine.embedder.Embedder",
-    "engine.tokenizer.tokens.Tokens",
-}  # the types that they hand out
+}  # arrays in, arrays out: import nothing from outside fast/
+# What cli/, serve/ and jobs/ may import from the rest, and the types of objects that it returns.
+PUBLIC_API = {"__init__", "errors", "literals"}
+PUBLIC_TYPES = {"engine.embedder.Embedder", "engine.tokenizer.tokens.Tokens"}
 
-# Who may import what is neither ours, nor numpy, nor the standard library's.
-ROOM_OF = {
+# Which modules may import each library, except numpy and the standard library.
+IMPORTED_IN = {
     "tokenizers": {"tokenizer"},
     "safetensors": {"checkpoint.tensor_files"},
     "huggingface_hub": {"catalog.hub"},
@@ -76,8 +74,8 @@ TOP_LEVEL = {
 BUILT = {"build", "dist"}
 
 FILES = {
-    ".".join(path.relative_to(HOUSE).with_suffix("").parts): path
-    for path in sorted(HOUSE.rglob("*.py"))
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
 }
 each_module = pytest.mark.parametrize("module", FILES)
 
@@ -95,12 +93,12 @@ def imported(module: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def ours(module: str, but: Set[str] = frozenset()) -> set[str]:
-    """The modules of ours that the file imports: "errors", "fast.gemm"; "__init__" is the door."""
+def own_imports(module: str, but: Set[str] = frozenset()) -> set[str]:
+    """The modules of engine/ that the file imports, such as "errors", "fast.job", "__init__"."""
     found = set()
     for name in imported(module) - but:
-        room, _, rest = name.partition(".")
-        if room == "engine":
+        first, _, rest = name.partition(".")
+        if first == "engine":
             words = rest.split(".") if rest else []
             while words and ".".join(words) not in FILES and not is_package(".".join(words)):
                 words.pop()
@@ -112,40 +110,40 @@ def is_package(name: str) -> bool:
     return f"{name}.__init__" in FILES
 
 
-def room(module: str) -> str:
+def part(module: str) -> str:
     return module.partition(".")[0]
 
 
-def rooms(module: str) -> set[str]:
+def parents(module: str) -> set[str]:
     """The module and the folders around it: "fast.weights.cache", "fast.weights", "fast"."""
     words = module.split(".")
     return {".".join(words[: i + 1]) for i in range(len(words))}
 
 
-def floor(module: str) -> int:
-    for level, modules in enumerate(FLOORS):
-        if room(module) in modules:
+def layer(module: str) -> int:
+    for level, modules in enumerate(LAYERS):
+        if part(module) in modules:
             return level
-    raise AssertionError(f"engine/{module} stands on no floor: give it a place in FLOORS")
+    raise AssertionError(f"engine/{module} is in no layer: add it to LAYERS")
 
 
-def others(module: str) -> set[str]:
-    """Top-level packages that are neither ours, nor numpy, nor the standard library's."""
+def libraries(module: str) -> set[str]:
+    """The libraries that the file imports, except numpy and the standard library."""
     known = sys.stdlib_module_names | {"engine", "numpy"}
     return {name.partition(".")[0] for name in imported(module)} - known
 
 
 @each_module
-def test_arrows_point_down(module: str) -> None:
-    for target in ours(module):
-        if room(target) != room(module):
-            assert floor(target) < floor(module), f"engine/{module} imports engine/{target}"
+def test_imports_point_down(module: str) -> None:
+    for target in own_imports(module):
+        if part(target) != part(module):
+            assert layer(target) < layer(module), f"engine/{module} imports engine/{target}"
 
 
-def test_the_pure_files_import_nothing_of_ours() -> None:
-    assert {module: ours(module) for module in PURE} == {module: set() for module in PURE}
+def test_the_pure_files_import_nothing_of_the_engine() -> None:
+    assert {module: own_imports(module) for module in PURE} == {module: set() for module in PURE}
     for module in KERNELS:
-        assert {room(name) for name in ours(module)} <= {"fast"}
+        assert {part(name) for name in own_imports(module)} <= {"fast"}
 
 
 def test_the_model_is_numpy_and_math() -> None:
@@ -153,34 +151,36 @@ def test_the_model_is_numpy_and_math() -> None:
 
 
 @each_module
-def test_the_fast_path_does_not_lean_on_its_twin(module: str) -> None:
-    if room(module) in ("fast", "model"):
-        assert not {"model", "fast"} & {room(name) for name in ours(module)} - {room(module)}
+def test_the_model_and_the_kernels_do_not_import_each_other(module: str) -> None:
+    if part(module) in ("fast", "model"):
+        assert not {"model", "fast"} & {part(name) for name in own_imports(module)} - {part(module)}
 
 
 @each_module
-def test_the_outer_rooms_see_only_the_door(module: str) -> None:
+def test_applications_import_only_the_public_api(module: str) -> None:
     allowed = {
         # catalog.registry: models by the names that Cloudflare and the hub give them
-        "serve": DOOR | {"catalog.registry", "system.folders"},
-        "jobs": DOOR | {"system.files"},
-        "cli": DOOR | {"catalog.registry", "catalog.pull", "serve", "jobs"},
+        "serve": PUBLIC_API | {"catalog.registry", "system.folders"},
+        "jobs": PUBLIC_API | {"system.files"},
+        "cli": PUBLIC_API | {"catalog.registry", "catalog.pull", "serve", "jobs"},
     }
-    if room(module) in allowed:
-        strangers = {name for name in ours(module, HANDED_OUT) if room(name) != room(module)}
-        assert strangers <= allowed[room(module)]
+    if part(module) in allowed:
+        foreign = {name for name in own_imports(module, PUBLIC_TYPES) if part(name) != part(module)}
+        assert foreign <= allowed[part(module)]
 
 
 @each_module
-def test_each_library_has_one_room(module: str) -> None:
-    for library in others(module):
-        assert library in ROOM_OF, f"engine/{module} imports {library}, which has no room"
-        homes = ROOM_OF[library]
-        assert rooms(module) & homes, f"{library} belongs in {homes}, not in {module}"
+def test_each_library_is_imported_in_one_part(module: str) -> None:
+    for library in libraries(module):
+        assert library in IMPORTED_IN, (
+            f"engine/{module} imports {library}, which is not in IMPORTED_IN"
+        )
+        allowed = IMPORTED_IN[library]
+        assert parents(module) & allowed, f"{library} may be imported in {allowed}, not in {module}"
 
 
 @each_module
-def test_no_import_hides_from_this_test(module: str) -> None:
+def test_no_import_is_dynamic(module: str) -> None:
     source = FILES[module].read_text("utf-8")
     assert "import_module" not in source and "__import__" not in source
 
@@ -200,13 +200,13 @@ def test_every_module_has_a_test_file_at_the_same_place() -> None:
 
 
 @each_module
-def test_no_import_leads_back(module: str) -> None:
+def test_there_are_no_import_cycles(module: str) -> None:
     reached: set[str] = set()
-    todo = ours(module)
+    todo = own_imports(module)
     while todo:
         target = todo.pop()
         reached.add(target)
-        todo |= ours(target if target in FILES else f"{target}.__init__") - reached
+        todo |= own_imports(target if target in FILES else f"{target}.__init__") - reached
     assert module not in reached
 
 
@@ -217,14 +217,14 @@ def test_no_folder_holds_more_than_14_files() -> None:
 
 def test_security_names_tests_that_exist() -> None:
     named = set(re.findall(r"`((?:\w+/)*test_\w+)`", (ROOT / "SECURITY.md").read_text("utf-8")))
-    there = {
+    present = {
         path.relative_to(TESTS).with_suffix("").as_posix() for path in TESTS.rglob("test_*.py")
     }
-    assert len(named) > 20 and not named - there
+    assert len(named) > 20 and not named - present
 
 
 @each_module
-def test_a_file_is_read_in_one_sitting(module: str) -> None:
+def test_files_are_short(module: str) -> None:
     lines = len(FILES[module].read_text("utf-8").splitlines())
     assert lines <= (200 if module == "model" else 250), f"{lines} lines"
 
@@ -244,21 +244,21 @@ def test_functions_are_short() -> None:
 
 
 def test_the_top_level_holds_what_the_design_allows() -> None:
-    there = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
-    strangers = {name for name in there - TOP_LEVEL - BUILT if not name.endswith(".egg-info")}
-    assert not strangers
-    assert there >= TOP_LEVEL
+    present = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    extra = {name for name in present - TOP_LEVEL - BUILT if not name.endswith(".egg-info")}
+    assert not extra
+    assert present >= TOP_LEVEL
 
 
-def test_the_door_exports_what_it_says() -> None:
-    tree = ast.parse((HOUSE / "__init__.py").read_text("utf-8"))
-    brought = {
+def test_the_package_exports_what_it_says() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    exported = {
         alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("engine.")
         for alias in node.names
     }
-    assert set(engine.__all__) == brought
+    assert set(engine.__all__) == exported
     assert engine.__all__ == sorted(engine.__all__)
     for name in engine.__all__:
         assert getattr(engine, name) is not None
@@ -284,7 +284,7 @@ def test_importing_the_engine_loads_nothing_heavy() -> None:
 
 
 def test_importing_the_engine_costs_little_over_numpy() -> None:
-    """The bar is 0.10 s; 0.003 s was measured, so a machine thirty times as busy still passes."""
+    """The limit is 0.10 s. 0.003 s was measured, so that a very busy machine passes too."""
     code = (
         "import time, numpy; began = time.perf_counter(); import engine; "
         "print(time.perf_counter() - began)"
@@ -293,12 +293,12 @@ def test_importing_the_engine_costs_little_over_numpy() -> None:
 
 
 def test_interfaces_that_are_not_public_have_an_upper_bound() -> None:
-    """numba.core is numba's own, and so is uvicorn's protocol class, extended in serve.http."""
+    """We use numba.core and subclass uvicorn's protocol, which are both private."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
-    bounds = {name: bound for name, _, bound in (each.partition(">=") for each in wanted)}
+    required = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    bounds = {name: bound for name, _, bound in (each.partition(">=") for each in required)}
     assert bounds["numba"].startswith("0.62,<")  # 0.61 fails
     assert ",<" in bounds["uvicorn"] and ",<" in bounds["dbos"]
 
