@@ -2,16 +2,16 @@
 
     python -m weights.make_golden [CHECKPOINT ...]
 
-Needs `pip install -e '.[reference]'`. For each checkpoint an .npz file holds, the floats in float32
-as the libraries gave them,
+Needs `pip install -e '.[reference]'`. For each checkpoint an .npz file has, with floats in float32
+as the libraries returned them,
 
     ids, ends           token ids of all texts end to end, and where each text ends
     mean, cls           unit vectors (texts, D) of sentence-transformers, under both poolings
     hidden_0, hidden_1  last hidden states (L, D) of the texts HIDDEN, from transformers
 
-and a .json file beside it says what made them: versions, fingerprints of the texts and the weights,
-and `float32_error`, the largest distance of each of these from the same model run in float64: the
-noise of the reference itself.
+and a .json file says what produced them: versions, hashes of the texts and the weights, and
+`float32_error`, the largest difference of each array from the same model run in float64, which is
+the rounding error of the reference itself.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Reference:
-    """A checkpoint as sentence-transformers reads it, in float32 or, `exact`, in float64."""
+    """A checkpoint loaded by sentence-transformers, in float32 or, if `exact`, in float64."""
 
     def __init__(self, folder: Path, *, exact: bool = False) -> None:
         from sentence_transformers import SentenceTransformer
@@ -76,7 +76,7 @@ class Reference:
 
 
 def weights_fingerprint(folder: Path) -> str:
-    """SHA-256 over names and numbers, in the order of the names."""
+    """SHA-256 over the names and values of all tensors, sorted by name."""
     digest = hashlib.sha256()
     for name, tensor in sorted(load_file(folder / "model.safetensors").items()):
         digest.update(name.encode() + np.ascontiguousarray(tensor).data)

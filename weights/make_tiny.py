@@ -2,8 +2,8 @@
 
     python -m weights.make_tiny
 
-No two sizes are equal, so a swapped axis cannot pass unseen. Its vectors mean nothing: it serves
-tests and examples that need a model at once. The same seed gives the same bytes.
+No two sizes are equal, so that tests notice swapped axes. Its vectors have no meaning: it is for
+tests and examples that need a model without a download. The same seed gives the same bytes.
 """
 
 import json
@@ -35,13 +35,13 @@ s ed ing ly er est ion tion al able ness ment y en e
 
 
 def vocabulary() -> list[str]:
-    """Special tokens, marks, characters that begin and continue a word, words, endings."""
+    """Special tokens, punctuation, letters, words, and ## continuations."""
     continued = ["##" + piece for piece in [*LETTERS, *ENDINGS.split()]]
     return list(dict.fromkeys([*SPECIAL, *MARKS, *LETTERS, *WORDS.split(), *continued]))
 
 
 def write_tokenizer(folder: Path, vocab: list[str]) -> None:
-    """The files that sentence-transformers keeps of BERT's lower-casing WordPiece tokenizer."""
+    """The files that sentence-transformers saves for BERT's uncased WordPiece tokenizer."""
     ids = {token: i for i, token in enumerate(vocab)}
     specials = {f"{token[1:-1].lower()}_token": token for token in SPECIAL}
     write_json(folder / "tokenizer.json", tokenizer_json(ids))
