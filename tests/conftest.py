@@ -14,8 +14,8 @@ from tests.cli import command
 from tests.serve.queue import postgres
 from tests.support import checkpoints
 
-# Whoever runs us in the background may have had SIGINT ignored, and children inherit that; not so a
-# handler, so that Ctrl-C can be tested in them.
+# A background process may start with SIGINT ignored, and children inherit that. They do not inherit
+# a handler, so Ctrl-C can be tested in them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
     signal.signal(signal.SIGHUP, lambda *_: None)
@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without transformers the live comparisons are left out, and counted; in CI they then fail."""
+    """Without transformers, live comparisons are skipped and counted; in CI that is a failure."""
     if os.environ.get("CI") or importlib.util.find_spec("sentence_transformers"):
         return
     left_out = [item for item in items if item.get_closest_marker("reference")]

@@ -1,4 +1,4 @@
-"""Token ids of any integer kind are accepted as they are meant; anything else is refused."""
+"""Token ids of every integer type keep their values; anything else is refused."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def test_every_integer_kind_is_read_by_its_values(kind: str, ids: list[int]) -> 
         assert got.tolist() == ids
 
 
-def test_what_is_right_already_is_not_copied() -> None:
+def test_contiguous_int32_is_not_copied() -> None:
     ids = np.arange(5, dtype=np.int32)
     assert checked_ids(ids, V, 5) is ids
 
@@ -72,7 +72,7 @@ def test_ids_are_returned_unchanged_or_refused(ids: Any) -> None:
         (np.array([5, 2**63], np.uint64), "9223372036854775808 at index 1"),
     ],
 )
-def test_anything_else_is_refused(ids: Any, message: str) -> None:
+def test_invalid_ids_are_refused(ids: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         checked_ids(ids, V, 9)
     assert not isinstance(caught.value, TooLong)

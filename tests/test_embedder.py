@@ -1,4 +1,4 @@
-"""Texts in, vectors out, over arithmetic done by hand."""
+"""Texts in, vectors out, with results computed by hand."""
 
 import itertools
 import runpy
@@ -118,7 +118,7 @@ def test_wrong_texts(entry: str, texts: Any, message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_a_string_is_no_stream() -> None:
+def test_a_stream_of_one_string_is_refused() -> None:
     with pytest.raises(InputError, match="texts is str; give an iterable of strings"):
         toy_embedder().stream("red")
 
@@ -238,7 +238,7 @@ def test_wrong_chunks(chunk: Any) -> None:
 # progress
 
 
-def test_progress_is_shown_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     toy_embedder().encode(["red"] * 3)
     assert capsys.readouterr() == ("", "")
     toy_embedder().encode(["red"] * 3, show_progress_bar=True)
@@ -248,7 +248,7 @@ def test_progress_is_shown_where_asked(capsys: pytest.CaptureFixture[str]) -> No
     assert "\r3 texts" in capsys.readouterr().err
 
 
-# the warning about cut texts
+# the warning about truncated texts
 
 
 def test_one_warning_for_all_windows(recwarn: pytest.WarningsRecorder) -> None:
@@ -265,7 +265,7 @@ def test_one_warning_for_all_windows(recwarn: pytest.WarningsRecorder) -> None:
     ]
 
 
-def test_no_warning_where_nothing_was_cut_or_it_is_ignored() -> None:
+def test_no_warning_if_nothing_was_truncated_or_it_is_ignored() -> None:
     embedder = toy_embedder(max_tokens=4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -332,7 +332,7 @@ def test_counts_of_tokens() -> None:
     ("name", "expected"),
     [("cosine", 0.8), ("dot", 8), ("euclidean", -(13**0.5)), ("manhattan", -5)],
 )
-def test_similarity_as_the_checkpoint_says(name: str, expected: float) -> None:
+def test_similarity_is_the_checkpoints(name: str, expected: float) -> None:
     found = toy_embedder(similarity=name).similarity([[3.0, 4.0]], [[0.0, 2.0], [0.0, 2.0]])
     np.testing.assert_allclose(found, [[expected, expected]], rtol=1e-6)
 

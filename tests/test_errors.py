@@ -1,4 +1,4 @@
-"""One root, and errors that travel between processes as they are."""
+"""One base class, and errors that can be pickled."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ CLASSES = [
 ]
 
 
-def test_one_root_catches_all_and_wrong_input_is_a_value_error_too() -> None:
+def test_every_error_is_an_engine_error_and_input_errors_are_value_errors() -> None:
     assert len(CLASSES) == 7
     assert issubclass(InputError, ValueError) and issubclass(TooLong, InputError)
     others = set(CLASSES) - {InputError, TooLong}
@@ -25,20 +25,20 @@ def test_one_root_catches_all_and_wrong_input_is_a_value_error_too() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_an_error_is_made_of_its_message_and_survives_a_pickle(kind: type[EngineError]) -> None:
-    """As jobs on a cluster make them again, and as process pools pass them on."""
+def test_errors_keep_their_message_when_pickled(kind: type[EngineError]) -> None:
+    """Clusters and process pools pickle errors."""
     error = kind("what, seen, allowed, remedy")
     for other in (error, pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
         assert type(other) is kind and str(other) == "what, seen, allowed, remedy"
 
 
-def test_vectors_that_are_not_finite_are_named_by_their_texts() -> None:
+def test_not_finite_has_the_indices_of_the_texts() -> None:
     error = NotFinite("two of five", [1, 4])
     assert pickle.loads(pickle.dumps(error)).texts == error.texts == (1, 4)
     assert NotFinite("unknown which").texts == ()
 
 
-def test_the_door_shows_them() -> None:
+def test_the_package_exports_all_errors() -> None:
     for name in engine.__all__:
         if hasattr(errors, name):
             assert getattr(engine, name) is getattr(errors, name)

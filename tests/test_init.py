@@ -1,4 +1,4 @@
-"""`import engine`: what it shows, and that it loads what it shows when asked."""
+"""`import engine`: the names that it exports, and that it imports them on first use."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ NAMES = [
 
 
 def test_dir_shows_what_is_loaded_later_too() -> None:
-    """In a fresh process, before anything has been asked for."""
+    """In a new process, before any name is used."""
     code = f"import engine; assert set({NAMES}) <= set(dir(engine)), dir(engine)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert dir(engine) == sorted(set(dir(engine)))
@@ -42,7 +42,7 @@ def test_star_import_brings_all_names() -> None:
     assert set(NAMES) <= set(there)
 
 
-def test_another_name_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'engine' has no attribute 'lode'"):
         engine.lode  # noqa: B018
     assert not hasattr(engine, "encode")

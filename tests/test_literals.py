@@ -1,4 +1,4 @@
-"""The words are those that the steps of the engine know."""
+"""Every allowed value is implemented."""
 
 from typing import get_args
 
@@ -17,12 +17,12 @@ def test_each_tuple_is_its_type() -> None:
         assert words == get_args(kind)
 
 
-def test_the_words_are_the_public_ones() -> None:
+def test_the_values_are_the_public_ones() -> None:
     assert literals.PRECISIONS == ("float32", "int16", "int8", "reference")
     assert literals.ON_TRUNCATE == ("warn", "error", "ignore")
     assert literals.SIDES == ("right", "left")
 
 
-def test_each_word_has_its_step() -> None:
+def test_each_value_is_implemented() -> None:
     assert set(literals.POOLINGS) == set(model.POOLINGS)
     assert set(literals.SIMILARITIES) == set(FUNCTIONS)

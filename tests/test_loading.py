@@ -26,7 +26,7 @@ from tests.support.golden import golden
 from tests.support.synthetic import TINY
 
 TEXTS = ["red dog", "", "The small feline."]
-SAMPLE = (3, 4, 8, 10)  # texts of the golden file that are not cut
+SAMPLE = (3, 4, 8, 10)  # texts of the golden file that are not truncated
 
 
 def load(folder: Path = TINY, **options: Any) -> engine.Embedder:
@@ -34,7 +34,7 @@ def load(folder: Path = TINY, **options: Any) -> engine.Embedder:
 
 
 class Asked:
-    """Stands for the compiled encoder, and remembers what it was made of."""
+    """Replaces the compiled encoder, and stores the arguments that it was made with."""
 
     target = "stand-in"
 
@@ -78,7 +78,7 @@ def test_float32_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("precision", ["float16", "Float32", "", None, 32, ["float32"]])
 def test_another_precision_is_refused(precision: Any) -> None:
-    """Before anything is looked for."""
+    """Before the model is searched."""
     with pytest.raises(InputError) as caught:
         engine.load("no such model", precision=precision)
     assert str(caught.value) == (
@@ -140,7 +140,7 @@ def test_the_reference_needs_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None
 # where the folder comes from
 
 
-def test_what_the_registry_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_arguments_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     entry = Entry("known", "org/known", "mean", 40, 2, 5, 37, "main", prompts={"x": "y "})
 
@@ -238,7 +238,7 @@ def test_a_pickle_holds_no_weights() -> None:
     assert len(pickle.dumps(load())) < 2000
 
 
-def test_a_pickle_knows_its_folder_from_anywhere(
+def test_a_pickle_loads_in_any_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(TINY.parent)

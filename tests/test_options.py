@@ -159,7 +159,7 @@ def cut(length: int, cut: int) -> Tokens:
     return Tokens(np.zeros(length, np.int32), cut)
 
 
-def test_cut_texts_are_counted_over_all_windows() -> None:
+def test_truncated_texts_are_counted_over_all_windows() -> None:
     count = CutCount(5, "warn")
     count.add([cut(5, 0), cut(5, 3)])
     count.add([])
@@ -183,7 +183,7 @@ def test_no_warning(on_truncate: str, missing: int) -> None:
         count.warn()
 
 
-def test_a_cut_that_is_not_allowed() -> None:
+def test_truncation_that_is_not_allowed() -> None:
     count = CutCount(5, "error")
     count.add([cut(5, 0)] * 3)
     with pytest.raises(TooLong) as caught:
@@ -217,7 +217,7 @@ def test_the_level_of_a_call_through_the_package() -> None:
 
 
 @pytest.mark.parametrize("folder", ["_client", "s", ".py", "-2"])
-def test_a_neighbour_of_the_package_is_outside(folder: str) -> None:
+def test_a_sibling_of_the_package_is_outside(folder: str) -> None:
     """.../engine_client/x.py begins like .../engine, and is the caller's own."""
     code = "def level(): return callers_level()"
     neighbour = options.PACKAGE[:-1] + folder + "/x.py"

@@ -39,7 +39,7 @@ def refused(call: Callable[[], Any], message: str) -> None:
 # what it says of itself
 
 
-def test_what_a_folder_alone_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_attributes_of_a_plain_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = toy_embedder()
     assert (embedder.name, embedder.hub_id, embedder.revision) == ("tiny", None, None)
     assert (embedder.folder, embedder.precision, embedder.threads) == (TINY, "toy", 1)
@@ -51,13 +51,13 @@ def test_what_a_folder_alone_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert toy_embedder(folder=Path()).name == "tiny"
 
 
-def test_what_a_known_model_says() -> None:
+def test_the_attributes_of_a_known_model() -> None:
     embedder = toy_embedder(entry=ENTRY)
     assert (embedder.name, embedder.hub_id) == ("toy-base", "org/toy-base")
     assert embedder.revision == "abc"
 
 
-def test_the_folders_prompts_go_before_those_that_are_known() -> None:
+def test_the_folders_prompts_override_the_registrys() -> None:
     assert toy_embedder(entry=ENTRY, prompts={"x": "y"}).prompts == {"query": "the ", "x": "y"}
     assert toy_embedder(entry=ENTRY, prompts={"query": ""}).prompts == {"query": ""}
     assert toy_embedder(prompts={"x": "y"}).prompts == {"x": "y"}
@@ -243,7 +243,7 @@ def test_no_texts() -> None:
 @pytest.mark.parametrize("normalizes", [False, True])
 @pytest.mark.parametrize("of_model", [None, 1, 2, 3, 4, 400])
 @pytest.mark.parametrize("of_call", [None, 1, 3, 4])
-def test_unit_length_and_the_cut(normalizes: bool, of_model: Any, of_call: Any) -> None:
+def test_normalize_and_truncate_dim(normalizes: bool, of_model: Any, of_call: Any) -> None:
     """None: as the checkpoint says, before the cut. True: after it. False: not at all."""
     modules = Modules([doubled], 4, normalizes)
     embedder = toy_embedder(modules=modules, truncate_dim=of_model)

@@ -1,4 +1,4 @@
-"""What a folder says, each setting as sentence-transformers reads it, or refused.
+"""Settings of a folder: each is read as sentence-transformers reads it, or refused.
 
 tests/integration/test_sentence_transformers.py compares the same with that library.
 """
@@ -72,7 +72,7 @@ def test_the_tiny_checkpoint() -> None:
 
 
 def test_prepared_weights_are_named_after_what_the_bert_computes() -> None:
-    """A setting that only the Python side obeys is not part of the representation."""
+    """A setting that does not change what the BERT computes is not part of the repr."""
     shown = {field.name for field in fields(Config) if field.repr}
     assert shown == {
         "hidden", "layers", "heads", "feed_forward", "vocabulary", "positions", "token_types",
@@ -119,7 +119,7 @@ def test_each_size_is_a_positive_integer(key: str, value: Any, folder: Path) -> 
 
 
 def test_a_huge_size_is_an_integer_like_others(folder: Path) -> None:
-    """The tensors are then of another shape; nothing is allocated by what a file says."""
+    """The tensors then have another shape; nothing is allocated from a size in a file."""
     assert read(folder, BERT, vocab_size=10**40).vocabulary == 10**40
 
 
@@ -160,7 +160,9 @@ OTHER_MODELS = {
     ("key", "value", "allowed"),
     [(key, v, allowed) for key, (values, allowed) in OTHER_MODELS.items() for v in values],
 )
-def test_another_computation_is_refused(key: str, value: Any, allowed: str, folder: Path) -> None:
+def test_unsupported_architectures_are_refused(
+    key: str, value: Any, allowed: str, folder: Path
+) -> None:
     message = refused(folder, BERT, **{key: value})
     hold_wrong(message, folder / BERT, key, value, allowed)
 
@@ -181,7 +183,7 @@ def test_another_computation_is_refused(key: str, value: Any, allowed: str, fold
         ("architectures", ["BertForMaskedLM"]),
     ],
 )
-def test_the_same_computation_by_other_words(key: str, value: Any, folder: Path) -> None:
+def test_equivalent_settings_are_accepted(key: str, value: Any, folder: Path) -> None:
     before = read_config(folder)
     assert read(folder, BERT, **{key: value}) == before
 
@@ -245,7 +247,7 @@ def test_a_pooling_by_its_name(mode: str, listed: bool, folder: Path) -> None:
     assert read_config(folder).pooling == mode
 
 
-def test_a_name_goes_before_flags(folder: Path) -> None:
+def test_a_name_overrides_flags(folder: Path) -> None:
     flags = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
     write_json(folder / POOLING, {**WIDTH, **flags, "pooling_mode": "cls"})
     assert read_config(folder).pooling == "cls"
@@ -340,7 +342,7 @@ def test_include_prompt_is_true_or_false(folder: Path) -> None:
     ("max_seq_length", "tokenizer", "limit"),
     [
         (3, {}, 3),
-        (20, {"model_max_length": 10}, 20),  # the setting beside the BERT goes first
+        (20, {"model_max_length": 10}, 20),  # max_seq_length takes precedence
         (61, {}, 61),
         (None, {}, 61),
         (REMOVED, {}, 61),
@@ -412,7 +414,7 @@ def test_a_limit_without_room_for_a_text_is_refused(name: str, key: str, folder:
     )
 
 
-# the settings beside the BERT
+# sentence_bert_config.json
 
 
 @pytest.mark.parametrize(
@@ -423,7 +425,7 @@ def test_old_names_of_the_settings(kind: str, folder: Path) -> None:
     assert read_config(folder).max_tokens == 59
 
 
-def test_the_first_settings_that_say_something_are_read(folder: Path) -> None:
+def test_the_first_settings_file_that_is_not_empty_is_read(folder: Path) -> None:
     write_json(folder / "sentence_roberta_config.json", {"max_seq_length": 20})
     assert read_config(folder).max_tokens == 59
     write_json(folder / LIMIT, {})
@@ -438,7 +440,7 @@ def test_do_lower_case(value: Any, read_as: bool, folder: Path) -> None:
 TEXT = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 
 
-def test_settings_that_say_the_usual(folder: Path) -> None:
+def test_default_values_are_accepted(folder: Path) -> None:
     before = read_config(folder)
     after = read(
         folder,
@@ -462,7 +464,7 @@ UNSUPPORTED = [
 
 
 @pytest.mark.parametrize("key", UNSUPPORTED)
-def test_settings_that_are_not_computed_are_refused(key: str, folder: Path) -> None:
+def test_unsupported_settings_are_refused(key: str, folder: Path) -> None:
     message = refused(folder, LIMIT, **{key: {"x": 1}})
     hold_wrong(
         message, folder / LIMIT, key, {"x": 1}, "absent, because the engine does not support it"
@@ -557,7 +559,7 @@ def test_without_settings_nothing_is_set(folder: Path) -> None:
 
 
 def test_each_module_is_read_from_its_own_folder(folder: Path) -> None:
-    """A stale 1_Pooling, and settings in the wrong folder, are not looked at."""
+    """A stale 1_Pooling, and settings in the wrong folder, are ignored."""
     bert = folder / "0_Transformer"
     bert.mkdir()
     for name in (BERT, LIMIT, TOKENIZER):

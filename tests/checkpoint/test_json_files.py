@@ -89,7 +89,7 @@ def test_the_fields_of_an_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", SIZES_REFUSED)
-def test_an_integer_is_nothing_else(value: Any) -> None:
+def test_other_types_are_not_integers(value: Any) -> None:
     with pytest.raises(CheckpointError, match=r"key is .*; it must be an integer of at least 1\."):
         holding(value).integer("key")
     with pytest.raises(CheckpointError, match="an integer of at least 1"):
@@ -195,7 +195,7 @@ def test_an_empty_setting_is_absent(empty: Any) -> None:
     ("value", "shown"),
     [(0, "0"), (False, "false"), ("a", '"a"'), ([0], "[0]"), ({"a": None}, '{"a": null}')],
 )
-def test_a_setting_that_is_not_computed_is_refused(value: Any, shown: str) -> None:
+def test_an_unsupported_setting_is_refused(value: Any, shown: str) -> None:
     allowed = "absent, because the engine does not support it"
     refused(lambda: holding(value).absent("other", "key"), shown, allowed)
 
@@ -206,7 +206,7 @@ def test_unknown_fields_are_refused() -> None:
     refused(lambda: holding(1).known({"b", "a"}), "1", "absent; the known fields are a, b")
 
 
-def test_a_long_value_is_cut() -> None:
+def test_a_long_value_is_shortened() -> None:
     assert short("a" * 98) == '"' + "a" * 98 + '"'
     assert short("a" * 99) == '"' + "a" * 96 + "..."
     assert len(short("ä" * 99)) == 100

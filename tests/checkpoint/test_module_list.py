@@ -1,4 +1,4 @@
-"""Modules.json, and the folders that it names."""
+"""modules.json, and the folders that it names."""
 
 import json
 import re
@@ -69,9 +69,7 @@ def test_dropout_is_left_out(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", KINDS[2:])
-def test_where_sentence_transformers_has_kept_its_classes(
-    place: str, kind: str, tmp_path: Path
-) -> None:
+def test_class_paths_of_all_versions(place: str, kind: str, tmp_path: Path) -> None:
     listed = [*FIRST, {"path": "2", "type": f"sentence_transformers.{place}.{kind}"}]
     kinds = [module.kind for module in list_modules(write(tmp_path, listed))]
     assert kinds[2:] == ([] if kind == "Dropout" else [kind])

@@ -94,7 +94,7 @@ def test_float32_is_mapped_not_copied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("blanks", range(8))
 @pytest.mark.parametrize(("kind", "width"), [("F32", 4), ("F64", 8), ("F16", 2), ("BF16", 2)])
-def test_tensors_at_any_place(kind: str, width: int, blanks: int, tmp_path: Path) -> None:
+def test_unaligned_tensors(kind: str, width: int, blanks: int, tmp_path: Path) -> None:
     """The format does not promise that numbers are aligned."""
     header = {"a": {"dtype": kind, "shape": [2], "data_offsets": [0, 2 * width]}}
     one = {"F32": "<f", "F64": "<d", "F16": "<e", "BF16": ">f"}[kind]
@@ -232,7 +232,7 @@ def test_shards_are_read_together(tmp_path: Path) -> None:
     assert all(np.array_equal(found[name], tensors[name]) for name in BIAS)
 
 
-def test_one_file_goes_before_an_index(tmp_path: Path) -> None:
+def test_one_file_is_preferred_to_an_index(tmp_path: Path) -> None:
     shards(tmp_path, {"weight_map": {"x": "a.safetensors"}}, a=BIAS[:1], model=BIAS[1:])
     assert weight_files(tmp_path) == [tmp_path / "model.safetensors"]
     assert set(read_tensors(tmp_path)) == set(BIAS[1:])

@@ -126,7 +126,7 @@ def test_two_prefixes_are_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, tensors).startswith(f": 2 of its {len(tensors) - 1} tensors are named")
 
 
-def test_something_else_than_a_bert(tmp_path: Path) -> None:
+def test_tensors_of_another_architecture(tmp_path: Path) -> None:
     ones = np.ones(3, np.float32)
     assert refused(tmp_path, {"d": ones, "b": ones, "c": ones, "a": ones}) == (
         f": 0 of its 4 tensors are named {WORD} (with or without a prefix); exactly one is needed. "
@@ -134,7 +134,7 @@ def test_something_else_than_a_bert(tmp_path: Path) -> None:
     )
 
 
-def test_old_spellings(tmp_path: Path) -> None:
+def test_old_names_of_layer_norms(tmp_path: Path) -> None:
     def old(name: str) -> str:
         new = name.replace("LayerNorm.weight", "LayerNorm.gamma")
         return "bert." + new.replace("LayerNorm.bias", "LayerNorm.beta")
@@ -143,7 +143,7 @@ def test_old_spellings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [("gamma", "weight"), ("beta", "bias")])
-def test_two_spellings_of_one_tensor_are_refused(old: str, new: str, tmp_path: Path) -> None:
+def test_one_tensor_under_two_names_is_refused(old: str, new: str, tmp_path: Path) -> None:
     tensors = tiny_tensors()
     tensors[f"encoder.layer.0.output.LayerNorm.{old}"] = np.ones(40, np.float32)
     name = f"encoder.layer.0.output.LayerNorm.{new}"

@@ -1,4 +1,4 @@
-"""Exceptions out of signal handlers, at random moments or at every bytecode; who hangs is ended.
+"""Exceptions from signal handlers, at random moments or at every bytecode; a hang is ended.
 
     python -m tests.integration.interrupts random --threads 2 --callers 2 --count 10000
 
@@ -42,7 +42,7 @@ WORKS = (
 
 
 class Interrupt(BaseException):
-    """No Exception, for numpy's own tests for equality swallow those."""
+    """Not an Exception: numpy's equality tests swallow those."""
 
 
 def interrupt(*_: object) -> None:
@@ -50,7 +50,7 @@ def interrupt(*_: object) -> None:
 
 
 def watch() -> None:
-    """From now on PATIENCE_S are left until the process ends with a traceback of every thread."""
+    """In PATIENCE_S from now, the process ends with a traceback of every thread."""
     faulthandler.dump_traceback_later(PATIENCE_S, exit=True)
 
 
@@ -80,7 +80,7 @@ def callers(count: int, work: Callable[[int], None]) -> Iterator[None]:
 
 
 class Trial:
-    """An embedder that is interrupted, and what it must still give afterwards."""
+    """An embedder that is interrupted, and the vectors that it must still compute afterwards."""
 
     def __init__(self, precision: str, threads: int) -> None:
         self.one = engine.load(checkpoints.tiny(), precision=precision, threads=threads)
@@ -100,20 +100,20 @@ class Trial:
     def check_part(self, number: int) -> None:
         self.check(5 * number, 5 * number + 5)
 
-    def strike_at_random(self, count: int, longest_s: float) -> None:
-        """So many interrupts, each within `longest_s` after the last, while it encodes."""
+    def interrupt_at_random(self, count: int, longest_s: float) -> None:
+        """`count` interrupts during encoding, each within `longest_s` after the last."""
         signal.signal(signal.SIGALRM, interrupt)
-        struck = 0
-        while struck < count:
+        interrupted = 0
+        while interrupted < count:
             try:
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, longest_s))
                 while True:
                     self.check(0, random.choice((3, self.all)))
             except Interrupt:
-                struck += 1
+                interrupted += 1
                 watch()
 
-    def strike_everywhere(self, start: int, stop: int) -> int:
+    def interrupt_everywhere(self, start: int, stop: int) -> int:
         """One interrupt before each bytecode that a call executes here; returns how many."""
         for moment in itertools.count():
             watch()
@@ -132,7 +132,7 @@ class Trial:
         for _ in range(3):
             self.check(0, self.all)
         while count_threads() > self.threads + self.one.threads:
-            time.sleep(0.01)  # what was interrupted last may still be on its way out
+            time.sleep(0.01)  # the last interrupted call may still be unwinding
         self.one.close()
 
 
@@ -167,9 +167,9 @@ def at_random(precision: str, threads: int, others: int, count: int) -> None:
     longest = max(0.004, 2 * (time.perf_counter() - began))
     before = blas.products_threads()
     with callers(others, trial.check_part):
-        trial.strike_at_random(count // 10, longest)
+        trial.interrupt_at_random(count // 10, longest)
         peak = peak_mib()
-        trial.strike_at_random(count - count // 10, longest)
+        trial.interrupt_at_random(count - count // 10, longest)
         assert peak_mib() < peak + SPARE_MIB, f"from {peak} to {peak_mib()} MiB"
         assert count_threads() <= trial.threads + others + 3 * threads
     trial.finish()
@@ -181,7 +181,7 @@ def everywhere(precision: str, threads: int, others: int) -> None:
     trial = Trial(precision, threads)
     before = blas.products_threads()
     with callers(others, trial.check_part):
-        moments = trial.strike_everywhere(0, 3) + trial.strike_everywhere(50, trial.all)
+        moments = trial.interrupt_everywhere(0, 3) + trial.interrupt_everywhere(50, trial.all)
     trial.finish()
     assert blas.products_threads() == before
     assert moments > 200
@@ -222,30 +222,30 @@ def nothing_with(scratch: Any) -> None:
 
 
 def nested(precision: str, threads: int, others: int, count: int) -> None:
-    """A handler that encodes itself while the call that it interrupted is under way."""
+    """A handler that calls encode while it interrupts a call of encode."""
     trial = Trial(precision, threads)
-    struck = 0
+    interrupted = 0
 
     def handler(*_: object) -> None:
-        nonlocal struck
-        struck += 1
-        trial.check_part(struck % 9)
-        if struck % 3 == 0:
+        nonlocal interrupted
+        interrupted += 1
+        trial.check_part(interrupted % 9)
+        if interrupted % 3 == 0:
             raise Interrupt
 
     signal.signal(signal.SIGALRM, handler)
     with callers(others, trial.check_part):
-        while struck < count:
+        while interrupted < count:
             try:
                 watch()
-                now = struck
+                now = interrupted
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 0.004))
-                while struck == now:
+                while interrupted == now:
                     trial.check(0, trial.all)
             except Interrupt:
                 pass
     trial.finish()
-    print(f"{precision}, {threads} threads, {others} callers: {struck} nested calls")
+    print(f"{precision}, {threads} threads, {others} callers: {interrupted} nested calls")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Folders full of modules that must not run: each notes its name in the file RAN beside it."""
+"""Folders full of modules that must not run: each writes its name to the file RAN next to it."""
 
 import sys
 from collections.abc import Iterable

@@ -71,7 +71,7 @@ TENSOR_FILES = [WEIGHTS, f"2_Dense/{WEIGHTS}", f"3_LayerNorm/{WEIGHTS}", f"4_Den
 
 
 def hold(folder: Path) -> None:
-    """The promise of this file, for one folder."""
+    """Asserts what this file promises, for one folder."""
     before, began = memory(), time.process_time()
     try:
         use(folder)
@@ -96,7 +96,7 @@ def use(folder: Path) -> None:
 
 
 def memory() -> int:
-    """Bytes that this process holds; `peak_memory` counts from here on."""
+    """Resident memory in bytes; resets the peak of `peak_memory`."""
     if PEAK.exists():
         PEAK.write_text("5", "ascii")
     return status("VmRSS:")
@@ -107,7 +107,7 @@ def peak_memory() -> int:
 
 
 def status(field: str) -> int:
-    """A number of bytes that Linux keeps of this process; 0 on other systems."""
+    """A memory counter of this process in bytes, from Linux; 0 on other systems."""
     if not PEAK.exists():
         return 0
     lines = PEAK.with_name("status").read_text("ascii").splitlines()
@@ -115,7 +115,7 @@ def status(field: str) -> int:
 
 
 def hold_content(folder: Path, name: str, content: bytes) -> None:
-    """The promise, while one file of the folder has another content."""
+    """Asserts the promise while one file of the folder has this content."""
     path = folder / name
     whole = path.read_bytes()
     path.write_bytes(content)

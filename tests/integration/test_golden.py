@@ -1,4 +1,4 @@
-"""Our numbers against those that sentence-transformers and transformers computed, stored."""
+"""Our vectors against stored ones of sentence-transformers and transformers."""
 
 from pathlib import Path
 
@@ -36,7 +36,10 @@ def test_the_tiny_checkpoint_is_what_its_script_writes(tmp_path: Path) -> None:
     files = [path.relative_to(written) for path in written.rglob("*.*") if path.is_file()]
     assert len(files) == 10
     for file in files:
-        if file.name not in ("model.safetensors", "tokenizer.json"):  # as their libraries write it
+        if file.name not in (
+            "model.safetensors",
+            "tokenizer.json",
+        ):  # library-dependent
             assert (written / file).read_bytes() == (committed / file).read_bytes(), file
 
 

@@ -1,4 +1,4 @@
-"""Exceptions out of signal handlers: no hang, no leak, the right bits afterwards.
+"""Exceptions from signal handlers: no hang, no leak, the right bits afterwards.
 
 Reduced numbers; `python -m tests.integration.interrupts random --count 10000` is the long run.
 """
@@ -10,7 +10,7 @@ import pytest
 
 from tests.fast import fast_process
 
-PATIENCE_S = 240  # a hang ends itself before that, with a traceback of every thread
+PATIENCE_S = 240  # a hang is ended before that, with a traceback of every thread
 
 
 def interrupts(kind: str, **options: object) -> str:

@@ -1,4 +1,4 @@
-"""Our numbers against those of sentence-transformers and transformers, computed now, side by side.
+"""Our vectors against those of sentence-transformers and transformers, both computed now.
 
 The golden files hold one version's numbers of texts made for the purpose; here it is the installed
 version, other texts (the standard library's own docstrings), and checkpoints of other shapes.
@@ -69,7 +69,7 @@ def test_token_ids(checkpoint: str, load: Load) -> None:
 
 
 def sample(checkpoint: str, pooling: str) -> list[str]:
-    """All 200 for MiniLM's mean, which is what its users compute; fewer where that takes long."""
+    """All 200 for MiniLM's mean, which is what its users compute; fewer for slow ones."""
     if checkpoint == "bge_shape":
         return docstrings(200)[10:190:20]
     return docstrings(200)[:: 4 if (checkpoint, pooling) == ("minilm", "cls") else 1]

@@ -1,4 +1,4 @@
-"""What must hold whatever the weights are: no expected numbers, only one call against another."""
+"""Properties that hold for any weights: one call is compared with another, not with numbers."""
 
 import random
 from collections.abc import Sequence
@@ -142,7 +142,7 @@ def test_a_prompt_is_text_put_before(precision: str, load: Load) -> None:
 
 @each_precision
 def test_options_follow_from_the_pooled_numbers(precision: str, load: Load) -> None:
-    """normalize and truncate_dim act on the row that pooling gave, and on nothing else."""
+    """normalize and truncate_dim depend on the pooled row only."""
     embedder = load("tiny", precision)
     raw = embedder.encode(TEXTS, normalize=False, on_truncate="ignore")
     lengths = np.linalg.norm(raw.astype(np.float64), axis=1, keepdims=True)
@@ -186,7 +186,7 @@ def test_no_texts_give_no_vectors(precision: str, load: Load) -> None:
 @each_precision
 @settings(max_examples=60, deadline=None)
 @given(texts=st.lists(st.text(st.characters(), max_size=90), min_size=1, max_size=12))
-def test_any_unicode_in_any_company(precision: str, load: Load, texts: list[str]) -> None:
+def test_any_unicode_in_any_batch(precision: str, load: Load, texts: list[str]) -> None:
     """Lone surrogates and NULs among them: finite unit vectors, the same alone and together."""
     embedder = load("tiny", precision)
     vectors = encode(embedder, texts)

@@ -47,7 +47,7 @@ def hold_vectors(checkpoint: str, vectors: Array) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Iterator[Path]:
-    """A folder that goes with the test: pytest would keep 90 MB of each."""
+    """A folder that is deleted after the test: pytest would keep 90 MB of each."""
     yield tmp_path
     (tmp_path / "model.safetensors").unlink()
 
@@ -55,7 +55,7 @@ def copy(tmp_path: Path) -> Iterator[Path]:
 def damaged(
     folder: Path, to: Path, change: Callable[[Tensors], None] | None = None, **settings: Any
 ) -> engine.Embedder:
-    """The checkpoint with changed tensors, or changed settings of config.json and its like."""
+    """The checkpoint with changed tensors, or changed settings of config.json and other files."""
     for path in folder.rglob("*.json"):
         content = json.loads(path.read_text("utf-8"))
         if isinstance(content, dict):
@@ -284,7 +284,7 @@ def test_a_prompt_that_was_not_asked_for(checkpoint: str, load: Load) -> None:
 
 
 def test_texts_in_the_order_of_their_lengths(load: Load) -> None:
-    """Batches are sorted by length; forgetting to restore the order is a mistake of its own."""
+    """Batches are sorted by length; the mistake is not to restore the order."""
     texts = sorted((golden("tiny").texts[i] for i in SAMPLE), key=len, reverse=True)
     with pytest.raises(AssertionError, match="over the bar"):
         hold_vectors("tiny", load("tiny", "reference").encode(texts))

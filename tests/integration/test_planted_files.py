@@ -90,7 +90,7 @@ def installed(
 
 @pytest.fixture(scope="module")
 def cache(installed: Path) -> Path:
-    """Empty at first: the first command in an environment compiles."""
+    """An empty cache: the first command in an environment compiles."""
     return installed.parent / "cache"
 
 

@@ -39,7 +39,7 @@ BAR = 1e-6
 
 @dataclass
 class Folder:
-    """What a folder says; `edit` changes files after saving."""
+    """The settings of a folder; `edit` changes files after saving."""
 
     pooling: str = "mean"
     after: tuple[str, ...] = ("normalize",)
@@ -78,7 +78,7 @@ def module(name: str, width: int) -> Any:
 
 
 def write(says: Folder, base: Path, to: Path) -> Path:
-    """The folder, by sentence-transformers' own means."""
+    """Saves the folder with sentence-transformers."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules
@@ -123,7 +123,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compare(folder: Path, precision: str = "reference", bar: float = BAR) -> None:
-    """Every entry that both sides have, for short and long texts."""
+    """Compares every method that both sides have, for short and long texts."""
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -139,7 +139,7 @@ def compare(folder: Path, precision: str = "reference", bar: float = BAR) -> Non
         expected = theirs.encode(TEXTS, normalize_embeddings=True)
         hold(ours.encode(TEXTS, normalize=True, on_truncate="ignore"), expected, bar)
         scores = theirs.similarity(expected[:3], expected).numpy()
-        # euclidean distances of theirs go over squares: 1e-3 where two vectors are equal
+        # theirs computes euclidean distances from squares: 1e-3 for two equal vectors
         hold(ours.similarity(expected[:3], expected), scores, 2e-3)
 
 
@@ -367,7 +367,7 @@ REFUSED: dict[str, tuple[Folder, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_computed_is_refused(name: str, base: Path, tmp_path: Path) -> None:
+def test_unsupported_settings_are_refused(name: str, base: Path, tmp_path: Path) -> None:
     says, message = REFUSED[name]
     folder = write(says, base, tmp_path / "saved")
     with pytest.raises(CheckpointError, match=message) as caught:

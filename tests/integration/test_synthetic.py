@@ -1,4 +1,4 @@
-"""Seeded checkpoints: sharp enough to prove something, and the same bits on every machine."""
+"""Seeded checkpoints: attention far from uniform, and the same bits on every machine."""
 
 import math
 from typing import Any

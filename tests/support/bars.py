@@ -1,5 +1,5 @@
-"""Every tolerance of the model's tests, with its reason. One name more in PRECISIONS stamps the
-whole battery on another implementation.
+"""Every tolerance of the model's tests, with its reason. A new name in PRECISIONS runs all of these
+tests on another implementation.
 
 The noise floor is measured, not guessed: weights/reference/*.json record how far the float32 of
 sentence-transformers itself lies from the same model in float64 (`float32_error`). Two float32
@@ -39,7 +39,7 @@ class Largest:
 
 @dataclass(frozen=True)
 class Cosine:
-    """1 - cosine of a row with the row expected: at most `mean` on average, `largest` for any."""
+    """1 - cosine of each row and its expected row: at most `mean` on average, `largest` for any."""
 
     mean: float
     largest: float
@@ -62,15 +62,15 @@ def unit(rows: Array) -> NDArray[np.float64]:
 
 
 # Unit vectors against the library's float32. Numbers up to 1, which float32 keeps to 6e-8; the
-# library's own noise is 0.9e-7 to 2.1e-7. Ours has as much, and the 1.5e-7 of its erf.
+# library's rounding error is 0.9e-7 to 2.1e-7. Ours is as large, plus 1.5e-7 for its erf.
 FLOAT_UNIT: dict[str, Bar] = {
     "tiny": Largest(1e-6),
     "minilm": Largest(1e-6),
     "bge_shape": Largest(2e-6),  # twice the layers of MiniLM, and outliers in each
 }
 # Quantised, against the same float32: 13 bits cost 1e-7 to 5e-7 of cosine, 8 bits some 4e-4. The
-# bars of MiniLM, real weights, are what the project promises; those of random weights lie above
-# what the least exact kind of CPU gave (AVX2: int8 2.2e-3 on average, 2.9e-3 at most, bge_shape).
+# bars of MiniLM, real weights, are what the project promises. Those of random weights are above the
+# errors of the least exact CPU kind (AVX2: int8 2.2e-3 on average, 2.9e-3 at most, bge_shape).
 UNIT: dict[str, dict[str, Bar]] = {
     "reference": FLOAT_UNIT,
     "float32": FLOAT_UNIT,
@@ -86,8 +86,8 @@ UNIT: dict[str, dict[str, Bar]] = {
     },
 }
 
-# Last hidden states are not divided by their length: numbers up to 11, which float32 keeps to 5e-7;
-# the library's own noise is 7e-7 (tiny), 1.8e-6 (minilm) and 4.5e-6 (bge_shape).
+# Last hidden states are not normalised: values up to 11, which float32 resolves to 5e-7; the
+# library's rounding error is 7e-7 (tiny), 1.8e-6 (minilm) and 4.5e-6 (bge_shape).
 FLOAT_HIDDEN: dict[str, Bar] = {
     "tiny": Largest(5e-6),
     "minilm": Largest(1e-5),
@@ -98,9 +98,9 @@ HIDDEN: dict[str, dict[str, Bar]] = {
     "float32": FLOAT_HIDDEN,
 }
 
-# The same text, computed twice: alone and in a batch, at another place, with other threads. BLAS
-# sums a row in another order when the number of rows changes, which moves it by the same few 1e-7
-# as above. The fast path has one order for every row: the same bits.
+# The same text, computed twice: alone and in a batch, at another position, with other threads. BLAS
+# sums a row in another order when the number of rows changes, which gives differences of a few 1e-7
+# as above. The fast path always uses the same order: the same bits.
 SAME: dict[str, Largest] = {
     "reference": Largest(1e-6),
     "float32": Largest(0),
@@ -109,7 +109,7 @@ SAME: dict[str, Largest] = {
 }
 
 # Vectors that others published: of "mean" five or six decimals are printed; the "cls" numbers are
-# older, from an export that its makers hold to 1e-3 only.
+# older, from an export whose makers promise only 1e-3.
 PUBLISHED = {"mean": Largest(6e-6), "cls": Largest(1e-4)}
 
 

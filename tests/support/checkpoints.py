@@ -1,4 +1,4 @@
-"""The three checkpoints that the model is tested on: where they lie, or how they come to be.
+"""The three checkpoints that the model is tested on: where they are, or how they are made.
 
 tiny       committed, two layers, odd sizes, random weights
 minilm     all-MiniLM-L6-v2, real weights; fetched when it is nowhere on this machine
@@ -30,7 +30,7 @@ def minilm() -> Path:
 
 @cache
 def bge_shape() -> Path:
-    """In the user's cache folder; made anew where its recipe has changed. Tokenizer: MiniLM's."""
+    """In the user's cache folder; rebuilt if its source code has changed. Tokenizer: MiniLM's."""
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     recipe = Path(__file__).with_name("synthetic.py").read_bytes() + f"{BGE_BASE}{SEED}".encode()
     made = hashlib.sha256(recipe).hexdigest()

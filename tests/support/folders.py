@@ -36,7 +36,7 @@ def tiny_tensors() -> dict[str, NDArray[Any]]:
 def write_tensors(
     path: Path, tensors: Mapping[str, NDArray[Any]], types: Mapping[str, str] | None = None
 ) -> None:
-    """A safetensors file, whose bytes follow the format's description, not the library.
+    """Writes a safetensors file by the format's specification, without the library.
 
     A tensor is stored as its array's type, or under the name that `types` gives its bytes.
     """

@@ -1,4 +1,4 @@
-"""The golden files of weights/reference, read; weights/make_golden.py says what is in them."""
+"""Reads the golden files of weights/reference; weights/make_golden.py describes them."""
 
 import json
 from dataclasses import dataclass

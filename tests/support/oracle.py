@@ -1,4 +1,4 @@
-"""BERT once more, as slowly and plainly as it can be written: what the tests believe.
+"""A second BERT, as slow and plain as possible: the reference of the tests.
 
 Lists of Python's own floats (64 bits), one text, one number at a time; nothing of `engine` is used.
 The tensors are read by the names they have in the file.

@@ -1,6 +1,6 @@
 """The texts of the golden files: 200 of mixed lengths, the same in every version of Python.
 
-First the awkward ones, by hand; then texts of 1 to 34 sentences, drawn from the sentences below.
+First the difficult ones, by hand; then texts of 1 to 34 sentences, drawn from the sentences below.
 `random.Random.random` is the one method whose sequence Python promises to keep, so nothing else is
 used of it.
 """
@@ -136,5 +136,5 @@ def mixed_texts(count: int = 200, seed: int = 20240229) -> list[str]:
 
 
 def fingerprint(texts: Sequence[str]) -> str:
-    """SHA-256 of the texts in order: stored with golden vectors, so that neither drifts alone."""
+    """SHA-256 of the texts in order: stored with golden vectors, so that changes are noticed."""
     return hashlib.sha256("\x1e".join(texts).encode()).hexdigest()

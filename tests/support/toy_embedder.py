@@ -1,4 +1,4 @@
-"""An `Embedder` over arithmetic that is done by hand: the state of a token is (id, place, 1).
+"""An `Embedder` whose results are easy to compute by hand: a token's state is (id, position, 1).
 
 Its tokenizer is the tiny checkpoint's, so ids are line numbers of vocab.txt, from 0.
 """
@@ -61,7 +61,7 @@ def toy_embedder(
     entry: Entry | None = None,
     **settings: Any,
 ) -> Embedder:
-    """Of the tiny checkpoint without its prompts, other settings of its Config as given."""
+    """From the tiny checkpoint without its prompts; `settings` are fields of its Config."""
     config: Config = replace(read_config(TINY), **{"hidden": 3, "prompts": {}, **settings})
     return Embedder(
         folder,

@@ -53,7 +53,7 @@ contents = st.sampled_from(
 )
 added_tokens = st.lists(st.tuples(contents, flags), max_size=3)
 
-# what a tokenizer_config.json may say beside the added tokens
+# settings of tokenizer_config.json, other than added tokens
 settings = st.fixed_dictionaries(
     {},
     optional={

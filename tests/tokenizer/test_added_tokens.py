@@ -77,7 +77,7 @@ def test_further_special_tokens(tmp_path: Path, key: str) -> None:
     assert of("<y><x>", tmp_path) == [243, 242]
 
 
-def test_the_new_name_goes_before_the_old_one(tmp_path: Path) -> None:
+def test_the_new_name_overrides_the_old_one(tmp_path: Path) -> None:
     write(tmp_path, extra_special_tokens=["<x>"], additional_special_tokens=["<y>"])
     assert of("<x>", tmp_path) == [242] and 242 not in of("<y>", tmp_path)
     write(tmp_path, extra_special_tokens={}, additional_special_tokens=["<y>"])
@@ -85,7 +85,7 @@ def test_the_new_name_goes_before_the_old_one(tmp_path: Path) -> None:
 
 
 def test_the_special_tokens_map(tmp_path: Path) -> None:
-    """It goes before the configuration, but only without a decoder there."""
+    """It overrides the configuration, but only if that has no added_tokens_decoder."""
     files = {
         "special_tokens_map.json": {
             "mask_token": {"content": "<m>", **PLAIN},
@@ -110,7 +110,7 @@ def test_the_map_adds_to_the_further_tokens(tmp_path: Path) -> None:
     assert of("<y><x>", tmp_path) == [242, 243]
 
 
-def test_the_map_may_say_nothing_else(tmp_path: Path) -> None:
+def test_unknown_fields_of_the_map_are_refused(tmp_path: Path) -> None:
     write(tmp_path, {"special_tokens_map.json": {"do_lower_case": False}})
     with pytest.raises(CheckpointError, match=r"special_tokens_map.json: do_lower_case is false"):
         load(tmp_path)
@@ -130,7 +130,7 @@ def test_added_tokens_json(tmp_path: Path) -> None:
     assert 242 not in of("<extra>", tmp_path)
 
 
-def test_tokenizer_json_has_the_last_word_in_the_old_layout(tmp_path: Path) -> None:
+def test_in_the_old_layout_tokenizer_json_overrides_the_others(tmp_path: Path) -> None:
     added = [*SPECIAL, {**SPECIAL[0], "id": 300, "content": "<Extra>"}]
     files = {"added_tokens.json": {"<Extra>": 300}, "tokenizer.json": generic(added_tokens=added)}
     write(tmp_path, files)
@@ -169,7 +169,7 @@ def test_other_names_are_refused(tmp_path: Path, key: str, value: Any) -> None:
         load(write(tmp_path, **{key: value}))
 
 
-def test_what_is_no_name(tmp_path: Path) -> None:
+def test_values_that_are_not_names_are_ignored(tmp_path: Path) -> None:
     folder = write(tmp_path, add_bos_token=False, image_token=None, extra_special_tokens={})
     assert of("a", folder) == [A]
 

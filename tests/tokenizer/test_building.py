@@ -126,12 +126,12 @@ def test_a_panic_of_the_library_is_a_checkpoint_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
-def test_what_is_no_fault_of_the_file_goes_through(error: type[BaseException]) -> None:
+def test_errors_not_caused_by_the_file_are_not_converted(error: type[BaseException]) -> None:
     with pytest.raises(error), library_errors(Path("folder")):
         raise error
 
 
-def test_other_errors_are_the_files_fault() -> None:
+def test_all_other_errors_become_checkpoint_errors() -> None:
     said = r"in folder does not work: ValueError: x. Save the"
     with pytest.raises(CheckpointError, match=said), library_errors(Path("folder")):
         raise ValueError("x")
@@ -140,7 +140,7 @@ def test_other_errors_are_the_files_fault() -> None:
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_a_setting_that_is_not_computed(tmp_path: Path, key: str) -> None:
+def test_an_unsupported_setting(tmp_path: Path, key: str) -> None:
     refused(write(tmp_path / "1", **{key: ["x"]}), f"tokenizer_config.json: {key} is", "absent")
     assert works(write(tmp_path / "2", **{key: None}))
     assert works(write(tmp_path / "3", **{key: []}))

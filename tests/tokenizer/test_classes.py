@@ -1,6 +1,6 @@
-"""What each tokenizer class takes from the files.
+"""What each tokenizer class reads from the files.
 
-The ids are those that transformers gives; test_tokenizer_reference.py compares with it itself.
+The ids are those of transformers; tokenizer/test_reference.py compares with the library itself.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ GENERIC = "PreTrainedTokenizerFast"
 
 
 def bert(**settings: Any) -> dict[str, Any]:
-    """tokenizer.json whose normaliser says the contrary of the defaults."""
+    """tokenizer.json whose normaliser has the opposite of each default."""
     normalizer = {**content()["normalizer"], **settings}
     return {"tokenizer.json": generic(normalizer=normalizer)}
 
@@ -37,10 +37,10 @@ def bert(**settings: Any) -> dict[str, Any]:
         ({}, "a\x00 b", [A, B]),
     ],
 )
-def test_bert_obeys_its_configuration(
+def test_bert_uses_its_configuration(
     tmp_path: Path, settings: dict[str, Any], text: str, expected: list[int]
 ) -> None:
-    """Whatever the normaliser of tokenizer.json says."""
+    """The normaliser of tokenizer.json is ignored."""
     both = [
         {},
         bert(lowercase=False, strip_accents=True, handle_chinese_chars=False, clean_text=False),
@@ -91,12 +91,12 @@ def test_vocab_txt_alone(tmp_path: Path) -> None:
             load(tmp_path)
 
 
-def test_tokenizer_json_goes_before_vocab_txt(tmp_path: Path) -> None:
+def test_tokenizer_json_is_preferred_to_vocab_txt(tmp_path: Path) -> None:
     assert ids(load(write(tmp_path, {"vocab.txt": "[UNK]"})), "a") == [A]
 
 
 @pytest.mark.parametrize("name", ["tokenizer.model", "my-tokenizer.model.v3", "tekken.json"])
-def test_another_vocabulary_beside_vocab_txt(tmp_path: Path, name: str) -> None:
+def test_another_vocabulary_next_to_vocab_txt_is_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path, {"tokenizer.json": REMOVED, "vocab.txt": vocabulary(), name: "x"})
     with pytest.raises(CheckpointError, match=f"{name}: transformers would use this"):
         load(tmp_path)
@@ -166,7 +166,7 @@ def test_xlm_roberta(tmp_path: Path) -> None:
         load(write(tmp_path, plain))
 
 
-def test_other_pipelines_take_no_giant_texts(tmp_path: Path) -> None:
+def test_other_pipelines_refuse_giant_texts(tmp_path: Path) -> None:
     files = {
         "tokenizer.json": unigram(),
         "tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizer"},

@@ -116,7 +116,7 @@ def test_an_added_token_is_not_cut() -> None:
 
 
 def test_a_long_word_is_shortened() -> None:
-    """To one character more than a word may have, and as many of its end as a token has."""
+    """One character more than a word may have is kept, and at its end as many as a token has."""
     assert pieces(library(word=20), "x" * 500, 8) == ["x" * (1 + 21 + 7)]
     assert pieces(library(word=1), "x" * 500, 8) == ["x" * (1 + 7 + 7)]
     assert pieces(library(word=1), "x" * 15, 8) == ["x" * 15]

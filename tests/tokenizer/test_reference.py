@@ -26,7 +26,7 @@ LIMIT = 16
 
 @cache
 def bert() -> Path:
-    """A BERT as small as can be: sentence-transformers wants one beside the tokenizer."""
+    """A tiny BERT: sentence-transformers needs one next to the tokenizer."""
     from transformers import BertConfig, BertModel
 
     folder = Path(tempfile.mkdtemp())
@@ -48,7 +48,7 @@ def expected(folder: Path, texts: Sequence[str], do_lower_case: bool) -> list[li
 
 
 def compare(folder: Path, texts: Sequence[str], do_lower_case: bool = False) -> str:
-    """What happened: "same", or who refused; AssertionError where the ids differ."""
+    """The outcome: "same", or which side refused; AssertionError if the ids differ."""
     shutil.copytree(bert(), folder, dirs_exist_ok=True)
     try:
         theirs = expected(folder, texts, do_lower_case)

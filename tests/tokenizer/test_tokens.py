@@ -1,4 +1,4 @@
-"""Tokens of texts: what is cut and counted, and where each token stands."""
+"""Tokens of texts: truncation, counts, offsets."""
 
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def test_count_is_of_the_whole_text(tiny: Tokenizer) -> None:
     assert tiny.count(texts, special=False) == [0, 1, 6, 70_000]
 
 
-def test_details_say_where_each_token_stands(tiny: Tokenizer) -> None:
+def test_details_have_the_offsets_of_each_token(tiny: Tokenizer) -> None:
     text = "É the(ab\u200b) [MASK]"
     assert tiny.details(text) == [
         Token(CLS, "[CLS]", True, None, None),
@@ -269,7 +269,7 @@ def test_a_vocabulary_without_the_unknown_token_is_refused(tmp_path: Path) -> No
         load(tmp_path)
 
 
-def test_the_variable_of_the_user_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_variable_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")

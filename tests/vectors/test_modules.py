@@ -107,7 +107,7 @@ def test_a_dense_and_its_activation(activation: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "prefix", ["torch.nn.", "torch.nn.modules.linear.", "torch.nn.modules.activation."]
 )
-def test_where_pytorch_keeps_its_activations(activation: str, prefix: str, tmp_path: Path) -> None:
+def test_paths_of_pytorchs_activations(activation: str, prefix: str, tmp_path: Path) -> None:
     name = activation.partition(".")[2]
     loaded = load_modules([dense(tmp_path, activation_function=prefix + name)], 24)
     BAR.hold(loaded(X), exact(loaded.steps[0], activation))
@@ -137,7 +137,7 @@ def test_an_activation_is_a_string(tmp_path: Path) -> None:
 
 
 def test_weights_are_what_the_file_holds(tmp_path: Path) -> None:
-    """So that the comparisons above are not of a wrong matrix with itself."""
+    """Otherwise the comparisons above could compare a wrong matrix with itself."""
     weight = np.arange(240, dtype=np.float32).reshape(10, 24)
     bias = np.arange(10, dtype=np.float32)
     changes = {"linear.weight": weight, "linear.bias": bias}
@@ -211,9 +211,7 @@ def test_each_tensor_of_a_dense_must_have_its_shape(name: str, tmp_path: Path) -
         ("other.weight", {}),
     ],
 )
-def test_a_tensor_that_is_not_computed_is_refused(
-    name: str, options: dict[str, Any], tmp_path: Path
-) -> None:
+def test_an_unused_tensor_is_refused(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     module = dense(tmp_path, changes={name: np.ones((10, 24), np.float32)}, **options)
     assert refused(lambda: load_modules([module], 24), tmp_path) == (
         f" holds 1 tensors that would not be used, such as {name}; a Dense has linear.weight, and "
@@ -308,7 +306,7 @@ def test_a_layer_norm_has_two_tensors_of_its_width(tmp_path: Path) -> None:
     assert "such as x; a LayerNorm has norm.weight and norm.bias. " in refused(load, tmp_path)
 
 
-def test_widths_are_handed_on(tmp_path: Path) -> None:
+def test_each_module_takes_the_width_of_the_previous_one(tmp_path: Path) -> None:
     chain = [dense(tmp_path / "a", 24, 10), layer_norm(tmp_path / "b", 10)]
     chain += [dense(tmp_path / "c", 10, 5), layer_norm(tmp_path / "d", 5)]
     loaded = load_modules(chain, 24)
@@ -320,7 +318,7 @@ def test_widths_are_handed_on(tmp_path: Path) -> None:
         load_modules(chain[1:], 24)
 
 
-def test_the_order_counts(tmp_path: Path) -> None:
+def test_the_order_matters(tmp_path: Path) -> None:
     """A Normalize before a Dense, a Dense before a Normalize: other numbers."""
     unit, linear = Module("Normalize", tmp_path / "n"), dense(tmp_path / "d", bias=False)
     first, last = load_modules([unit, linear], 24), load_modules([linear, unit], 24)
@@ -329,7 +327,7 @@ def test_the_order_counts(tmp_path: Path) -> None:
     wide = X.astype(np.float64)
     rows = wide / np.sqrt((wide**2).sum(axis=1, keepdims=True))
     BAR.hold(first(X), exact(first.steps[1], "activation.Tanh", rows))
-    BAR.hold(last(X), exact(last.steps[0], "activation.Tanh"))  # the caller makes unit length
+    BAR.hold(last(X), exact(last.steps[0], "activation.Tanh"))  # the caller normalises
 
 
 def test_normalize_twice_keeps_the_first_as_a_step(tmp_path: Path) -> None:
@@ -377,7 +375,7 @@ def test_sigmoid_never_overflows() -> None:
 def test_the_same_bits_alone_and_in_any_batch(
     inputs: int, outputs: int, activation: str, tmp_path: Path
 ) -> None:
-    """A BLAS library sums a row otherwise when it is alone; here it must not."""
+    """A BLAS library may sum a single row in another order; by_rows must not."""
     path = f"torch.nn.modules.{activation}"
     options = {"use_residual": True, "activation_function": path}
     chain = [dense(tmp_path / "d", inputs, outputs, **options), layer_norm(tmp_path / "n", outputs)]

@@ -1,4 +1,4 @@
-"""The tokens behind a prompt, by hand."""
+"""Pooling without a prompt's tokens, computed by hand."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def test_the_prompt_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("prompt", [3, 4])
-def test_nothing_is_left(prompt: int) -> None:
+def test_a_prompt_that_fills_the_limit(prompt: int) -> None:
     """The mean of nothing is 0; the first token is that of the text."""
     tokens = [text(9, 2, 3, prompt=prompt)] * 2
     rows = pool_without_prompt(hidden, tokens, ["mean", "cls"])

@@ -1,4 +1,4 @@
-"""Each measure against its definition in float64, and wrong arguments."""
+"""Each function against its definition in float64, and invalid arguments."""
 
 import warnings
 from collections.abc import Callable
