@@ -55,8 +55,8 @@ def read_config(folder: Path) -> Config:
     if not modules:
         return _read_bert(folder, JsonObject(folder / "sentence_bert_config.json", {}), "mean")
     transformer, pooling, *after = modules
-    pooling_config = _object(pooling.folder / "config.json")
-    settings = _object(folder / "config_sentence_transformers.json")
+    pooling_config = JsonObject.read_or_empty(pooling.folder / "config.json")
+    settings = JsonObject.read_or_empty(folder / "config_sentence_transformers.json")
     settings.choice("model_type", ["SentenceTransformer"], "SentenceTransformer")
     return _read_bert(
         transformer.folder,
@@ -115,10 +115,6 @@ def _refuse_unsupported(bert: JsonObject) -> None:
         )
 
 
-def _object(path: Path) -> JsonObject:
-    return JsonObject.read(path) or JsonObject(path, {})
-
-
 # The first file that exists is read. All names but the first are from old versions.
 TRANSFORMER_SETTINGS = [
     f"sentence_{kind}_config.json"
@@ -156,7 +152,7 @@ def _max_tokens(folder: Path, settings: JsonObject, positions: int) -> int:
     if limit is not None and limit > positions:
         raise settings.wrong("max_seq_length", f"at most max_position_embeddings, {positions}")
     if limit is None:
-        limit = min(_tokenizer_limit(_object(folder / "tokenizer_config.json")), positions)
+        limit = min(_tokenizer_limit(folder), positions)
     if limit < SMALLEST_LIMIT:
         raise CheckpointError(
             f"{folder}: the token limit is {limit}; a text needs at least {SMALLEST_LIMIT} tokens, "
@@ -166,8 +162,9 @@ def _max_tokens(folder: Path, settings: JsonObject, positions: int) -> int:
     return int(limit)
 
 
-def _tokenizer_limit(tokenizer: JsonObject) -> int:
+def _tokenizer_limit(folder: Path) -> int:
     """model_max_length, formerly max_len; a huge number there means "no limit"."""
+    tokenizer = JsonObject.read_or_empty(folder / "tokenizer_config.json")
     key = "model_max_length" if "model_max_length" in tokenizer else "max_len"
     value = tokenizer.content.get(key)
     if isinstance(value, float) and value >= 1e6:

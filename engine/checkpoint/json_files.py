@@ -44,6 +44,11 @@ class JsonObject:
             )
         return cls(path, content)
 
+    @classmethod
+    def read_or_empty(cls, path: Path) -> "JsonObject":
+        """The object in `path`; one without fields if there is no such file."""
+        return cls.read(path) or cls(path, {})
+
     def integer(self, key: str, default: Any = REQUIRED, *, least: int = 1) -> Any:
         """An integer of at least `least`."""
         value = self.content.get(key)

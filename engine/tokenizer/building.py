@@ -47,8 +47,7 @@ def build(folder: Path, *, do_lower_case: bool) -> Built:
 
     do_lower_case: the field of sentence_bert_config.json; if true, texts are lowercased first.
     """
-    path = folder / "tokenizer_config.json"
-    settings = JsonObject.read(path) or JsonObject(path, {})
+    settings = JsonObject.read_or_empty(folder / "tokenizer_config.json")
     content = JsonObject.read(folder / "tokenizer.json")
     family = _family(folder, settings)
     with library_errors(folder):
@@ -85,7 +84,7 @@ def library_errors(folder: Path) -> Iterator[None]:
 
 def _family(folder: Path, settings: JsonObject) -> Callable[[Source], Draft]:
     """The function that builds the tokenizer, chosen as transformers chooses its class."""
-    config = JsonObject.read(folder / "config.json") or JsonObject(folder / "config.json", {})
+    config = JsonObject.read_or_empty(folder / "config.json")
     _refuse_other_processing(folder, settings, config)
     file = settings if settings.text("tokenizer_class", None) else config
     name = file.text("tokenizer_class", None) or "BertTokenizer"
@@ -103,9 +102,7 @@ def _refuse_other_processing(folder: Path, settings: JsonObject, config: JsonObj
     settings.absent(*REFUSED)
     config.absent("processor_class")
     for name in PROCESSORS:
-        file = JsonObject.read(folder / name)
-        if file:
-            file.absent("processor_class", "auto_map")
+        JsonObject.read_or_empty(folder / name).absent("processor_class", "auto_map")
     names = settings.content.get("model_input_names")
     if names is not None and not {"input_ids", "attention_mask"} <= set(_strings(names)):
         raise settings.wrong("model_input_names", 'a list with "input_ids" and "attention_mask"')

@@ -95,8 +95,7 @@ def load_modules(modules: Sequence[Module], width: int) -> Modules:
     or unsupported."""
     steps: list[Step] = []
     for module in modules:
-        path = module.folder / "config.json"
-        config = JsonObject.read(path) or JsonObject(path, {})
+        config = JsonObject.read_or_empty(module.folder / "config.json")
         config.choice("module_input_name", ["sentence_embedding"], "sentence_embedding")
         config.choice("module_output_name", ["sentence_embedding"], "sentence_embedding")
         if module.kind == "Normalize":

@@ -39,6 +39,7 @@ def test_the_content_of_a_file(tmp_path: Path) -> None:
 def test_no_file_is_none(tmp_path: Path) -> None:
     assert read_json(tmp_path / "none.json") is None
     assert JsonObject.read(tmp_path / "none.json") is None
+    assert JsonObject.read_or_empty(tmp_path / "none.json").content == {}
     assert JsonObject.read(tmp_path / "no folder" / "none.json") is None
 
 
