@@ -198,9 +198,10 @@ def test_wrong_arguments(entry: str) -> None:
     refused(lambda: call(["a"], prompt=0), "prompt is 0; give a string, or None.")
 
 
-def test_a_wrong_side() -> None:
-    message = "truncation_side is 'middle'; it may be one of right, left."
-    refused(lambda: toy_embedder().tokenize(["a"], truncation_side="middle"), message)  # type: ignore[arg-type]
+@pytest.mark.parametrize("side", ["middle", "Left", ""])
+def test_a_wrong_side(side: Any) -> None:
+    message = f"truncation_side is {side!r}; it may be one of right, left."
+    refused(lambda: toy_embedder().tokenize(["a"], truncation_side=side), message)
 
 
 # ids to vectors

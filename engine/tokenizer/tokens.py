@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import CheckpointError, InputError
+from engine.literals import Side
 from engine.tokenizer.building import Built, build, library_errors
 from engine.tokenizer.long_texts import LongTexts, Piece
 
@@ -52,7 +53,7 @@ class Token:
 
 
 class Tokenizer:
-    """The tokenizer of a checkpoint; `max_tokens` is its limit, including special tokens.
+    """The tokenizer of a checkpoint; `max_tokens` >= 3 is its limit, including special tokens.
 
     folder: that of the transformer. vocabulary: rows of the embedding table. do_lower_case: the
     field of sentence_bert_config.json. `side`, "right" or "left", is the side that a text over the
@@ -71,12 +72,6 @@ class Tokenizer:
         # We use our own threads: the library's pool ignores `threads` and does not survive a fork.
         # It reads this variable at each call. A value that the user has set is kept.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        if max_tokens < 3:
-            raise CheckpointError(
-                f"{folder}: the token limit (max_seq_length, model_max_length or "
-                f"max_position_embeddings) is {max_tokens}; it must be at least 3, for [CLS], one "
-                "token and [SEP]. Correct the file."
-            )
         built = build(folder, do_lower_case=do_lower_case)
         _check_ids(built, folder, vocabulary)
         self._folder, self._tokenizer, self.side = folder, built.tokenizer, built.side
@@ -91,12 +86,10 @@ class Tokenizer:
         *,
         special: bool = True,
         truncate: bool = True,
-        side: str | None = None,
+        side: Side | None = None,
     ) -> list[Tokens]:
         """Token ids of each text; a text over the limit loses its end (side "right") or start."""
-        side = self.side if side is None else side
-        if side not in ("right", "left"):
-            raise InputError(f'truncation_side is {side!r}; it may be "right" or "left".')
+        side = side or self.side
         limit = self.max_tokens - 2 if special else self.max_tokens
         tokens = self._bare(texts, limit if truncate else None, side)
         if not special:
@@ -131,7 +124,7 @@ class Tokenizer:
         )
         return [first, *found, last]
 
-    def _bare(self, texts: Sequence[str], limit: int | None, side: str) -> list[Tokens]:
+    def _bare(self, texts: Sequence[str], limit: int | None, side: Side) -> list[Tokens]:
         """Tokens without [CLS] and [SEP]; at most `limit` of each text are kept."""
         parts = list(self._parts([clean(text) for text in texts]))
 
@@ -165,7 +158,7 @@ class Tokenizer:
         if part:
             yield part
 
-    def _encode_long(self, text: str, limit: int | None, side: str) -> Tokens:
+    def _encode_long(self, text: str, limit: int | None, side: Side) -> Tokens:
         """As `_encode`, piece by piece, so that memory is bounded by a piece and `limit`."""
         kept, total = [np.empty(0, np.int32)], 0
         for piece in self._pieces(text):
@@ -196,7 +189,7 @@ def clean(text: str) -> str:
     return text
 
 
-def _cut(ids: Ids, total: int, limit: int | None, side: str) -> Tokens:
+def _cut(ids: Ids, total: int, limit: int | None, side: Side) -> Tokens:
     """The first or last `limit` of `ids`, for a text of `total` tokens."""
     if limit is not None and len(ids) > limit:
         ids = ids[:limit] if side == "right" else ids[len(ids) - limit :]
