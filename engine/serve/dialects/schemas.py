@@ -39,10 +39,16 @@ STRING = {"type": "string"}
 POOLING = {"type": "string", "enum": list(POOLINGS), "default": "mean"}
 TEXT = texts(MAX_TEXTS)
 REFERENCE = {"description": "returned with the result"}
+ANY_TEXT = {"anyOf": [{"type": "string", "minLength": 1}, array({})]}
 RUN_INPUT = {
     "type": "object",
     "properties": {"options": obj({"rejectIfBusy": {"type": "boolean", "default": False}})},
+    # The route decides on the form by a loose match, and refuses a body that has both forms.
     "oneOf": [
+        obj({"text": ANY_TEXT, "pooling": POOLING}, "text"),
+        obj({"requests": array(obj({"text": ANY_TEXT, "pooling": POOLING}, "text"))}, "requests"),
+    ],
+    "anyOf": [
         obj({"text": TEXT, "pooling": POOLING}, "text"),
         obj(
             {

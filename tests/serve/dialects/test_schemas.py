@@ -24,6 +24,9 @@ def test_each_is_a_schema(name: str) -> None:
         {}, {"text": ""}, {"text": []}, {"text": [""]}, {"text": 5}, {"text": ["a", 5]},
         {"text": "a", "pooling": "max"}, {"requests": []}, {"requests": [{}]}, {"requests": "a"},
         {"text": ["a"] * (MAX_TEXTS + 1)}, {"text": "a", "requests": [{"text": "b"}]},
+        {"text": "a", "requests": []}, {"text": "a", "requests": [{"text": []}]},
+        {"text": "a", "requests": [{}]}, {"text": "a", "requests": "b"},
+        {"text": [], "requests": [{"text": "a"}]}, {"text": 5, "requests": [{"text": "a"}]},
     ],
 )  # fmt: skip
 def test_cloudflares_input_is_what_the_route_takes(body: dict[str, object]) -> None:
