@@ -1,177 +1,125 @@
-"""The ASGI application: routes, and the gate that every request passes."""
+"""The ASGI application: routes, authentication, time limit, errors, request ids, access log."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
-from starlette.exceptions import HTTPException
-from starlette.routing import Route, Router
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Message, Receive, Scope, Send
 
-from engine.serve.dialects import cloudflare_errors, openai, tei
-from engine.serve.dialects.cloudflare import Cloudflare
+from engine.serve.dialects import DIALECTS
 from engine.serve.dialects.openapi import document
-from engine.serve.http.access_log import say_request
-from engine.serve.http.auth import Gatekeeper
-from engine.serve.http.errors import Kind, Problem, problem_of
-from engine.serve.http.load_shedding import Overload, wants_vectors
-from engine.serve.http.messages import Answer, Call, Receive, Scope, Send, send_answer, to_json
+from engine.serve.http.access_log import log_request
+from engine.serve.http.auth import Authenticator
+from engine.serve.http.errors import ErrorKind, HTTPError, http_error_of
+from engine.serve.http.messages import Handler, JSONResponse, Request, to_json
 from engine.serve.service import Service
 
 log = logging.getLogger("bge.serve")
 
-CLIENT_LEFT = 499
-Handler = Callable[[Call], Awaitable[Answer]]
-Refusal = Callable[[Problem, Call], Answer]
-
-
-class Endpoint:
-    """A handler as the router wants it."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["bge.answer"] = await self.handler(scope["bge.call"])
+CLIENT_CLOSED_REQUEST = 499  # in the log only
 
 
 class App:
-    """Auth, time limit, dialect of the errors, request ids and the log, around the routes."""
+    """Handles every request with the dialect that owns its path."""
 
-    def __init__(self, service: Service, cloudflare: Cloudflare) -> None:
+    def __init__(self, service: Service) -> None:
         self.service = service
-        self.draining = False  # from then on each answer closes its connection
-        self._overload = Overload(service.models, service.metrics)
-        self._gatekeeper = Gatekeeper(service.settings.tokens)
-        self._document = to_json(document(service))
-        self.routes = self._routes(cloudflare)
-        self._router = Router(self.routes, redirect_slashes=False)
-
-    def _routes(self, cloudflare: Cloudflare) -> list[Route]:
-        v1, embeddings = openai.OpenAI(self.service), tei.TEI(self.service)
-        account = "/client/v4/accounts/{account}"
-        post: dict[str, Handler] = {
-            f"{account}/ai/run/{{model:path}}": cloudflare.run,
-            "/v1/embeddings": v1.embeddings,
-            f"{account}/ai/v1/embeddings": v1.embeddings,
-            "/embed": embeddings.embed,
-            "/embed_all": embeddings.embed_all,
-            "/similarity": embeddings.similarity,
-            "/tokenize": embeddings.tokenize,
-        }
-        get: dict[str, Handler] = {
-            "/v1/models": v1.models,
-            "/v1/models/{model:path}": v1.model,
-            f"{account}/ai/v1/models": v1.models,
-            f"{account}/ai/v1/models/{{model:path}}": v1.model,
-            f"{account}/ai/models/search": cloudflare.search,
-            f"{account}/ai/models/schema": cloudflare.schema,
-            f"{account}/tokens/verify": cloudflare.verify,
-            "/client/v4/user/tokens/verify": cloudflare.verify,
-            "/info": embeddings.info,
-            "/health": embeddings.health,
-            "/ping": embeddings.health,
-            "/": embeddings.health,
-            "/metrics": embeddings.metrics,
-            "/openapi.json": self._openapi,
-        }
-        return [
-            Route(path, Endpoint(handler), methods=[method])
-            for method, table in (("POST", post), ("GET", get))
-            for path, handler in table.items()
+        self.draining = False  # shutting down: each response closes its connection
+        self._authenticator = Authenticator(service.settings.tokens)
+        self._dialects = [dialect(service) for dialect in DIALECTS]
+        self._document = to_json(document(service, self._dialects))
+        self.routes = [
+            Route(path, handler, methods=[method])
+            for dialect in self._dialects
+            for method, path, handler in dialect.routes()
         ]
-
-    async def _openapi(self, call: Call) -> Answer:
-        return Answer(200, self._document)
-
-    @property
-    def full(self) -> bool:
-        """No model has room, and the server goes on: its last answers take the long way."""
-        return not self.draining and self.service.models.full
-
-    def at_the_door(self, scope: Scope) -> Answer | None:
-        """The answer to a request of which only the head is there, or None: let it in.
-
-        A full server so spares itself the rest, and a task; those let in may still find no room.
-        """
-        call = Call(scope)
-        if not wants_vectors(call):
-            return None
-        try:
-            self._gatekeeper.check(scope["method"], call.path, call.headers)
-            self._overload.refuse()
-        except Problem as problem:
-            answer = self._stamped(self._refuse(problem, call), call)
-        self._log(call, answer.status)
-        return answer
+        self.routes.append(Route("/openapi.json", self._openapi, methods=["GET"]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = Call(scope, receive)
-        scope["bge.call"] = call
-        scope["app"] = self  # the router then raises for an unknown route, and we answer
-        status = CLIENT_LEFT
+        request = Request(scope, receive)
+        status = CLIENT_CLOSED_REQUEST
         try:
-            answer = await self._answer(call, scope, receive, send)
-            status = answer.status
-            await send_answer(send, self._stamped(answer, call))
+            response = await self._respond(request)
+            response.headers["x-request-id"] = request.id
+            if self.draining or request.body_pending:
+                response.headers["connection"] = "close"
+            status = response.status_code
+            await self._send(response, request, send)
+        except ClientDisconnect:
+            self.service.metrics.dropped()
         except asyncio.CancelledError:
-            if not call.left:
+            if not request.disconnected:
                 raise
-            status = CLIENT_LEFT
+            status = CLIENT_CLOSED_REQUEST
             self.service.metrics.dropped()
         finally:
-            call.unwatch()
-            del scope["bge.call"]  # which holds the scope
-            self.service.held -= call.held
-            self._log(call, status)
+            request.stop_watching()
+            self.service.release_body(request)
+            if self.service.settings.access_log:
+                log_request(request, status)
 
-    async def _answer(self, call: Call, scope: Scope, receive: Receive, send: Send) -> Answer:
+    async def _respond(self, request: Request) -> Response:
         try:
-            self._gatekeeper.check(scope["method"], call.path, call.headers)
+            self._authenticator.check(request.method, request.path, request.headers)
             async with asyncio.timeout(self.service.settings.request_timeout):
-                await self._router.app(scope, receive, send)
-                return scope["bge.answer"]  # type: ignore[no-any-return]
+                return await self._handler(request)(request)
+        except ClientDisconnect:
+            raise
         except Exception as error:
-            return self._refuse(error, call)
+            return self._error_response(error, request)
 
-    def _problem(self, error: Exception) -> Problem:
+    def _handler(self, request: Request) -> Handler:
+        allowed: set[str] = set()
+        for route in self.routes:
+            match, child_scope = route.matches(request.scope)
+            if match is Match.FULL:
+                request.scope.update(child_scope)
+                return route.endpoint
+            if match is Match.PARTIAL:
+                allowed |= route.methods or set()
+        if not allowed:
+            message = "There is no such route; /openapi.json lists all routes."
+            raise HTTPError(ErrorKind.NO_ROUTE, message)
+        allow = ", ".join(sorted(allowed))
+        raise HTTPError(ErrorKind.NO_METHOD, f"This route allows {allow}.", allow=allow)
+
+    def _error_response(self, error: Exception, request: Request) -> Response:
         if isinstance(error, TimeoutError):
             seconds = self.service.settings.request_timeout
-            return Problem(Kind.TIMEOUT, f"no answer within {seconds:g} seconds.")
-        if not isinstance(error, HTTPException):
-            return problem_of(error)
-        if error.status_code == 405:
-            allow = (error.headers or {}).get("Allow")
-            return Problem(Kind.NO_METHOD, f"This route takes {allow}.", allow=allow)
-        return Problem(Kind.NO_ROUTE, "There is no such route; /openapi.json has them all.")
+            found = HTTPError(ErrorKind.TIMEOUT, f"no response within {seconds:g} seconds.")
+        else:
+            found = http_error_of(error)
+        if found.kind is ErrorKind.INTERNAL:
+            log.exception("request %s failed", request.id)
+        self.service.metrics.failed(found.kind)
+        dialect = next(one for one in self._dialects if one.owns(request.path))
+        response = dialect.error_response(found, request)
+        if found.retry_after is not None:
+            response.headers["retry-after"] = str(found.retry_after)
+        if found.allow:
+            response.headers["allow"] = found.allow
+        if found.kind is ErrorKind.TIMEOUT:
+            response.headers["connection"] = "close"
+        return response
 
-    def _refuse(self, error: Exception, call: Call) -> Answer:
-        problem = self._problem(error)
-        if problem.kind is Kind.INTERNAL:
-            log.exception("request %s failed", call.id)
-        self.service.metrics.failed(problem.kind)
-        answer = _dialect(call.path)(problem, call)
-        if problem.retry_after is not None:
-            answer.headers.append((b"retry-after", b"%d" % problem.retry_after))
-        if problem.allow:
-            answer.headers.append((b"allow", problem.allow.encode()))
-        if problem.kind is Kind.TIMEOUT:
-            answer.headers.append((b"connection", b"close"))
-        return answer
+    async def _send(self, response: Response, request: Request, send: Send) -> None:
+        """Sends the response. If the body is still arriving, the connection closes only after the
+        body: closing at once would reset it, and the client could lose the response.
+        """
+        if not request.body_pending or response.status_code == 408:
+            await response(request.scope, request.receive, send)
+            return
 
-    def _stamped(self, answer: Answer, call: Call) -> Answer:
-        answer.headers.append((b"x-request-id", call.id.encode()))
-        if self.draining:
-            answer.headers.append((b"connection", b"close"))
-        return answer
+        async def send_open(message: Message) -> None:
+            more = {"more_body": True} if message["type"] == "http.response.body" else {}
+            await send({**message, **more})
 
-    def _log(self, call: Call, status: int) -> None:
-        if self.service.settings.access_log:
-            say_request(call, status)
+        self.service.release_body(request)
+        await response(request.scope, request.receive, send_open)
+        await request.discard_body(self.service.settings.read_timeout)
+        await send({"type": "http.response.body", "body": b""})
 
-
-def _dialect(path: str) -> Refusal:
-    if path.startswith("/v1/"):
-        return openai.refusal
-    if not path.startswith("/client/v4/"):
-        return tei.refusal
-    return openai.refusal if "/ai/v1/" in path else cloudflare_errors.refusal
+    async def _openapi(self, request: Request) -> Response:
+        return JSONResponse(self._document)

@@ -1,8 +1,10 @@
-"""From settings to a running server, and to its end."""
+"""Starts the server from its settings, runs it, and shuts it down."""
 
 import asyncio
 import contextlib
+import functools
 import gc
+import math
 import signal
 import socket
 import sys
@@ -14,11 +16,12 @@ import uvicorn
 from engine.errors import EngineError
 from engine.serve.app import App
 from engine.serve.batching.batcher import Batcher
-from engine.serve.batching.models import Load, Models, Served, load_model, names_of
-from engine.serve.dialects.cloudflare import POOLING, Cloudflare
-from engine.serve.http.access_log import say, set_up_logging
+from engine.serve.batching.models import LoadModel, Models, ServedModel, load_model, names_of
+from engine.serve.dialects import DIALECTS
+from engine.serve.dialects.cloudflare import run_item
+from engine.serve.http.access_log import log_event, set_up_logging
 from engine.serve.http.metrics import Metrics
-from engine.serve.http.protocol import guarded
+from engine.serve.http.protocol import limited_protocol
 from engine.serve.service import Service
 from engine.serve.settings import Settings
 
@@ -26,11 +29,11 @@ if TYPE_CHECKING:
     from engine.serve.queue.batch_queue import BatchQueue
 
 NO_QUEUE = "none"
-SWITCH_S = 0.001  # between threads: the event loop should not wait 5 ms for its turn
+SWITCH_S = 0.001  # thread switch interval: the event loop should not wait 5 ms for the GIL
 
 
 class Server(uvicorn.Server):
-    """uvicorn's; but SIGTERM ends it with status 0, and its last answers close connections."""
+    """uvicorn's server. SIGTERM ends it with status 0; the last responses close connections."""
 
     def __init__(self, config: uvicorn.Config, app: App, greeting: dict[str, Any]) -> None:
         super().__init__(config)
@@ -39,7 +42,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        say("ready", **self._greeting)
+        log_event("ready", **self._greeting)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -52,30 +55,30 @@ class Server(uvicorn.Server):
         yield
 
     def _stop(self) -> None:
-        """No new connections from now on. A second signal does not wait for those there are."""
+        """Accepts no new connections. A second signal also ends the open ones."""
         self.force_exit = self.should_exit
         self.should_exit = self._app.draining = True
         for server in self.servers:
             server.close()
 
 
-def serve(settings: Settings, load: Load = load_model) -> int:
-    """Runs until SIGTERM or SIGINT; 0 then. Raises EngineError when it cannot start."""
+def serve(settings: Settings, load: LoadModel = load_model) -> int:
+    """Runs until SIGTERM or SIGINT and returns 0. Raises EngineError if it cannot start."""
     set_up_logging()
     sys.setswitchinterval(SWITCH_S)
-    _allow_files(settings.max_connections + 64)
-    with _bound(settings) as listener:
+    _raise_file_limit(settings.max_connections + 64)
+    with _listen(settings) as listener:
         service = service_of(settings, load)
         gc.collect()
-        gc.freeze()  # what is loaded stays: later collections need not walk through it
+        gc.freeze()  # loaded models stay: keep later collections fast
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(service, listener))
     return 0
 
 
-def service_of(settings: Settings, load: Load = load_model) -> Service:
-    """Loads the models; nothing runs yet."""
-    models: list[Served] = []
+def service_of(settings: Settings, load: LoadModel = load_model) -> Service:
+    """Loads the models without starting anything."""
+    models: list[ServedModel] = []
     metrics = Metrics(lambda: sum(one.batcher.waiting for one in models))
     for choice in settings.model:
         embedder = load(choice, settings)
@@ -86,37 +89,35 @@ def service_of(settings: Settings, load: Load = load_model) -> Service:
             waiting_tokens=settings.max_waiting_tokens,
             observe_batch=metrics.batch,
         )
-        models.append(Served(embedder, batcher, names_of(embedder, choice.aliases)))
+        models.append(ServedModel(embedder, batcher, names_of(embedder, choice.aliases)))
     return Service(settings, Models(models), metrics)
 
 
 async def _run(service: Service, listener: socket.socket) -> None:
     settings = service.settings
-    cloudflare = Cloudflare(service)
     service.models.start()
     if settings.queue != NO_QUEUE:
-        service.queue = _queue(settings, cloudflare)
+        service.queue = _queue(service)
         await service.queue.start()
-    app = App(service, cloudflare)
+    app = App(service)
     server = Server(_config(app, settings), app, _greeting(service, listener))
     await server.serve(sockets=[listener])
-    for task in server.server_state.tasks:  # there are some only if a second signal came
+    for task in server.server_state.tasks:  # none, unless a second signal came
         task.cancel()
     if service.queue is not None:
         await service.queue.stop()
     await service.models.stop()
-    say("stopped")
+    log_event("stopped")
 
 
-def _queue(settings: Settings, cloudflare: Cloudflare) -> "BatchQueue":
-    from engine.serve.queue.batch_queue import (  # takes a second: only where it is used
-        BatchQueue,
-        default_url,
-    )
+def _queue(service: Service) -> "BatchQueue":
+    # This import takes a second, so it is done only if needed.
+    from engine.serve.queue.batch_queue import BatchQueue, default_url
 
+    settings = service.settings
     return BatchQueue(
         settings.queue or default_url(),
-        cloudflare.run_item,
+        functools.partial(run_item, service),
         concurrency=settings.queue_concurrency,
         retention_seconds=settings.queue_retention,
         max_pending=settings.queue_max_requests,
@@ -126,7 +127,7 @@ def _queue(settings: Settings, cloudflare: Cloudflare) -> "BatchQueue":
 def _config(app: App, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=guarded(settings.read_timeout, app),
+        http=limited_protocol(settings.read_timeout),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -135,6 +136,8 @@ def _config(app: App, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         limit_concurrency=settings.max_connections,
         timeout_keep_alive=settings.keep_alive,
+        # for responses that clients read slowly: requests have their own limit
+        timeout_graceful_shutdown=math.ceil(settings.request_timeout + settings.read_timeout),
         backlog=2048,
     )
 
@@ -147,11 +150,11 @@ def _greeting(service: Service, listener: socket.socket) -> dict[str, Any]:
         "url": f"http://{address}:{port}",
         "tokens": len(settings.tokens),
         "queue": service.queue is not None,
-        "models": [_facts(served) for served in service.models.all],
+        "models": [_model_info(served) for served in service.models.all],
     }
 
 
-def _facts(served: Served) -> dict[str, Any]:
+def _model_info(served: ServedModel) -> dict[str, Any]:
     embedder = served.embedder
     return {
         "names": served.names,
@@ -160,16 +163,14 @@ def _facts(served: Served) -> dict[str, Any]:
         "dimensions": embedder.dim,
         "max_tokens": embedder.max_tokens,
         "default_pooling": {
-            "cloudflare": POOLING,
-            "openai": embedder.pooling,
-            "tei": embedder.pooling,
+            dialect.name: dialect.default_pooling or embedder.pooling for dialect in DIALECTS
         },
     }
 
 
 @contextlib.contextmanager
-def _bound(settings: Settings) -> Iterator[socket.socket]:
-    """The address is taken before the models are loaded, but nobody is let in before they are."""
+def _listen(settings: Settings) -> Iterator[socket.socket]:
+    """Binds the address before the models are loaded; connections are accepted after that."""
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]
@@ -179,7 +180,7 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
     except OSError as error:
         raise EngineError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
-            "choose others with --host and --port."
+            "choose another address with --host and --port."
         ) from error
     with listener:
         yield listener
@@ -188,13 +189,13 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
-    except ModuleNotFoundError:  # Windows has none
+    except ModuleNotFoundError:  # not available on Windows
         return None
     return uvloop.new_event_loop
 
 
-def _allow_files(wanted: int) -> None:
-    """Raises this process's limit on open files, as far as it may."""
+def _raise_file_limit(wanted: int) -> None:
+    """Raises this process's limit on open files, up to the hard limit."""
     try:
         import resource
     except ModuleNotFoundError:

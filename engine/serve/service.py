@@ -1,14 +1,14 @@
-"""What every dialect needs: the models, the limits, the counts, and one way to get vectors."""
+"""What every dialect needs: the models, the limits, the metrics, and one way to get vectors."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.serve.batching.models import Models, Served
-from engine.serve.batching.request import Job, Wish
-from engine.serve.http.errors import Kind, Problem
-from engine.serve.http.messages import Call, Header, parse_json
+from engine.serve.batching.models import Models, ServedModel
+from engine.serve.batching.request import Work, WorkOptions
+from engine.serve.http.errors import ErrorKind, HTTPError
+from engine.serve.http.messages import Request, parse_json
 from engine.serve.http.metrics import Metrics
 from engine.serve.settings import Settings
 
@@ -18,52 +18,60 @@ if TYPE_CHECKING:
 
 @dataclass
 class Service:
-    """Made once at start; `queue` is None where it is switched off."""
+    """Created once at start; `queue` is None with --queue none."""
 
     settings: Settings
     models: Models
     metrics: Metrics
     queue: "BatchQueue | None" = None
-    held: int = 0  # bytes of the bodies of all requests that are not answered yet
+    body_bytes: int = 0  # of the bodies of all requests in progress
 
-    async def json(self, call: Call) -> Any:
-        """The body of a request as a JSON value; from then on its client is watched."""
-        limits = self.settings
+    async def json(self, request: Request) -> Any:
+        """The body of a request as a JSON value. From then on a disconnect cancels the request."""
+        settings = self.settings
 
-        def hold(size: int) -> None:
-            if self.held + size > limits.max_waiting_bytes:
-                told = f"{self.held} bytes of requests wait, of {limits.max_waiting_bytes}."
-                raise Problem(Kind.OVERLOADED, told)
-            self.held += size
-            call.held += size
+        def reserve(size: int) -> None:
+            if self.body_bytes + size > settings.max_waiting_bytes:
+                raise HTTPError(
+                    ErrorKind.OVERLOADED,
+                    f"{self.body_bytes} of {settings.max_waiting_bytes} bytes of request bodies "
+                    "are in use. Retry later.",
+                )
+            self.body_bytes += size
+            request.body_bytes += size
 
-        body = await call.body(limits.max_body_bytes, limits.read_timeout, hold)
+        body = await request.read_body(settings.max_body_bytes, settings.read_timeout, reserve)
         value = parse_json(body)
-        call.watch()
+        request.cancel_on_disconnect()
         return value
+
+    def release_body(self, request: Request) -> None:
+        """The body of the request is no longer in memory."""
+        self.body_bytes -= request.body_bytes
+        request.body_bytes = 0
 
     async def embed(
         self,
-        call: Call,
-        served: Served,
+        request: Request,
+        served: ServedModel,
         texts: Sequence[str],
-        wish: Wish,
+        options: WorkOptions,
         prompt: str | None = None,
-    ) -> Job:
-        """Computes the texts of a request, counted and noted for the log."""
-        call.model = served.names[0]
-        call.texts += len(texts)
-        self.metrics.asked(len(texts))
-        job = await served.batcher.embed(served.prompted(texts, prompt), wish)
-        call.tokens += job.tokens
-        call.cut += job.cut
-        self.metrics.done(job, time.perf_counter() - call.started)
-        return job
+    ) -> Work:
+        """Computes the texts of a request, and records them for the metrics and the log."""
+        request.model = served.names[0]
+        request.texts += len(texts)
+        self.metrics.requested(len(texts))
+        work = await served.batcher.embed(served.prompted(texts, prompt), options)
+        request.tokens += work.tokens
+        request.truncated += work.truncated
+        self.metrics.succeeded(work, time.perf_counter() - request.started)
+        return work
 
 
-def notes(call: Call, wish: Wish) -> list[Header]:
-    """Said of every answer with vectors: how they were pooled, and how many texts were cut."""
-    headers = [(b"x-pooling", wish.pooling.encode())]
-    if call.cut:
-        headers.append((b"x-truncated-texts", b"%d" % call.cut))
+def vector_headers(request: Request, options: WorkOptions) -> dict[str, str]:
+    """Headers of every response with vectors: the pooling, and how many texts were truncated."""
+    headers = {"x-pooling": options.pooling}
+    if request.truncated:
+        headers["x-truncated-texts"] = str(request.truncated)
     return headers

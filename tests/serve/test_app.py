@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from engine.serve.app import App
-from engine.serve.dialects.cloudflare import Cloudflare
 from engine.serve.server import service_of
 from engine.serve.settings import Settings
 from tests.serve.fake_embedder import FakeEmbedder
@@ -17,8 +16,8 @@ RUN = "/client/v4/accounts/a/ai/run/fake"
 
 class Reply:
     def __init__(self, messages: list[Any]) -> None:
-        start, body = messages
-        self.status, self.body = start["status"], body["body"]
+        start, *bodies = messages
+        self.status, self.body = start["status"], b"".join(part["body"] for part in bodies)
         self.headers = dict(start["headers"])
 
 
@@ -52,8 +51,8 @@ def asking(check: Any, embedder: Any = None, **settings: Any) -> None:
         service = service_of(chosen, lambda choice, settings: embedder or FakeEmbedder())
         service.models.start()
         try:
-            await check(Client(App(service, Cloudflare(service))))
-            assert service.held == 0
+            await check(Client(App(service)))
+            assert service.body_bytes == 0
         finally:
             await service.models.stop()
 
@@ -112,7 +111,7 @@ def test_a_time_limit_closes_the_connection() -> None:
     async def check(client: Client) -> None:
         reply = await client("POST", "/embed", b'{"inputs": "a"}')
         assert reply.status == 408 and reply.headers[b"connection"] == b"close"
-        assert b"no answer within 0.05 seconds" in reply.body
+        assert b"no response within 0.05 seconds" in reply.body
         embedder.free.set()
 
     asking(check, embedder, request_timeout=0.05)
@@ -123,7 +122,7 @@ def test_a_fault_of_the_server_is_logged_and_not_shown(caplog: pytest.LogCapture
         client.app.service.models.find = lambda name: 1 / 0  # type: ignore[method-assign]
         reply = await client("POST", RUN, b'{"text": "a"}')
         assert reply.status == 500 and b"ZeroDivision" not in reply.body
-        assert b"its log says why" in reply.body
+        assert b"Internal server error" in reply.body
 
     asking(check)
     assert "ZeroDivisionError" in caplog.text
@@ -134,19 +133,5 @@ def test_a_server_that_ends_closes_its_connections() -> None:
         assert b"connection" not in (await client("GET", "/health")).headers
         client.app.draining = True
         assert (await client("GET", "/health")).headers[b"connection"] == b"close"
-        assert not client.app.full
-
-    asking(check)
-
-
-def test_at_the_door_only_requests_for_vectors_are_refused() -> None:
-    async def check(client: Client) -> None:
-        scope = {"method": "POST", "path": "/embed", "headers": [], "query_string": b""}
-        answer = client.app.at_the_door(dict(scope))
-        assert answer is not None and answer.status == 429
-        assert dict(answer.headers)[b"retry-after"] == b"1"
-        assert client.app.at_the_door({**scope, "path": "/tokenize"}) is None
-        assert client.app.at_the_door({**scope, "method": "GET", "path": "/health"}) is None
-        await asyncio.sleep(0)
 
     asking(check)

@@ -135,7 +135,7 @@ def test_what_keeps_it_from_starting_is_said():
         assert f"cannot listen on 127.0.0.1 port {port}" in told
     assert "BGE_API_TOKENS is not set" in failed_start("--host", "0.0.0.0")
     clash = failed_start("--port", "0", "--model", "one=x", "--model", "two=x")
-    assert "Two models answer to 'x'" in clash
+    assert "Two models have the name 'x'" in clash
 
 
 def test_nobody_is_let_in_before_the_models_are_warm():

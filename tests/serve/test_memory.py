@@ -1,7 +1,6 @@
-"""What a request leaves behind: nothing that only the garbage collector could take away.
+"""A request leaves no reference cycles behind.
 
-Each cycle of references would keep a request's texts and answer until the next collection, and a
-collection walks through all requests that wait.
+A cycle would keep a request's texts and response in memory until the next garbage collection.
 """
 
 import asyncio
@@ -12,7 +11,6 @@ from collections import Counter
 import pytest
 
 from engine.serve.app import App
-from engine.serve.dialects.cloudflare import Cloudflare
 from engine.serve.http.messages import WATCH_AFTER_S
 from engine.serve.server import service_of
 from engine.serve.settings import parse_settings
@@ -30,17 +28,17 @@ REQUESTS = [
 ]
 
 
-class Calls:
+class Client:
     """Requests to the application, without a connection."""
 
     def __init__(self, seconds_a_batch: float) -> None:
         settings = parse_settings(["--no-access-log"], {"BGE_MODEL": "fake"})
         slow = FakeEmbedder("fake", seconds_a_batch=seconds_a_batch)
         self.service = service_of(settings, lambda choice, settings: slow)
-        self.app = App(self.service, Cloudflare(self.service))
+        self.app = App(self.service)
 
     async def post(self, path: str, body: object) -> int:
-        """The status of the answer."""
+        """The status of the response."""
         data = json.dumps(body).encode()
         messages = [{"type": "http.request", "body": data, "more_body": False}]
         sent = []
@@ -61,21 +59,21 @@ class Calls:
 @pytest.mark.parametrize("path, body, status", REQUESTS)
 def test_a_request_leaves_no_cycles(path, body, status, seconds_a_batch):
     async def garbage() -> Counter:
-        calls = Calls(seconds_a_batch)
-        calls.service.models.start()
-        assert await calls.post(path, body) == status  # what is made once is made
+        client = Client(seconds_a_batch)
+        client.service.models.start()
+        assert await client.post(path, body) == status  # creates what is created once
         gc.collect()
         gc.disable()
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
-            await calls.post(path, body)
-            await asyncio.sleep(0.01)  # cancelled tasks come to their end
+            await client.post(path, body)
+            await asyncio.sleep(0.01)  # cancelled tasks end
             gc.collect()
             return Counter(type(thing).__name__ for thing in gc.garbage)
         finally:
             gc.set_debug(0)
             gc.garbage.clear()
             gc.enable()
-            await calls.service.models.stop()
+            await client.service.models.stop()
 
     assert not asyncio.run(garbage())

@@ -1,4 +1,4 @@
-"""What is made of the settings, and what the system is asked for."""
+"""Settings become models and limits; the address; the file limit."""
 
 import resource
 import socket
@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import EngineError
 from engine.serve import server
-from engine.serve.server import _allow_files, _bound, service_of
+from engine.serve.server import _listen, _raise_file_limit, service_of
 from engine.serve.settings import ModelChoice, Settings
 from tests.serve.fake_embedder import FakeEmbedder
 
@@ -32,7 +32,7 @@ def test_each_model_gets_a_batcher_with_the_limits_of_the_settings() -> None:
     assert service.queue is None
 
 
-def test_an_address_in_use_is_told_before_a_model_is_loaded() -> None:
+def test_an_address_in_use_is_an_error_before_a_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
@@ -41,13 +41,13 @@ def test_an_address_in_use_is_told_before_a_model_is_loaded() -> None:
 
         with pytest.raises(EngineError, match=rf"cannot listen on 127.0.0.1 port {port}: "):
             server.serve(Settings(port=port), load)
-    nowhere = _bound(Settings(host="256.0.0.1", allow_anonymous=True))
-    with pytest.raises(EngineError, match="choose others with --host and --port"), nowhere:
+    nowhere = _listen(Settings(host="256.0.0.1", allow_anonymous=True))
+    with pytest.raises(EngineError, match="choose another address with --host and --port"), nowhere:
         pass
 
 
-def test_an_address_is_held_but_nobody_is_let_in_yet() -> None:
-    with _bound(Settings(port=0)) as listener:
+def test_an_address_is_bound_but_accepts_no_connections_yet() -> None:
+    with _listen(Settings(port=0)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), 1)
@@ -55,13 +55,13 @@ def test_an_address_is_held_but_nobody_is_let_in_yet() -> None:
         socket.create_connection(("127.0.0.1", port), 1).close()
 
 
-def test_files_are_allowed_as_far_as_the_system_lets_us() -> None:
+def test_the_file_limit_is_raised_up_to_the_hard_limit() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
-        _allow_files(128)
+        _raise_file_limit(128)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (128, before[1])
-        _allow_files(100)  # never less than there is
+        _raise_file_limit(100)  # never less than there is
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 128
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

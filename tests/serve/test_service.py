@@ -1,4 +1,4 @@
-"""Bodies within a common limit, and vectors counted and noted."""
+"""The common limit of request bodies, and the counts of requests with vectors."""
 
 import asyncio
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.serve.batching.request import Wish
-from engine.serve.http.errors import Kind, Problem
-from engine.serve.http.messages import Call
+from engine.serve.batching.request import WorkOptions
+from engine.serve.http.errors import ErrorKind, HTTPError
+from engine.serve.http.messages import Request
 from engine.serve.server import service_of
-from engine.serve.service import Service, notes
+from engine.serve.service import Service, vector_headers
 from engine.serve.settings import Settings
 from tests.serve.fake_embedder import FakeEmbedder
 
@@ -19,49 +19,51 @@ def made(**settings: Any) -> Service:
     return service_of(Settings(**settings), lambda choice, settings: FakeEmbedder())
 
 
-def call(body: bytes) -> Call:
+def request(body: bytes) -> Request:
     async def receive() -> Any:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return Call({"path": "/", "headers": [], "query_string": b""}, receive)
+    return Request({"type": "http", "path": "/", "headers": [], "query_string": b""}, receive)
 
 
 def test_bodies_of_all_requests_share_a_limit() -> None:
     service = made(max_waiting_bytes=10)
 
     async def test() -> None:
-        first, second = call(b"[1,2,3]"), call(b"[4,5]")
+        first, second = request(b"[1,2,3]"), request(b"[4,5]")
         assert await service.json(first) == [1, 2, 3]
-        first.unwatch()
-        assert service.held == first.held == 7
-        with pytest.raises(Problem, match="7 bytes of requests wait, of 10") as raised:
+        first.stop_watching()
+        assert service.body_bytes == first.body_bytes == 7
+        with pytest.raises(HTTPError, match="7 of 10 bytes of request bodies are in use") as raised:
             await service.json(second)
-        assert raised.value.kind is Kind.OVERLOADED
-        assert second.held == 0 and service.held == 7
-        service.held -= first.held
-        assert await service.json(second) == [4, 5]
-        second.unwatch()
+        assert raised.value.kind is ErrorKind.OVERLOADED
+        assert second.body_bytes == 0 and service.body_bytes == 7
+        service.release_body(first)
+        third = request(b"[4,5]")
+        assert await service.json(third) == [4, 5]
+        third.stop_watching()
 
     asyncio.run(test())
 
 
-def test_vectors_are_counted_and_noted() -> None:
+def test_vectors_are_counted() -> None:
     service = made()
-    asked, wish = call(b""), Wish(pooling="cls")
+    asked, options = request(b""), WorkOptions(pooling="cls")
 
     async def test() -> None:
         service.models.start()
         texts = ["a b", "word " * 100]
-        job = await service.embed(asked, service.models.first, texts, wish)
-        assert np.array_equal(job.vectors(), FakeEmbedder().encode(texts, pooling="cls"))
-        job = await service.embed(asked, service.models.first, ["c"], wish, prompt="say: ")
-        assert np.array_equal(job.vectors(), FakeEmbedder().encode(["say: c"], pooling="cls"))
+        work = await service.embed(asked, service.models.first, texts, options)
+        assert np.array_equal(work.vectors(), FakeEmbedder().encode(texts, pooling="cls"))
+        work = await service.embed(asked, service.models.first, ["c"], options, prompt="say: ")
+        assert np.array_equal(work.vectors(), FakeEmbedder().encode(["say: c"], pooling="cls"))
         await service.models.stop()
 
     asyncio.run(test())
-    assert (asked.model, asked.texts, asked.tokens, asked.cut) == ("fake", 3, 4 + 64 + 4, 1)
-    assert notes(asked, wish) == [(b"x-pooling", b"cls"), (b"x-truncated-texts", b"1")]
-    assert notes(call(b""), Wish()) == [(b"x-pooling", b"mean")]
-    counted = service.metrics
-    assert (counted.texts, counted.embedded) == (3, 3)
-    assert counted.successes == {"batch": 1, "single": 1}
+    assert (asked.model, asked.texts, asked.tokens, asked.truncated) == ("fake", 3, 4 + 64 + 4, 1)
+    assert vector_headers(asked, options) == {"x-pooling": "cls", "x-truncated-texts": "1"}
+    assert vector_headers(request(b""), WorkOptions()) == {"x-pooling": "mean"}
+    metrics = service.metrics.text()
+    assert b"te_embed_count 3.0" in metrics and b"te_embed_success 3.0" in metrics
+    for method in (b"batch", b"single"):
+        assert b'te_request_success{method="%b"} 1.0' % method in metrics

@@ -1,8 +1,8 @@
-"""Who is next: the texts of many requests wait here and are taken in turns.
+"""A fair queue: round robin over requests.
 
-Deficit round robin without the deficit (after Shreedhar and Varghese, 1996): each request in turn
-gives items up to `turn` in cost, then goes to the back. A request of thousands of texts gives way
-to a request of one, and still gets its share of every batch.
+Deficit round robin (Shreedhar and Varghese, 1996) without the deficit counter: each request gives
+items up to `turn` in cost, then moves to the back. A request of one text does not wait for a
+request of thousands, and the large request still gets a share of every batch.
 """
 
 import threading
@@ -13,12 +13,12 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Item(Protocol):
-    """One text of a request: what it costs to take it, whose it is, and whether it can wait."""
+    """One text: its cost, the work it belongs to, and whether it has low priority."""
 
     @property
     def cost(self) -> int: ...
     @property
-    def job(self) -> Hashable: ...
+    def work(self) -> Hashable: ...
     @property
     def background(self) -> bool: ...
 
@@ -27,44 +27,42 @@ I = TypeVar("I", bound=Item)  # noqa: E741
 
 
 @dataclass(slots=True)
-class Line(Generic[I]):
-    """What one request still has waiting."""
+class Pending(Generic[I]):
+    """The queued items of one request."""
 
     items: deque[I] = field(default_factory=deque)
     cost: int = 0
 
 
-Lines = OrderedDict[Hashable, Line[I]]
+Requests = OrderedDict[Hashable, Pending[I]]
 
 
-class Turns(Generic[I]):
-    """Thread-safe. `load`: the cost that waits in the foreground, of each request `cap` at most."""
+class FairQueue(Generic[I]):
+    """Thread-safe. `load` is the cost queued in the foreground, at most `cap` per request."""
 
     def __init__(self, turn: int, cap: int) -> None:
         self._turn, self._cap = turn, cap
-        self._foreground: Lines[I] = OrderedDict()
-        self._background: Lines[I] = OrderedDict()
+        self._foreground: Requests[I] = OrderedDict()
+        self._background: Requests[I] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
         self.load = 0
 
     def add(self, items: Sequence[I]) -> None:
-        """Puts each item at the end of its request's line."""
+        """Appends each item to the queue of its request."""
         with self._changed:
             for item in items:
-                lines = self._background if item.background else self._foreground
-                line = lines.get(item.job)
-                if line is None:
-                    line = lines[item.job] = Line()
-                line.items.append(item)
-                self._weigh(lines, line, item.cost)
+                requests = self._background if item.background else self._foreground
+                pending = requests.setdefault(item.work, Pending())
+                pending.items.append(item)
+                self._add_cost(requests, pending, item.cost)
             self._changed.notify()
 
     def take(self, budget: int) -> list[I]:
-        """The next batch: waits for an item, then takes what is there, up to `budget` in cost.
+        """Waits for an item, then returns a batch of up to `budget` in cost.
 
-        Foreground first; but where both kinds wait, one item of each at least is taken, so that
-        the background moves in every batch. Empty only when closed and nothing is left.
+        Foreground first. If both kinds are queued, the batch has at least one item of each, so
+        that the background makes progress. Empty only when closed and nothing is left.
         """
         with self._changed:
             while not (self._foreground or self._background or self._closed):
@@ -73,51 +71,51 @@ class Turns(Generic[I]):
             room = budget - self._fill(self._foreground, batch, budget)
             self._fill(self._background, batch, room)
             if self._foreground or self._background:
-                self._changed.notify()  # to another taker
+                self._changed.notify()  # another thread may take the rest
             return batch
 
-    def discard(self, job: Hashable) -> None:
-        """Forgets what a request still has waiting."""
+    def discard(self, work: Hashable) -> None:
+        """Removes the queued items of a request."""
         with self._changed:
-            for lines in (self._foreground, self._background):
-                line = lines.pop(job, None)
-                if line is not None:
-                    self._weigh(lines, line, -line.cost)
+            for requests in (self._foreground, self._background):
+                pending = requests.pop(work, None)
+                if pending is not None:
+                    self._add_cost(requests, pending, -pending.cost)
 
     def close(self) -> None:
-        """Lets `take` run dry."""
+        """From now on `take` returns what is left, then empty batches."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def _fill(self, lines: Lines[I], batch: list[I], room: int) -> int:
+    def _fill(self, requests: Requests[I], batch: list[I], room: int) -> int:
         taken = 0
-        while lines and taken < max(room, 1):
-            job, line = next(iter(lines.items()))
-            cost = self._take_turn(line, batch, room - taken, must=not taken)
-            if not cost:  # it opens the next batch
+        while requests and taken < max(room, 1):
+            work, pending = next(iter(requests.items()))
+            cost = self._take_turn(pending, batch, room - taken, must=not taken)
+            if not cost:  # it will start the next batch
                 break
             taken += cost
-            self._weigh(lines, line, -cost)
-            if line.items:
-                lines.move_to_end(job)
+            self._add_cost(requests, pending, -cost)
+            if pending.items:
+                requests.move_to_end(work)
             else:
-                del lines[job]
+                del requests[work]
         return taken
 
-    def _take_turn(self, line: Line[I], batch: list[I], room: int, must: bool) -> int:
+    def _take_turn(self, pending: Pending[I], batch: list[I], room: int, must: bool) -> int:
         taken = 0
-        while line.items:
-            cost = line.items[0].cost
+        while pending.items:
+            cost = pending.items[0].cost
             fits = taken + cost <= room and (not taken or taken + cost <= self._turn)
             if not (fits or (must and not taken)):
                 break
-            batch.append(line.items.popleft())
+            batch.append(pending.items.popleft())
             taken += cost
         return taken
 
-    def _weigh(self, lines: Lines[I], line: Line[I], change: int) -> None:
-        before = min(line.cost, self._cap)
-        line.cost += change
-        if lines is self._foreground:
-            self.load += min(line.cost, self._cap) - before
+    def _add_cost(self, requests: Requests[I], pending: Pending[I], change: int) -> None:
+        before = min(pending.cost, self._cap)
+        pending.cost += change
+        if requests is self._foreground:
+            self.load += min(pending.cost, self._cap) - before

@@ -1,4 +1,4 @@
-"""One request on its way through the batcher, and its texts one by one."""
+"""The work of one request in the batcher, and its texts."""
 
 import asyncio
 import time
@@ -16,23 +16,25 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a request wants done with its texts."""
+class WorkOptions:
+    """How the texts of one request are computed and scheduled."""
 
     pooling: str = "mean"
-    side: Side | None = None  # where a text over the limit is cut; None: as the checkpoint says
-    cut: bool = True  # False: a text over the limit fails the request (TooLong)
-    per_token: bool = False  # the last hidden state of each token instead of a vector a text
-    background: bool = False  # behind the others, and not counted among them
-    only_if_idle: bool = False  # refuse rather than wait
+    truncation_side: Side | None = None  # None: the checkpoint's
+    truncate: bool = True  # False: a text over the limit fails the request (TooLong)
+    per_token: bool = False  # the last hidden state of each token, not one vector per text
+    background: bool = False  # low priority, and not counted in the limits
+    only_if_idle: bool = False  # refuse instead of waiting behind other requests
 
 
-class Job:
-    """One request on its way through the batcher."""
+class Work:
+    """One request's texts, their results, and when each stage ended (`time.perf_counter`)."""
 
-    def __init__(self, texts: Sequence[str], wish: Wish, done: asyncio.Future[None]) -> None:
-        self.wish, self.done = wish, done
-        self.entries = [Entry(self, i, text) for i, text in enumerate(texts)]
+    def __init__(
+        self, texts: Sequence[str], options: WorkOptions, done: asyncio.Future[None]
+    ) -> None:
+        self.options, self.done = options, done
+        self.items = [TextItem(self, i, text) for i, text in enumerate(texts)]
         self.rows: list[Any] = [None] * len(texts)
         self.left = len(texts)
         self.accepted = time.perf_counter()
@@ -40,25 +42,25 @@ class Job:
 
     @property
     def tokens(self) -> int:
-        """Tokens computed, special ones included."""
-        return sum(entry.cost for entry in self.entries)
+        """Number of tokens computed, special tokens included."""
+        return sum(item.cost for item in self.items)
 
     @property
-    def cut(self) -> int:
-        """How many texts were longer than the model's limit."""
-        return sum(1 for entry in self.entries if entry.tokens.cut)
+    def truncated(self) -> int:
+        """Number of texts that were longer than the model's limit."""
+        return sum(1 for item in self.items if item.tokens.cut)
 
     def vectors(self, *, normalize: bool = True, truncate_dim: int | None = None) -> Vectors:
         """The finished vectors, (n, D)."""
         pooled = self.rows[0][None] if len(self.rows) == 1 else np.stack(self.rows)
         return Embedder.finish(pooled, normalize=normalize, truncate_dim=truncate_dim)
 
-    def put(self, entry: "Entry", row: Vectors, began: float, ended: float) -> None:
-        """Takes the result of one text; the last one ends the job."""
+    def put(self, item: "TextItem", row: Vectors, began: float, ended: float) -> None:
+        """Stores the result of one text; the last one completes the work."""
         if self.left == len(self.rows):
             self.began = began
-        del entry.job  # the entry is done with, and a cycle would keep the texts until a collection
-        self.rows[entry.index] = row
+        del item.work  # breaks a cycle that would keep the texts until a garbage collection
+        self.rows[item.index] = row
         self.left -= 1
         if not self.left and not self.done.done():
             self.ended = ended
@@ -69,13 +71,13 @@ class Job:
             self.done.set_exception(error)
 
 
-class Entry:
-    """One text of a job; `cost` counts characters until it is tokenised, then tokens."""
+class TextItem:
+    """One text; `cost` is its number of characters until it is tokenised, then of tokens."""
 
-    __slots__ = ("background", "cost", "index", "job", "text", "tokens")
+    __slots__ = ("background", "cost", "index", "text", "tokens", "work")
 
-    def __init__(self, job: Job, index: int, text: str) -> None:
-        self.job, self.index, self.text = job, index, text
-        self.background = job.wish.background
+    def __init__(self, work: Work, index: int, text: str) -> None:
+        self.work, self.index, self.text = work, index, text
+        self.background = work.options.background
         self.cost = len(text) + 1
         self.tokens: Any = None

@@ -1,67 +1,67 @@
-"""Cloudflare's error bodies: two layers, two shapes, and the codes that its clients look for."""
+"""Cloudflare's error bodies: of the API gateway, and of Workers AI behind it."""
 
 from typing import Any
 
-from engine.serve.http.errors import Kind, Problem
-from engine.serve.http.messages import Answer, Call, Header, to_json
+from starlette.responses import Response
 
-# The API gateway: auth and routes. `result` is null and the model was never reached.
+from engine.serve.http.errors import ErrorKind, HTTPError
+from engine.serve.http.messages import JSONResponse, Request
+
+# The API gateway: authentication and routes. `result` is null.
+# Status, code, message.
 GATEWAY = {
-    Kind.NO_TOKEN: (400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"),
-    Kind.MALFORMED_TOKEN: (400, 6003, "Invalid request headers"),
-    Kind.WRONG_TOKEN: (401, 10000, "Authentication error"),
-    Kind.NO_ROUTE: (400, 7000, "No route for that URI"),
-    Kind.NO_METHOD: (405, 7001, "{method} not supported for requested URI"),
+    ErrorKind.NO_TOKEN: (400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"),
+    ErrorKind.MALFORMED_TOKEN: (400, 6003, "Invalid request headers"),
+    ErrorKind.WRONG_TOKEN: (401, 10000, "Authentication error"),
+    ErrorKind.NO_ROUTE: (400, 7000, "No route for that URI"),
+    ErrorKind.NO_METHOD: (405, 7001, "{method} not supported for requested URI"),
 }
 CHAIN = [{"code": 6111, "message": "Invalid format for Authorization header"}]
 
-# Workers AI itself: `result` is {}, the message names the request. None: the problem's own words.
-WORKERS_AI: dict[Kind, tuple[int, int, str | None]] = {
-    Kind.NO_MODEL: (400, 5007, None),
-    Kind.NO_BODY: (400, 3003, "Request is missing headers or body: {message}"),
-    Kind.NOT_JSON: (400, 5006, "Bad input: Error: {message}"),
-    Kind.INVALID: (400, 5006, None),
-    Kind.EMPTY: (400, 5006, None),
-    Kind.TOO_LONG: (400, 3030, None),
-    Kind.BODY_TOO_LARGE: (413, 3006, "Request is too large: {message}"),
-    Kind.NO_QUEUE: (400, 8007, None),
-    Kind.UNKNOWN_BATCH: (404, 7003, None),
-    Kind.TIMEOUT: (408, 3007, "Request timeout: {message}"),
-    Kind.OVERLOADED: (429, 3040, "Capacity temporarily exceeded, please try again."),
-    Kind.BACKEND: (500, 500, None),  # these two are ours: Cloudflare's are not known
-    Kind.INTERNAL: (500, 500, None),
+# Workers AI: `result` is {}, the message contains the request id. None: the error's own message.
+WORKERS_AI: dict[ErrorKind, tuple[int, int, str | None]] = {
+    ErrorKind.NO_MODEL: (400, 5007, None),
+    ErrorKind.NO_BODY: (400, 3003, "Request is missing headers or body: {message}"),
+    ErrorKind.NOT_JSON: (400, 5006, "Bad input: Error: {message}"),
+    ErrorKind.INVALID: (400, 5006, None),
+    ErrorKind.EMPTY: (400, 5006, None),
+    ErrorKind.TOO_LONG: (400, 3030, None),
+    ErrorKind.BODY_TOO_LARGE: (413, 3006, "Request is too large: {message}"),
+    ErrorKind.NO_QUEUE: (400, 8007, None),
+    ErrorKind.UNKNOWN_BATCH: (404, 7003, None),
+    ErrorKind.TIMEOUT: (408, 3007, "Request timeout: {message}"),
+    ErrorKind.OVERLOADED: (429, 3040, "Capacity temporarily exceeded, please try again."),
+    ErrorKind.BACKEND: (500, 500, None),  # our choice: Cloudflare's codes are not known
+    ErrorKind.INTERNAL: (500, 500, None),
 }
 
 
-def describe(problem: Problem) -> tuple[int, dict[str, Any]]:
-    """Status, and {"code", "message"} as Workers AI words it, without the request's id."""
-    status, code, words = WORKERS_AI.get(problem.kind, (500, 500, None))
-    message = words.format(message=problem.message) if words else problem.message
+def describe(error: HTTPError) -> tuple[int, dict[str, Any]]:
+    """Status, and {"code", "message"} in the words of Workers AI, without the request id."""
+    status, code, words = WORKERS_AI.get(error.kind, (500, 500, None))
+    message = words.format(message=error.message) if words else error.message
     return status, {"code": code, "message": f"AiError: {message}"}
 
 
-def refusal(problem: Problem, call: Call) -> Answer:
-    """The answer to a request that failed."""
-    headers: list[Header] = []
-    at_gateway = problem.kind in GATEWAY
-    if at_gateway:
-        status, error = _gateway_error(problem, call)
-    else:
-        status, error = describe(problem)
-        error["message"] += f" ({call.id})"
-        headers.append((b"cf-ai-req-id", call.id.encode()))
-    body: dict[str, Any] = {"errors": [error], "success": False, "result": {}, "messages": []}
-    if at_gateway:
-        body["result"] = None
-    return Answer(status, to_json(body), headers)
+def error_response(error: HTTPError, request: Request) -> Response:
+    """The response to a failed request."""
+    body: dict[str, Any] = {"success": False, "messages": []}
+    if error.kind in GATEWAY:
+        status, entry = _gateway_error(error, request)
+        return JSONResponse({"errors": [entry], **body, "result": None}, status)
+    status, entry = describe(error)
+    entry["message"] += f" ({request.id})"
+    headers = {"cf-ai-req-id": request.id}
+    return JSONResponse({"errors": [entry], **body, "result": {}}, status, headers)
 
 
-def _gateway_error(problem: Problem, call: Call) -> tuple[int, dict[str, Any]]:
-    if problem.kind is Kind.NO_ROUTE and call.path.startswith("/client/v4/accounts/"):
-        told = f"Could not route to {call.path[:200]}, perhaps your object identifier is invalid?"
-        return 404, {"code": 7003, "message": told}
-    status, code, words = GATEWAY[problem.kind]
-    error: dict[str, Any] = {"code": code, "message": words.format(method=call.scope["method"])}
-    if problem.kind is Kind.MALFORMED_TOKEN:
-        error["error_chain"] = CHAIN
-    return status, error
+def _gateway_error(error: HTTPError, request: Request) -> tuple[int, dict[str, Any]]:
+    if error.kind is ErrorKind.NO_ROUTE and request.path.startswith("/client/v4/accounts/"):
+        route = request.path[:200]
+        message = f"Could not route to {route}, perhaps your object identifier is invalid?"
+        return 404, {"code": 7003, "message": message}
+    status, code, words = GATEWAY[error.kind]
+    entry: dict[str, Any] = {"code": code, "message": words.format(method=request.method)}
+    if error.kind is ErrorKind.MALFORMED_TOKEN:
+        entry["error_chain"] = CHAIN
+    return status, entry

@@ -1,48 +1,47 @@
-"""Cloudflare's validator for embedding requests, as its clients know it by its messages.
+"""Validation of Cloudflare's request bodies, with the error messages of Workers AI.
 
-Workers AI checks bodies with cabidela, an open-source JSON Schema validator whose complaints reach
-the caller. Its `oneOf` tries each alternative and keeps every complaint once, so a body that is
-wrong in one place is reported with the alternatives that it did not mean either.
+Workers AI validates with cabidela, an open-source JSON Schema validator whose messages reach the
+client. Its `oneOf` tries each alternative and reports the messages of all of them, each once.
 """
 
 from typing import Any, NoReturn
 
 from engine.literals import POOLINGS
-from engine.serve.http.errors import Kind, Problem
+from engine.serve.http.errors import ErrorKind, HTTPError
 
 MAX_TEXTS = 100
-MAX_BATCH_TEXTS = 10_000  # of a queued batch: 768 numbers each, and all in one answer
-SHOWN = 100  # characters of a client's value repeated in a message
+MAX_BATCH_TEXTS = 10_000  # per queued batch: all vectors are in one response
+SHOWN = 100  # characters of a client's value shown in a message
 
 
 class _Mismatch(Exception):
-    """Ends an alternative at once."""
+    """Ends the check of an alternative."""
 
 
-class _Complaints(dict[str, None]):
-    """In order, each once."""
+class _Messages(dict[str, None]):
+    """Messages in order, each once."""
 
     def add(self, message: str) -> None:
         self[message] = None
 
 
 def check_run(body: Any) -> str:
-    """ "text" or "requests", whichever of the two forms `body` has; Problem INVALID if neither.
+    """The form of a body: "text" or "requests". Raises HTTPError INVALID if it is neither.
 
-    What cabidela lets pass by accident (an empty list, a text that is no string within a list,
-    more than 100) is refused here in its style.
+    Cabidela accepts some invalid bodies (an empty array, an array element that is not a string,
+    more than 100 texts). They are refused here in its style.
     """
-    complaints = _Complaints()
+    messages = _Messages()
     fields = body if isinstance(body, dict) else {}
     forms = []
     for form, check in (("text", _check_request), ("requests", _check_batch)):
         try:
-            check(fields, complaints)
+            check(fields, messages)
             forms.append(form)
         except _Mismatch as mismatch:
-            complaints.add(str(mismatch))
+            messages.add(str(mismatch))
     if len(forms) != 1:
-        _refuse(f"oneOf at '/' not met, {len(forms)} matches: {', '.join(complaints)}")
+        _refuse(f"oneOf at '/' not met, {len(forms)} matches: {', '.join(messages)}")
     if forms == ["text"]:
         _check_texts(fields["text"], "/text")
     else:
@@ -51,13 +50,13 @@ def check_run(body: Any) -> str:
 
 
 def check_item(item: Any) -> None:
-    """One request of a queued batch, by itself."""
+    """Checks one request of a queued batch."""
     if check_run(item) != "text":
         _refuse("required properties at '/' are 'text'")
 
 
 def check_batch(body: Any) -> list[dict[str, Any]]:
-    """The requests of a batch to be queued; each is checked when its turn comes, by itself."""
+    """The requests of a batch to be queued. Each one is checked later, when it is computed."""
     requests = body.get("requests") if isinstance(body, dict) else None
     if not isinstance(requests, list):
         _refuse("required properties at '/' are 'requests'")
@@ -75,7 +74,7 @@ def check_batch(body: Any) -> list[dict[str, Any]]:
 
 
 def check_option(body: dict[str, Any], name: str) -> bool:
-    """A switch under "options", off unless it is there."""
+    """A boolean under "options"; the default is false."""
     options = body.get("options", {})
     if not isinstance(options, dict):
         _refuse(f"Type mismatch of '/options', 'object' not in {_types(options)}")
@@ -86,11 +85,11 @@ def check_option(body: dict[str, Any], name: str) -> bool:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise Problem(Kind.INVALID, f"Bad input: Error: {message}")
+    raise HTTPError(ErrorKind.INVALID, f"Bad input: Error: {message}")
 
 
-def _check_request(fields: dict[str, Any], complaints: _Complaints, at: str = "") -> None:
-    matched = "text" in fields and _check_text(fields["text"], f"{at}/text", complaints)
+def _check_request(fields: dict[str, Any], messages: _Messages, at: str = "") -> None:
+    matched = "text" in fields and _check_text(fields["text"], f"{at}/text", messages)
     if "pooling" in fields and fields["pooling"] not in POOLINGS:
         shown = _as_javascript(fields["pooling"])[:SHOWN]
         raise _Mismatch(f"enum {shown} not in {','.join(POOLINGS)} at '{at}/pooling'")
@@ -98,7 +97,7 @@ def _check_request(fields: dict[str, Any], complaints: _Complaints, at: str = ""
         raise _Mismatch(f"required properties at '{at or '/'}' are 'text'")
 
 
-def _check_batch(fields: dict[str, Any], complaints: _Complaints) -> None:
+def _check_batch(fields: dict[str, Any], messages: _Messages) -> None:
     requests = fields.get("requests")
     if isinstance(requests, str):
         raise _Mismatch("Type mismatch of '/requests', 'array' not in 'string'")
@@ -108,17 +107,17 @@ def _check_batch(fields: dict[str, Any], complaints: _Complaints) -> None:
         if not isinstance(request, dict | list):
             raise _Mismatch(f"Type mismatch of '/requests/{i}', 'object' not in {_types(request)}")
         fields = request if isinstance(request, dict) else {}
-        _check_request(fields, complaints, f"/requests/{i}")
+        _check_request(fields, messages, f"/requests/{i}")
 
 
-def _check_text(text: Any, at: str, complaints: _Complaints) -> bool:
-    """A string of at least one character, or an array: each alternative may complain."""
+def _check_text(text: Any, at: str, messages: _Messages) -> bool:
+    """A string of at least one character, or an array: each alternative may add a message."""
     if isinstance(text, str):
         if not text:
-            complaints.add(f"Length of '{at}' must be >= 1 not met")
-        complaints.add(f"Type mismatch of '{at}', 'array' not in 'string'")
+            messages.add(f"Length of '{at}' must be >= 1 not met")
+        messages.add(f"Type mismatch of '{at}', 'array' not in 'string'")
         return bool(text)
-    complaints.add(f"Type mismatch of '{at}', 'string' not in {_types(text)}")
+    messages.add(f"Type mismatch of '{at}', 'string' not in {_types(text)}")
     return isinstance(text, list)
 
 
@@ -144,7 +143,7 @@ def _check_texts(texts: str | list[Any], at: str) -> None:
 
 
 def _types(value: Any) -> str:
-    """A value's types by cabidela's names; an array of plain values is "binary" besides."""
+    """A value's types in cabidela's words; an array of plain values is also "binary"."""
     if isinstance(value, bool):
         return "'boolean'"
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
@@ -156,7 +155,7 @@ def _types(value: Any) -> str:
 
 
 def _as_javascript(value: Any, depth: int = 3) -> str:
-    """What JavaScript's string conversion makes of it; of lists in lists only a few levels."""
+    """JavaScript's string conversion of a value; nested lists to `depth` only."""
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, bool):

@@ -3,31 +3,37 @@
 import base64
 from typing import Any
 
+from starlette.responses import Response
+
 from engine.literals import POOLINGS
-from engine.serve.batching.models import Served
-from engine.serve.batching.request import Vectors, Wish
+from engine.serve.batching.models import ServedModel
+from engine.serve.batching.request import Vectors, WorkOptions
+from engine.serve.dialects import cloudflare_openapi, schemas
+from engine.serve.dialects.dialect import Dialect
+from engine.serve.dialects.schemas import ACCOUNT, INTEGER, STRING, Paths, array, nullable, obj
 from engine.serve.http import validation
-from engine.serve.http.errors import Kind, Problem
-from engine.serve.http.messages import Answer, Call, Header, array_to_json, to_json
-from engine.serve.service import Service, notes
+from engine.serve.http.errors import ErrorKind, HTTPError
+from engine.serve.http.messages import Handler, JSONResponse, Request, array_to_json, to_json
+from engine.serve.service import vector_headers
 
 MAX_INPUTS = 2048
 FORMATS = ("float", "base64")
+PREFIXES = ("/v1", f"{ACCOUNT}/ai/v1")
 
-# Status, type, code for OpenAI's clients, code for Cloudflare's; code None: that number in words.
-ERRORS: dict[Kind, tuple[int, str, str | None, int]] = {
-    Kind.NO_TOKEN: (401, "invalid_request_error", "invalid_api_key", 9106),
-    Kind.MALFORMED_TOKEN: (401, "invalid_request_error", "invalid_api_key", 6003),
-    Kind.WRONG_TOKEN: (401, "invalid_request_error", "invalid_api_key", 10000),
-    Kind.NO_ROUTE: (404, "invalid_request_error", "unknown_url", 7000),
-    Kind.NO_METHOD: (405, "invalid_request_error", "method_not_supported", 7001),
-    Kind.NO_MODEL: (404, "invalid_request_error", "model_not_found", 5007),
-    Kind.NO_BODY: (400, "invalid_request_error", None, 3003),
-    Kind.BODY_TOO_LARGE: (413, "invalid_request_error", None, 3006),
-    Kind.TIMEOUT: (408, "timeout", None, 3007),
-    Kind.OVERLOADED: (429, "rate_limit_error", "rate_limit_exceeded", 3040),
-    Kind.BACKEND: (500, "server_error", None, 500),
-    Kind.INTERNAL: (500, "server_error", None, 500),
+# Status, type, code for OpenAI's clients (None: Cloudflare's), code for Cloudflare's clients.
+ERRORS: dict[ErrorKind, tuple[int, str, str | None, int]] = {
+    ErrorKind.NO_TOKEN: (401, "invalid_request_error", "invalid_api_key", 9106),
+    ErrorKind.MALFORMED_TOKEN: (401, "invalid_request_error", "invalid_api_key", 6003),
+    ErrorKind.WRONG_TOKEN: (401, "invalid_request_error", "invalid_api_key", 10000),
+    ErrorKind.NO_ROUTE: (404, "invalid_request_error", "unknown_url", 7000),
+    ErrorKind.NO_METHOD: (405, "invalid_request_error", "method_not_supported", 7001),
+    ErrorKind.NO_MODEL: (404, "invalid_request_error", "model_not_found", 5007),
+    ErrorKind.NO_BODY: (400, "invalid_request_error", None, 3003),
+    ErrorKind.BODY_TOO_LARGE: (413, "invalid_request_error", None, 3006),
+    ErrorKind.TIMEOUT: (408, "timeout", None, 3007),
+    ErrorKind.OVERLOADED: (429, "rate_limit_error", "rate_limit_exceeded", 3040),
+    ErrorKind.BACKEND: (500, "server_error", None, 500),
+    ErrorKind.INTERNAL: (500, "server_error", None, 500),
 }
 BAD_REQUEST = (400, "invalid_request_error", None, 5006)
 TOKEN_IDS = (
@@ -36,77 +42,147 @@ TOKEN_IDS = (
     "With LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False)."
 )
 
+USAGE = obj({"prompt_tokens": INTEGER, "total_tokens": INTEGER}, "prompt_tokens total_tokens")
+VECTOR = {"oneOf": [schemas.NUMBERS, {"type": "string", "contentEncoding": "base64"}]}
+EMBEDDING = obj({"object": {"const": "embedding"}, "index": INTEGER, "embedding": VECTOR})
+EMBEDDINGS = obj(
+    {"object": {"const": "list"}, "data": array(EMBEDDING), "model": STRING, "usage": USAGE},
+    "object data model usage",
+)
+MODEL = obj({"id": STRING, "object": {"const": "model"}, "owned_by": STRING}, "id object")
+MODELS = obj({"object": {"const": "list"}, "data": array(MODEL)}, "object data")
+DETAILS = {
+    "message": STRING,
+    "type": STRING,
+    "param": nullable("string"),
+    "code": nullable("string"),
+}
+ERROR = obj(
+    {
+        "error": obj(DETAILS, "message type param code"),
+        "errors": array(cloudflare_openapi.ERROR, minItems=1),
+        "success": {"const": False},
+    },
+    "error errors success",
+)
 
-class OpenAI:
+
+class OpenAI(Dialect):
     """Embeddings and the list of models."""
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
+    name = "openai"
 
-    async def embeddings(self, call: Call) -> Answer:
-        """POST /v1/embeddings. `pooling` is an extra field; by default the checkpoint decides."""
-        body = validation.object_of(await self.service.json(call))
+    def owns(self, path: str) -> bool:
+        return path.startswith("/v1/") or (path.startswith("/client/v4/") and "/ai/v1/" in path)
+
+    def routes(self) -> list[tuple[str, str, Handler]]:
+        found: list[tuple[str, str, Handler]] = []
+        for prefix in PREFIXES:
+            found.append(("POST", f"{prefix}/embeddings", self.embeddings))
+            found.append(("GET", f"{prefix}/models", self.models))
+            found.append(("GET", f"{prefix}/models/{{model:path}}", self.model))
+        return found
+
+    async def embeddings(self, request: Request) -> Response:
+        """POST /v1/embeddings. `pooling` is an extra field; the default is the checkpoint's."""
+        body = validation.object_of(await self.service.json(request))
         name = validation.text(body, "model")
         if name is None:
-            raise Problem(Kind.INVALID, "you must provide a model parameter", param="model")
+            raise HTTPError(ErrorKind.INVALID, "you must provide a model parameter", param="model")
         served = self.service.models.find(name)
         texts = _inputs(body)
         encoding = _encoding(body)
         dimensions = _dimensions(body, served)
         validation.text(body, "user")
-        wish = Wish(pooling=validation.choice(body, "pooling", POOLINGS, served.embedder.pooling))
-        job = await self.service.embed(call, served, texts, wish)
-        data = await _data(job.vectors(truncate_dim=dimensions), encoding)
+        pooling = validation.choice(body, "pooling", POOLINGS, served.embedder.pooling)
+        options = WorkOptions(pooling)
+        work = await self.service.embed(request, served, texts, options)
+        data = await _data(work.vectors(truncate_dim=dimensions), encoding)
         rest = {
             "model": name,
-            "usage": {"prompt_tokens": job.tokens, "total_tokens": job.tokens},
-            "pooling": wish.pooling,
+            "usage": {"prompt_tokens": work.tokens, "total_tokens": work.tokens},
+            "pooling": pooling,
         }
-        written = b'{"object":"list","data":%b,%b' % (data, to_json(rest)[1:])
-        return Answer(200, written, notes(call, wish))
+        content = b'{"object":"list","data":%b,%b' % (data, to_json(rest)[1:])
+        return JSONResponse(content, headers=vector_headers(request, options))
 
-    async def models(self, call: Call) -> Answer:
+    async def models(self, request: Request) -> Response:
         """GET /v1/models: every model once, under its first name."""
         data = [_model(served, served.names[0]) for served in self.service.models.all]
-        return Answer(200, to_json({"object": "list", "data": data}))
+        return JSONResponse({"object": "list", "data": data})
 
-    async def model(self, call: Call) -> Answer:
-        """GET /v1/models/{model}: one of them, by any name."""
-        name = call.params["model"]
-        return Answer(200, to_json(_model(self.service.models.find(name), name)))
+    async def model(self, request: Request) -> Response:
+        """GET /v1/models/{model}: one model, by any of its names."""
+        name = request.path_params["model"]
+        return JSONResponse(_model(self.service.models.find(name), name))
+
+    def error_response(self, error: HTTPError, request: Request) -> Response:
+        """An error for OpenAI's clients (`error`) and Cloudflare's (`errors`)."""
+        status, type_, code, number = ERRORS.get(error.kind, BAD_REQUEST)
+        message, code = error.message, code or str(number)
+        body = {
+            "error": {"message": message, "type": type_, "param": error.param, "code": code},
+            "errors": [{"code": number, "message": message}],
+            "success": False,
+            "result": {},
+            "messages": [],
+        }
+        return JSONResponse(body, status)
+
+    def openapi_paths(self) -> Paths:
+        models = self.service.models
+        names = {"type": "string", "enum": models.names}
+        smallest = min(served.embedder.dim for served in models.all)
+        fields = {
+            "model": names,
+            "input": schemas.texts(MAX_INPUTS),
+            "encoding_format": {"enum": [*FORMATS, None]},
+            "dimensions": nullable("integer", minimum=1, maximum=smallest),
+            "pooling": {"enum": [*POOLINGS, None]},
+            "user": nullable("string"),
+        }
+        paths: Paths = {}
+        for prefix, suffix in zip(PREFIXES, ("", "Account"), strict=True):
+            parameters = [schemas.path_parameter("account")] if suffix else []
+            embed = schemas.operation(f"createEmbeddings{suffix}", "Embed texts", EMBEDDINGS)
+            embed["requestBody"] = schemas.request_body(obj(fields, "model input"))
+            paths[f"{prefix}/embeddings"] = {"post": embed, "parameters": parameters}
+            listing = schemas.operation(f"listModels{suffix}", "The models", MODELS)
+            paths[f"{prefix}/models"] = {"get": listing, "parameters": parameters}
+            one = schemas.operation(f"getModel{suffix}", "One model", MODEL)
+            of_model = [*parameters, schemas.path_parameter("model", names)]
+            paths[f"{prefix}/models/{{model}}"] = {"get": one, "parameters": of_model}
+        return schemas.with_errors(paths, cloudflare_openapi.STATUSES, ERROR)
 
 
 def _inputs(body: dict[str, Any]) -> list[str]:
     given = body.get("input")
     if isinstance(given, list) and given and all(isinstance(each, int | list) for each in given):
-        raise Problem(Kind.INVALID, TOKEN_IDS, param="input")
+        raise HTTPError(ErrorKind.INVALID, TOKEN_IDS, param="input")
     if given is None or given == []:
-        raise _invalid("it must be a string or an array of strings, at least one.")
+        raise _invalid_input("it must be a string or an array of strings, at least one.")
     texts = validation.strings(given, "input")
     if len(texts) > MAX_INPUTS:
-        raise _invalid(f"array length must be {MAX_INPUTS} or less, and it is {len(texts)}.")
+        raise _invalid_input(f"array length must be {MAX_INPUTS} or less, and it is {len(texts)}.")
     if "" in texts:
-        raise _invalid(f"input[{texts.index('')}] is an empty string.")
+        raise _invalid_input(f"input[{texts.index('')}] is an empty string.")
     return texts
 
 
-def _invalid(why: str) -> Problem:
-    return Problem(Kind.INVALID, f"'$.input' is invalid: {why}", param="input")
+def _invalid_input(why: str) -> HTTPError:
+    return HTTPError(ErrorKind.INVALID, f"'$.input' is invalid: {why}", param="input")
 
 
 def _encoding(body: dict[str, Any]) -> str:
     value = validation.given(body, "encoding_format", "float")
     if value not in FORMATS:
-        told = f"Invalid value for 'encoding_format' = {value if isinstance(value, str) else ''}"
-        raise Problem(
-            Kind.INVALID,
-            f"{told[:100]}. Supported values: {list(FORMATS)}.",
-            param="encoding_format",
-        )
+        shown = f"Invalid value for 'encoding_format' = {value if isinstance(value, str) else ''}"
+        message = f"{shown[:100]}. Supported values: {list(FORMATS)}."
+        raise HTTPError(ErrorKind.INVALID, message, param="encoding_format")
     return value  # type: ignore[no-any-return]
 
 
-def _dimensions(body: dict[str, Any], served: Served) -> int | None:
+def _dimensions(body: dict[str, Any], served: ServedModel) -> int | None:
     value = validation.whole_number(body, "dimensions")
     if value is not None and not 1 <= value <= served.embedder.dim:
         raise validation.wrong("dimensions", value, f"from 1 to {served.embedder.dim}")
@@ -116,29 +192,13 @@ def _dimensions(body: dict[str, Any], served: Served) -> int | None:
 async def _data(vectors: Vectors, encoding: str) -> bytes:
     rows: Any = vectors
     if encoding == "base64":
-        little = vectors.astype("<f4", copy=False)
-        rows = [base64.b64encode(row.tobytes()).decode() for row in little]
+        little_endian = vectors.astype("<f4", copy=False)
+        rows = [base64.b64encode(row.tobytes()).decode() for row in little_endian]
     return await array_to_json(
         [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
     )
 
 
-def _model(served: Served, name: str) -> dict[str, Any]:
+def _model(served: ServedModel, name: str) -> dict[str, Any]:
     owner = served.hub_name.rpartition("/")[0] or "local"
     return {"id": name, "object": "model", "created": 0, "owned_by": owner}
-
-
-def refusal(problem: Problem, call: Call) -> Answer:
-    """An error that OpenAI's clients and Cloudflare's both read: `error` and `errors`."""
-    status, type_, code, number = ERRORS.get(problem.kind, BAD_REQUEST)
-    message = problem.message
-    error = {"message": message, "type": type_, "param": problem.param, "code": code or str(number)}
-    body = {
-        "error": error,
-        "errors": [{"code": number, "message": message}],
-        "success": False,
-        "result": {},
-        "messages": [],
-    }
-    headers: list[Header] = []
-    return Answer(status, to_json(body), headers)

@@ -1,16 +1,27 @@
-"""JSON Schemas of what the routes take and give; the OpenAPI document and Cloudflare's schema route
-show them, and the tests hold the routes to them."""
+"""Helpers for JSON Schemas and OpenAPI operations."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from engine.literals import POOLINGS
-from engine.serve.dialects.cloudflare_validation import MAX_TEXTS
-
 Schema = dict[str, Any]
+Paths = dict[str, Any]
+
+ACCOUNT = "/client/v4/accounts/{account}"  # Cloudflare's prefix, also of its OpenAI routes
+REASONS = {
+    "400": "The request is invalid",
+    "401": "No valid token",
+    "404": "Unknown route, model or batch",
+    "408": "Timeout",
+    "413": "The body is too large",
+    "422": "A field is invalid",
+    "424": "The model failed",
+    "429": "The server is overloaded; see retry-after",
+    "500": "Internal server error",
+}
 
 
 def obj(properties: Schema, required: str = "", **more: Any) -> Schema:
-    """An object with those properties; `required` names some, separated by spaces."""
+    """An object with those properties; `required` lists names separated by spaces."""
     schema: Schema = {"type": "object", "properties": properties, **more}
     if required:
         schema["required"] = required.split()
@@ -22,114 +33,43 @@ def array(items: Schema, **more: Any) -> Schema:
 
 
 def texts(most: int) -> Schema:
-    """One string or an array of them, none empty."""
-    one = {"type": "string", "minLength": 1}
-    return {"oneOf": [one, array(one, minItems=1, maxItems=most)]}
+    """One string or an array of up to `most` strings, none of them empty."""
+    return {"oneOf": [TEXT, array(TEXT, minItems=1, maxItems=most)]}
 
 
 def nullable(kind: str, **more: Any) -> Schema:
     return {"type": [kind, "null"], **more}
 
 
+STRING = {"type": "string"}
+TEXT = {"type": "string", "minLength": 1}
+INTEGER = {"type": "integer", "minimum": 0}
+BOOLEAN = {"type": "boolean"}
 NUMBERS = array({"type": "number"})
 VECTORS = array(NUMBERS)
-INTEGER = {"type": "integer", "minimum": 0}
-STRING = {"type": "string"}
-
-POOLING = {"type": "string", "enum": list(POOLINGS), "default": "mean"}
-TEXT = texts(MAX_TEXTS)
-REFERENCE = {"description": "returned with the result"}
-ANY_TEXT = {"anyOf": [{"type": "string", "minLength": 1}, array({})]}
-RUN_INPUT = {
-    "type": "object",
-    "properties": {"options": obj({"rejectIfBusy": {"type": "boolean", "default": False}})},
-    # The route decides on the form by a loose match, and refuses a body that has both forms.
-    "oneOf": [
-        obj({"text": ANY_TEXT, "pooling": POOLING}, "text"),
-        obj({"requests": array(obj({"text": ANY_TEXT, "pooling": POOLING}, "text"))}, "requests"),
-    ],
-    "anyOf": [
-        obj({"text": TEXT, "pooling": POOLING}, "text"),
-        obj(
-            {
-                "requests": array(
-                    obj(
-                        {"text": TEXT, "pooling": POOLING, "external_reference": REFERENCE}, "text"
-                    ),
-                    minItems=1,
-                )
-            },
-            "requests",
-        ),
-    ],
-}
-RESULT = obj(
-    {"shape": array(INTEGER, minItems=2, maxItems=2), "data": VECTORS, "pooling": POOLING},
-    "shape data pooling",
-)
-BATCH_USAGE = obj(
-    {"prompt_tokens": INTEGER, "completion_tokens": INTEGER, "total_tokens": INTEGER},
-    "prompt_tokens completion_tokens total_tokens",
-)
-RESPONSE = obj(
-    {
-        "id": INTEGER,
-        "success": {"type": "boolean"},
-        "result": {"oneOf": [RESULT, {"type": "null"}]},
-        "external_reference": REFERENCE,
-        "error": obj({"code": INTEGER, "message": STRING}, "message"),
-    },
-    "id success result external_reference",
-)
-RUN_OUTPUT = {
-    "oneOf": [
-        RESULT,
-        obj({"responses": array(RESPONSE), "usage": BATCH_USAGE}, "responses usage"),
-        obj(
-            {"status": {"enum": ["queued", "running"]}, "request_id": STRING, "model": STRING},
-            "status request_id",
-        ),
-    ]
-}
-POLL = obj({"request_id": {"type": "string", "format": "uuid"}}, "request_id")
-
-CF_ERROR = obj({"code": INTEGER, "message": STRING}, "code message")
-ENVELOPE_ERROR = obj(
-    {
-        "success": {"const": False},
-        "errors": array(CF_ERROR, minItems=1),
-        "messages": array({}),
-        "result": {"type": ["object", "null"]},
-    },
-    "success errors messages result",
-)
-OPENAI_ERROR = obj(
-    {
-        "error": obj(
-            {
-                "message": STRING,
-                "type": STRING,
-                "param": nullable("string"),
-                "code": nullable("string"),
-            },
-            "message type param code",
-        ),
-        "errors": array(CF_ERROR, minItems=1),
-        "success": {"const": False},
-    },
-    "error errors success",
-)
-TEI_ERROR = obj({"error": STRING, "error_type": STRING}, "error error_type")
 
 
-def envelope(result: Schema) -> Schema:
-    """Cloudflare's body of a success."""
-    return obj(
-        {
-            "result": result,
-            "success": {"const": True},
-            "errors": array({}, maxItems=0),
-            "messages": array({}),
-        },
-        "result success errors messages",
-    )
+def operation(name: str, summary: str, result: Schema) -> dict[str, Any]:
+    """An OpenAPI operation that returns 200 with that JSON."""
+    return {"operationId": name, "summary": summary, "responses": {"200": response("OK", result)}}
+
+
+def response(description: str, schema: Schema, media_type: str = "application/json") -> Schema:
+    return {"description": description, "content": {media_type: {"schema": schema}}}
+
+
+def request_body(schema: Schema) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def path_parameter(name: str, schema: Schema = TEXT) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def with_errors(paths: Paths, statuses: Iterable[str], error: Schema) -> Paths:
+    """The paths, each operation with those error responses."""
+    for path in paths.values():
+        for method in path.keys() & {"get", "post"}:
+            for status in statuses:
+                path[method]["responses"][status] = response(REASONS[status], error)
+    return paths

@@ -1,7 +1,7 @@
-"""One JSON line on standard error for each request, and for what else the server has to say.
+"""The log: one JSON line on standard error for each request and each event of the server.
 
-Never in it: texts, tokens, query strings, headers. The lines of the requests that the event loop
-answers in one turn are written together.
+It never contains texts, tokens, query strings or headers. The lines of requests that end in the
+same iteration of the event loop are written together.
 """
 
 import asyncio
@@ -14,60 +14,59 @@ from typing import Any
 
 import orjson
 
-from engine.serve.http.messages import Call
+from engine.serve.http.messages import Request
 
-_waiting: list[bytes] = []  # lines of requests; only the event loop's thread touches them
-
-
-def say(event: str, **facts: Any) -> None:
-    """Writes one line. From any thread."""
-    _write(_line(event, facts))
+_pending: list[bytes] = []  # lines of requests; used only on the event loop's thread
 
 
-def _line(event: str, facts: dict[str, Any]) -> bytes:
-    said = {"time": datetime.now(UTC), "event": event, **facts}
-    return orjson.dumps(said, default=str, option=orjson.OPT_APPEND_NEWLINE)
+def log_event(event: str, **fields: Any) -> None:
+    """Writes one line. Thread-safe."""
+    _write(_line(event, fields))
+
+
+def _line(event: str, fields: dict[str, Any]) -> bytes:
+    record = {"time": datetime.now(UTC), "event": event, **fields}
+    return orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _write(lines: bytes) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+    with contextlib.suppress(OSError, ValueError):  # standard error is closed
         sys.stderr.buffer.write(lines)
         sys.stderr.buffer.flush()
 
 
-def say_request(call: Call, status: int) -> None:
-    """The line of one request, soon. Status 499: the client left before the answer."""
-    client = call.scope.get("client") or ("",)
-    facts: dict[str, Any] = {
-        "id": call.id,
-        "client": client[0],
-        "method": call.scope["method"],
-        "path": call.path[:300],
+def log_request(request: Request, status: int) -> None:
+    """Writes the line of one request soon. Status 499: the client left before the response."""
+    fields: dict[str, Any] = {
+        "id": request.id,
+        "client": request.client.host if request.client else "",
+        "method": request.method,
+        "path": request.path[:300],
         "status": status,
-        "ms": round(1000 * (time.perf_counter() - call.started), 2),
+        "ms": round(1000 * (time.perf_counter() - request.started), 2),
     }
-    if call.model:
-        facts |= {"model": call.model, "texts": call.texts, "tokens": call.tokens}
-    if not _waiting:
-        asyncio.get_running_loop().call_soon(_write_waiting)
-    _waiting.append(_line("request", facts))
+    if request.model:
+        fields |= {"model": request.model, "texts": request.texts, "tokens": request.tokens}
+    if not _pending:
+        asyncio.get_running_loop().call_soon(_write_pending)
+    _pending.append(_line("request", fields))
 
 
-def _write_waiting() -> None:
-    _write(b"".join(_waiting))
-    _waiting.clear()
+def _write_pending() -> None:
+    _write(b"".join(_pending))
+    _pending.clear()
 
 
 class JSONHandler(logging.Handler):
-    """Log records of ours and of the libraries, as lines like the others."""
+    """Writes log records, ours and those of libraries, as JSON lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        facts = {"level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        fields = {"level": record.levelname, "logger": record.name, "message": record.getMessage()}
         if record.exc_info:
-            facts["trace"] = logging.Formatter().formatException(record.exc_info)
-        say("log", **facts)
+            fields["trace"] = logging.Formatter().formatException(record.exc_info)
+        log_event("log", **fields)
 
 
 def set_up_logging() -> None:
-    """Warnings and worse of every library, as JSON."""
+    """Sends warnings and errors of every library to the log."""
     logging.basicConfig(level=logging.WARNING, handlers=[JSONHandler()], force=True)

@@ -1,14 +1,14 @@
-"""What can go wrong with a request. Each dialect says it in its own words and status."""
+"""The errors of requests. Each dialect has its own statuses and messages for them."""
 
 from enum import Enum, auto
 
 from engine.errors import InputError, ModelNotFound, NotFinite, Overloaded, TooLong
 
-RETRY_AFTER = 5  # seconds, where nothing better is known
+RETRY_AFTER = 5  # seconds, if there is no better estimate
 
 
-class Kind(Enum):
-    """The cases that at least one dialect tells apart."""
+class ErrorKind(Enum):
+    """The kinds of error that at least one dialect distinguishes."""
 
     NO_TOKEN = auto()
     MALFORMED_TOKEN = auto()
@@ -30,12 +30,12 @@ class Kind(Enum):
     INTERNAL = auto()
 
 
-class Problem(Exception):
-    """A request that gets an error for an answer. `param` names the field at fault."""
+class HTTPError(Exception):
+    """An error that becomes the response to a request. `param` names the invalid field."""
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ErrorKind,
         message: str,
         *,
         param: str | None = None,
@@ -45,25 +45,25 @@ class Problem(Exception):
         super().__init__(message)
         self.kind, self.message, self.param = kind, message, param
         self.allow = allow
-        if kind is Kind.OVERLOADED and retry_after is None:
+        if kind is ErrorKind.OVERLOADED and retry_after is None:
             retry_after = RETRY_AFTER
         self.retry_after = retry_after
 
 
 _KINDS = (
-    (TooLong, Kind.TOO_LONG),
-    (InputError, Kind.INVALID),
-    (Overloaded, Kind.OVERLOADED),
-    (ModelNotFound, Kind.NO_MODEL),
-    (NotFinite, Kind.BACKEND),
+    (TooLong, ErrorKind.TOO_LONG),
+    (InputError, ErrorKind.INVALID),
+    (Overloaded, ErrorKind.OVERLOADED),
+    (ModelNotFound, ErrorKind.NO_MODEL),
+    (NotFinite, ErrorKind.BACKEND),
 )
 
 
-def problem_of(error: BaseException) -> Problem:
-    """What the library raised, as a problem; what it did not mean to raise is INTERNAL."""
-    if isinstance(error, Problem):
+def http_error_of(error: BaseException) -> HTTPError:
+    """The HTTPError for an error of the library; INTERNAL for any unexpected exception."""
+    if isinstance(error, HTTPError):
         return error
     for kind_of_error, kind in _KINDS:
         if isinstance(error, kind_of_error):
-            return Problem(kind, str(error))
-    return Problem(Kind.INTERNAL, "The server failed; its log says why.")
+            return HTTPError(kind, str(error))
+    return HTTPError(ErrorKind.INTERNAL, "Internal server error; see the server's log.")

@@ -1,156 +1,150 @@
-"""One HTTP request and its answer, without a framework's weight."""
+"""Starlette's Request and Response, with bounded bodies, and JSON by orjson."""
 
 import asyncio
 import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NoReturn
-from urllib.parse import parse_qs
+from typing import Any
 
 import orjson
+import starlette.requests
 from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope
 
-from engine.serve.http.errors import Kind, Problem
+from engine.serve.http.errors import ErrorKind, HTTPError
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-Header = tuple[bytes, bytes]
-
-JSON = b"application/json"
-WATCH_AFTER_S = 0.05  # a request answered sooner is not watched for its client's leaving
-SLICE = 64  # rows written before others get their turn: a millisecond or so
+WATCH_AFTER_S = 0.05  # shorter requests need no task that watches for a disconnect
+SLICE = 64  # rows serialised before other requests get their turn: about a millisecond
 
 
-@dataclass(slots=True)
-class Answer:
-    """Status, body, and headers besides content-type and content-length."""
+class Request(starlette.requests.Request):
+    """A request with an id, a bounded body, and counts for the access log."""
 
-    status: int
-    body: bytes
-    headers: list[Header] = field(default_factory=list)
-    content_type: bytes = JSON
-
-    def head(self) -> list[Header]:
-        """All its headers."""
-        length = b"%d" % len(self.body)
-        return [(b"content-type", self.content_type), (b"content-length", length), *self.headers]
-
-
-async def _nothing_more() -> NoReturn:
-    raise RuntimeError("Only the head of this request is there.")
-
-
-class Call:
-    """A request as the dialects see it; notes for the access log gather on it.
-
-    Without `receive` it is no more than its head.
-    """
-
-    def __init__(self, scope: Scope, receive: Receive = _nothing_more) -> None:
-        self.scope, self._receive = scope, receive
-        self.id = str(uuid.UUID(int=random.getrandbits(128), version=4))  # no secret, and cheap
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self.id = str(uuid.UUID(int=random.getrandbits(128), version=4))  # unique, not secret
         self.started = time.perf_counter()
         self.path: str = scope["path"]
-        self.headers = dict[bytes, bytes](scope["headers"])  # of a repeated one the last
         self.model = ""
-        self.texts = self.tokens = self.cut = 0
-        self.left = False  # the client closed the connection
-        self.held = 0  # bytes of its body
+        self.texts = self.tokens = self.truncated = 0
+        self.body_bytes = 0  # bytes of the body in memory
+        self.disconnected = False
+        self._body_read = False
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    @cached_property
-    def query(self) -> dict[str, str]:
-        """Of a repeated parameter the last."""
-        parsed = parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        return {name: values[-1] for name, values in parsed.items()}
-
     @property
-    def params(self) -> dict[str, str]:
-        """What the route matched in the path, decoded."""
-        return self.scope["path_params"]  # type: ignore[no-any-return]
+    def body_pending(self) -> bool:
+        """Whether the client may still be sending the body."""
+        if self._body_read:
+            return False
+        return self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers
 
-    async def body(self, limit: int, seconds: float, hold: Callable[[int], None]) -> bytes:
-        """The whole body; refused as soon as it is known to pass `limit` bytes or `seconds`.
-
-        `hold` is told the size of each part, and may refuse by raising.
+    async def read_body(self, limit: int, seconds: float, reserve: Callable[[int], None]) -> bytes:
+        """The whole body. Raises HTTPError BODY_TOO_LARGE over `limit` bytes, TIMEOUT after
+        `seconds`, and ClientDisconnect. `reserve(n)` is called for each part and may raise.
         """
-        if int(self.headers.get(b"content-length", b"0")) > limit:
+        if int(self.headers.get("content-length", "0")) > limit:
             raise _too_large(limit)
         try:
             async with asyncio.timeout(seconds):
-                return await self._read(limit, hold)
+                return await self._read(limit, reserve)
         except TimeoutError:
-            raise Problem(
-                Kind.TIMEOUT, f"The body did not arrive within {seconds:g} seconds."
-            ) from None
+            message = f"The body did not arrive within {seconds:g} seconds."
+            raise HTTPError(ErrorKind.TIMEOUT, message) from None
 
-    async def _read(self, limit: int, hold: Callable[[int], None]) -> bytes:
+    async def _read(self, limit: int, reserve: Callable[[int], None]) -> bytes:
         parts: list[bytes] = []
         size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.left = True
-                raise asyncio.CancelledError
-            part = message["body"]
+        while not self._body_read:
+            part = await self._next_part()
             size += len(part)
             if size > limit:
                 raise _too_large(limit)
-            hold(len(part))
+            reserve(len(part))
             parts.append(part)
-            if not message["more_body"]:
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def watch(self) -> None:
-        """From here on the request is cancelled when its client leaves. After the body only."""
-        loop = asyncio.get_running_loop()
+    async def discard_body(self, seconds: float) -> None:
+        """Reads the rest of the body for at most `seconds` and forgets it."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._body_read:
+                    await self._next_part()
+        except (TimeoutError, ClientDisconnect):
+            pass
+
+    async def _next_part(self) -> bytes:
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self._body_read = not message.get("more_body", False)
+        return message.get("body", b"")  # type: ignore[no-any-return]
+
+    def cancel_on_disconnect(self) -> None:
+        """From now on the current task is cancelled if the client leaves. Call it after the body
+        was read, and `stop_watching` at the end.
+        """
         task = asyncio.current_task()
         assert task is not None
+        loop = asyncio.get_running_loop()
         self._timer = loop.call_later(WATCH_AFTER_S, self._start_watching, task)
 
     def _start_watching(self, task: asyncio.Task[Any]) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._wait_for_end(task))
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(task))
 
-    async def _wait_for_end(self, task: asyncio.Task[Any]) -> None:
-        await self._receive()  # nothing more can come but the end of the connection
-        self.left = True
+    async def _watch(self, task: asyncio.Task[Any]) -> None:
+        await self.receive()  # after the body, the only message is http.disconnect
+        self.disconnected = True
         task.cancel()
 
-    def unwatch(self) -> None:
+    def stop_watching(self) -> None:
+        """Ends what `cancel_on_disconnect` started."""
         for pending in (self._timer, self._watcher):
             if pending is not None:
                 pending.cancel()
         self._timer = self._watcher = None
 
 
-def _too_large(limit: int) -> Problem:
-    return Problem(Kind.BODY_TOO_LARGE, f"The body has more than {limit} bytes, the limit here.")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _too_large(limit: int) -> HTTPError:
+    return HTTPError(
+        ErrorKind.BODY_TOO_LARGE, f"The body is larger than the limit of {limit} bytes."
+    )
+
+
+class JSONResponse(Response):
+    """A JSON body: serialised bytes as they are, any other value by `to_json`."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return content if isinstance(content, bytes) else to_json(content)
 
 
 def parse_json(body: bytes) -> Any:
-    """The value, whatever the content type said. Refuses what is not JSON in UTF-8."""
+    """The value of a JSON body in UTF-8, whatever the content type. Raises HTTPError."""
     if not body:
-        raise Problem(Kind.NO_BODY, "The request has no body; send a JSON object.")
+        raise HTTPError(ErrorKind.NO_BODY, "The request has no body; send a JSON object.")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Problem(
-            Kind.NOT_JSON, f"The body is not JSON: {error.msg}, at {error.pos}."
-        ) from None
+        message = f"The body is not JSON: {error.msg}, at {error.pos}."
+        raise HTTPError(ErrorKind.NOT_JSON, message) from None
 
 
 def to_json(value: Any) -> bytes:
-    """JSON, numpy arrays included: a float32 by the fewest digits that give it back."""
+    """JSON, numpy arrays included; a float32 with the fewest digits that restore it exactly."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 async def array_to_json(items: Sequence[Any] | NDArray[Any], step: int = SLICE) -> bytes:
-    """As `to_json`; a long array in slices of `step`, between which other requests move on."""
+    """Like `to_json`, but long arrays in slices of `step`, with other tasks running in between."""
     if len(items) <= step:
         return to_json(items)
     parts = []
@@ -158,10 +152,3 @@ async def array_to_json(items: Sequence[Any] | NDArray[Any], step: int = SLICE) 
         parts.append(to_json(items[start : start + step])[1:-1])
         await asyncio.sleep(0)
     return b"[" + b",".join(parts) + b"]"
-
-
-async def send_answer(send: Send, answer: Answer) -> None:
-    """Both messages of an ASGI response."""
-    start = {"type": "http.response.start", "status": answer.status, "headers": answer.head()}
-    await send(start)
-    await send({"type": "http.response.body", "body": answer.body})

@@ -1,138 +1,102 @@
-"""Counts for Prometheus, under the names of text-embeddings-inference.
+"""Prometheus metrics under the names of text-embeddings-inference."""
 
-All of it happens on the event loop, so counting takes no lock: a histogram here is a bisection and
-two additions, and prometheus-client sees it only when somebody asks.
-"""
+import re
+from collections.abc import Callable
 
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Iterator
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
 )
-from prometheus_client.registry import Collector
 
-from engine.serve.batching.request import Job
-from engine.serve.http.errors import Kind
+from engine.serve.batching.request import Work
+from engine.serve.http.errors import ErrorKind
 
-DURATIONS = tuple(1.5e-5 * 1.5**i for i in range(35))  # seconds
-LENGTHS = tuple(float(2**i) for i in range(14))
-SIZES = tuple(float(2**i) for i in range(13))
-BATCH_TOKENS = tuple(float(2**i) for i in range(21))
-
-FAILURES = {
-    Kind.OVERLOADED: "overloaded",
-    Kind.TOO_LONG: "validation",
-    Kind.INVALID: "validation",
-    Kind.EMPTY: "validation",
-    Kind.BACKEND: "inference",
-    Kind.INTERNAL: "inference",
+SECONDS = [1.5e-5 * 1.5**i for i in range(35)]
+REQUEST_TOKENS = [float(2**i) for i in range(14)]
+BATCH_TEXTS = [float(2**i) for i in range(13)]
+BATCH_TOKENS = [float(2**i) for i in range(21)]
+STAGES = {
+    "": "Whole request",
+    "_tokenization": "Tokenisation",
+    "_queue": "Waiting in the queue",
+    "_inference": "Computing",
 }
+FAILURES = {
+    ErrorKind.OVERLOADED: "overloaded",
+    ErrorKind.TOO_LONG: "validation",
+    ErrorKind.INVALID: "validation",
+    ErrorKind.EMPTY: "validation",
+    ErrorKind.BACKEND: "inference",
+    ErrorKind.INTERNAL: "inference",
+}
+# prometheus-client ends the names of counters with _total; TEI does not.
+TOTAL = re.compile(rb"^((?:# (?:HELP|TYPE) )?te_\w+)_total\b", re.MULTILINE)
 
 
-class Histogram:
-    """Counts by upper bound; `bounds` ascend."""
-
-    def __init__(self, help_: str, bounds: tuple[float, ...]) -> None:
-        self.help, self.bounds = help_, bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
-    def family(self, name: str) -> HistogramMetricFamily:
-        buckets, total = [], 0
-        for bound, count in zip([*map(repr, self.bounds), "+Inf"], self.counts, strict=True):
-            total += count
-            buckets.append((bound, total))
-        return HistogramMetricFamily(name, self.help, buckets=buckets, sum_value=self.sum)
-
-
-class Metrics(Collector):
-    """What the service has done since its start; `queued` tells how many texts wait now."""
+class Metrics:
+    """What the service has done since its start; `queued()` is the number of queued texts."""
 
     def __init__(self, queued: Callable[[], int]) -> None:
-        self._queued = queued
-        self.requests: Counter[str] = Counter()
-        self.successes: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
-        self.texts = self.embedded = 0
-        stages = {
-            "": "A request",
-            "_tokenization": "Tokenising",
-            "_queue": "Waiting",
-            "_inference": "Computing",
-        }
-        self.durations = {
-            f"te_{what}{stage}_duration": Histogram(f"{help_}, in seconds", DURATIONS)
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "te_request_count", "Requests for vectors", ["method"], registry=registry
+        )
+        self._successes = Counter(
+            "te_request_success", "Successful requests", ["method"], registry=registry
+        )
+        self._failures = Counter(
+            "te_request_failure", "Rejected or failed requests", ["err"], registry=registry
+        )
+        self._texts = Counter("te_embed_count", "Texts requested", registry=registry)
+        self._embedded = Counter("te_embed_success", "Texts computed", registry=registry)
+        self._durations = [
+            self._histogram(f"te_{what}{stage}_duration", f"{about}, in seconds", SECONDS)
             for what in ("request", "embed")
-            for stage, help_ in stages.items()
-        }
-        self.lengths = Histogram("Tokens of a request", LENGTHS)
-        self.batch_sizes = Histogram("Texts of a batch", SIZES)
-        self.batch_tokens = Histogram("Tokens of a batch", BATCH_TOKENS)
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+            for stage, about in STAGES.items()
+        ]
+        histogram = self._histogram
+        self._tokens = histogram("te_request_input_length", "Tokens per request", REQUEST_TOKENS)
+        self._batch_texts = histogram("te_batch_next_size", "Texts per batch", BATCH_TEXTS)
+        self._batch_tokens = histogram("te_batch_next_tokens", "Tokens per batch", BATCH_TOKENS)
+        Gauge("te_queue_size", "Queued texts", registry=registry).set_function(queued)
 
-    def asked(self, texts: int) -> None:
-        """A request for vectors came in."""
-        self.requests["single" if texts == 1 else "batch"] += 1
-        self.texts += texts
+    def _histogram(self, name: str, about: str, buckets: list[float]) -> Histogram:
+        return Histogram(name, about, buckets=buckets, registry=self._registry)
 
-    def done(self, job: Job, seconds: float) -> None:
-        """It was computed, `seconds` after its arrival."""
-        self.successes["single" if len(job.rows) == 1 else "batch"] += 1
-        self.embedded += len(job.rows)
-        self.lengths.observe(job.tokens)
-        queued = max(0.0, job.began - job.tokenised)
-        stages = (seconds, job.tokenised - job.accepted, queued, job.ended - job.began)
-        for histogram, value in zip(self.durations.values(), stages * 2, strict=True):
+    def requested(self, texts: int) -> None:
+        """A request for the vectors of so many texts has arrived."""
+        self._requests.labels("single" if texts == 1 else "batch").inc()
+        self._texts.inc(texts)
+
+    def succeeded(self, work: Work, seconds: float) -> None:
+        """The work was computed, `seconds` after the request arrived."""
+        self._successes.labels("single" if len(work.rows) == 1 else "batch").inc()
+        self._embedded.inc(len(work.rows))
+        self._tokens.observe(work.tokens)
+        queued = max(0.0, work.began - work.tokenised)
+        stages = (seconds, work.tokenised - work.accepted, queued, work.ended - work.began)
+        for histogram, value in zip(self._durations, stages * 2, strict=True):
             histogram.observe(value)
 
-    def failed(self, kind: Kind) -> None:
+    def failed(self, kind: ErrorKind) -> None:
+        """A request was answered with an error; kinds that TEI does not count are ignored."""
         if kind in FAILURES:
-            self.failures[FAILURES[kind]] += 1
-
-    def unread(self) -> None:
-        """A request was refused by its head: whether it held one text or many is not known."""
-        self.requests["unread"] += 1
+            self._failures.labels(FAILURES[kind]).inc()
 
     def dropped(self) -> None:
-        """The client left before its answer."""
-        self.failures["dropped"] += 1
+        """The client disconnected before the response."""
+        self._failures.labels("dropped").inc()
 
     def batch(self, texts: int, tokens: int) -> None:
-        self.batch_sizes.observe(texts)
-        self.batch_tokens.observe(tokens)
-
-    def collect(self) -> Iterator[Metric]:
-        """For prometheus-client."""
-        yield _counter("te_request_count", "Requests for vectors", "method", self.requests)
-        yield _counter("te_request_success", "Requests answered", "method", self.successes)
-        yield _counter("te_request_failure", "Requests refused or failed", "err", self.failures)
-        yield CounterMetricFamily("te_embed_count", "Texts asked for", value=self.texts)
-        yield CounterMetricFamily("te_embed_success", "Texts computed", value=self.embedded)
-        for name, histogram in self.durations.items():
-            yield histogram.family(name)
-        yield self.lengths.family("te_request_input_length")
-        yield self.batch_sizes.family("te_batch_next_size")
-        yield self.batch_tokens.family("te_batch_next_tokens")
-        yield GaugeMetricFamily("te_queue_size", "Texts that wait", value=self._queued())
+        """The model has computed a batch."""
+        self._batch_texts.observe(texts)
+        self._batch_tokens.observe(tokens)
 
     def text(self) -> bytes:
-        """In Prometheus' text format; the library ends counters in _total, where TEI does not."""
-        return generate_latest(self._registry).replace(b"_total", b"")
-
-
-def _counter(name: str, help_: str, label: str, counts: Counter[str]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, help_, labels=[label])
-    for value, count in counts.items():
-        family.add_metric([value], count)
-    return family
+        """All metrics in Prometheus' text format."""
+        return TOTAL.sub(rb"\1", generate_latest(self._registry))

@@ -1,16 +1,16 @@
-"""Fields of a JSON object, checked one by one; a problem says the value seen and what may be."""
+"""Checks of the fields of a JSON object; errors name the field, its value and what is allowed."""
 
 from typing import Any
 
-from engine.serve.http.errors import Kind, Problem
+from engine.serve.http.errors import ErrorKind, HTTPError
 
 SHOWN = 60
 
 
 def object_of(body: Any) -> dict[str, Any]:
-    """`body` itself, which must be a JSON object."""
+    """`body` itself; raises HTTPError unless it is a JSON object."""
     if not isinstance(body, dict):
-        raise Problem(Kind.INVALID, f"The body is {shown(body)}; it must be a JSON object.")
+        raise HTTPError(ErrorKind.INVALID, f"The body is {shown(body)}; it must be a JSON object.")
     return body
 
 
@@ -36,7 +36,7 @@ def text(body: dict[str, Any], name: str) -> str | None:
 
 
 def whole_number(body: dict[str, Any], name: str) -> int | None:
-    """An integer, which JSON may also write as 5.0."""
+    """An integer; JSON may also write it as 5.0."""
     value = body.get(name)
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -46,7 +46,7 @@ def whole_number(body: dict[str, Any], name: str) -> int | None:
 
 
 def strings(value: Any, name: str) -> list[str]:
-    """A list of the string, or of the strings, that `value` is."""
+    """A string, or an array of strings, as a list."""
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list):
@@ -57,12 +57,14 @@ def strings(value: Any, name: str) -> list[str]:
     return value
 
 
-def wrong(name: str, value: Any, allowed: str) -> Problem:
-    return Problem(Kind.INVALID, f"`{name}` is {shown(value)}; it must be {allowed}.", param=name)
+def wrong(name: str, value: Any, allowed: str) -> HTTPError:
+    return HTTPError(
+        ErrorKind.INVALID, f"`{name}` is {shown(value)}; it must be {allowed}.", param=name
+    )
 
 
 def shown(value: Any) -> str:
-    """A value in a message: short, and containers only by their kind."""
+    """A value for a message: shortened; of containers only the type."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from engine import TooLong
-from engine.serve.batching.batcher import BULKY, Batcher, head_of
-from engine.serve.batching.models import Served
-from engine.serve.batching.request import Wish
-from engine.serve.http.errors import Kind, Problem
+from engine.serve.batching.batcher import LONG_TEXT, Batcher, head_of
+from engine.serve.batching.models import ServedModel
+from engine.serve.batching.request import WorkOptions
+from engine.serve.http.errors import ErrorKind, HTTPError
 from tests.serve.fake_embedder import FakeEmbedder
 
 
@@ -36,7 +36,7 @@ async def hold(batcher):
     """The model is given a text, and computes it until it is freed."""
     batcher.embedder.free.clear()
     seen = len(batcher.embedder.batches)
-    held = asyncio.create_task(batcher.embed(["held"], Wish()))
+    held = asyncio.create_task(batcher.embed(["held"], WorkOptions()))
     await until(lambda: len(batcher.embedder.batches) > seen)
     return held
 
@@ -50,14 +50,14 @@ def test_vectors_are_those_of_encode():
         embedder = FakeEmbedder()
         texts = ["one two three", "four", "", "five six " * 40]
         async with batching(embedder) as batcher:
-            job = await batcher.embed(texts, Wish(pooling="mean"))
-            assert np.array_equal(job.vectors(), embedder.encode(texts, pooling="mean"))
-            short = job.vectors(normalize=False, truncate_dim=5)
+            work = await batcher.embed(texts, WorkOptions(pooling="mean"))
+            assert np.array_equal(work.vectors(), embedder.encode(texts, pooling="mean"))
+            short = work.vectors(normalize=False, truncate_dim=5)
             assert np.array_equal(
                 short, embedder.encode(texts, pooling="mean", normalize=False, truncate_dim=5)
             )
-            assert job.cut == 1
-            assert job.tokens == sum(map(len, embedder.tokenize(texts)))
+            assert work.truncated == 1
+            assert work.tokens == sum(map(len, embedder.tokenize(texts)))
 
     run(test())
 
@@ -68,17 +68,17 @@ def test_texts_of_concurrent_requests_share_a_batch_and_each_gets_its_own():
         async with batching(embedder) as batcher:
             first = await hold(batcher)
             texts = [f"{'w' * i} text" for i in range(1, 21)]
-            wishes = [Wish(pooling="mean" if i % 2 else "cls") for i in range(20)]
+            wishes = [WorkOptions(pooling="mean" if i % 2 else "cls") for i in range(20)]
             jobs = [
-                asyncio.create_task(batcher.embed([text], wish))
-                for text, wish in zip(texts, wishes, strict=True)
+                asyncio.create_task(batcher.embed([text], options))
+                for text, options in zip(texts, wishes, strict=True)
             ]
             await until(lambda: sum(map(len, embedder.tokenised)) == 21)
             embedder.free.set()
             await first
-            for task, text, wish in zip(jobs, texts, wishes, strict=True):
+            for task, text, options in zip(jobs, texts, wishes, strict=True):
                 vectors = (await task).vectors()
-                assert np.array_equal(vectors, embedder.encode([text], pooling=wish.pooling))
+                assert np.array_equal(vectors, embedder.encode([text], pooling=options.pooling))
             assert len(embedder.batches[1]) == 20  # one batch for all that waited
 
     run(test())
@@ -88,7 +88,7 @@ def test_batches_stay_within_the_token_budget():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder, batch_tokens=100, waiting_texts=1000) as batcher:
-            await batcher.embed(["a b c d e f g h"] * 50, Wish())
+            await batcher.embed(["a b c d e f g h"] * 50, WorkOptions())
             assert max(map(sum, embedder.batches)) <= 100
             assert sum(map(len, embedder.batches)) == 50
 
@@ -99,9 +99,9 @@ def test_a_single_text_overtakes_a_giant():
     async def test():
         embedder = FakeEmbedder(seconds_a_token=0.0001)
         async with batching(embedder, batch_tokens=128) as batcher:
-            giant = asyncio.create_task(batcher.embed(["a b c d e f"] * 1000, Wish()))
+            giant = asyncio.create_task(batcher.embed(["a b c d e f"] * 1000, WorkOptions()))
             await until(lambda: len(embedder.batches) > 2)
-            await batcher.embed(["quick"], Wish())
+            await batcher.embed(["quick"], WorkOptions())
             assert not giant.done()
             assert len((await giant).rows) == 1000
 
@@ -113,15 +113,15 @@ def test_a_giant_leaves_room_for_others_and_full_is_said_at_once():
         embedder = FakeEmbedder()
         async with batching(embedder, waiting_texts=16) as batcher:
             embedder.free.clear()
-            tasks = [asyncio.create_task(batcher.embed(["x"] * 500, Wish()))]
+            tasks = [asyncio.create_task(batcher.embed(["x"] * 500, WorkOptions()))]
             await until(lambda: batcher.waiting == 2)  # an eighth of the limit
-            tasks += [asyncio.create_task(batcher.embed(["x"], Wish())) for _ in range(14)]
+            tasks += [asyncio.create_task(batcher.embed(["x"], WorkOptions())) for _ in range(14)]
             await until(lambda: batcher.waiting == 16)
-            with pytest.raises(Problem) as caught:
-                await asyncio.wait_for(batcher.embed(["x"], Wish()), 1)
-            assert caught.value.kind is Kind.OVERLOADED
+            with pytest.raises(HTTPError) as caught:
+                await asyncio.wait_for(batcher.embed(["x"], WorkOptions()), 1)
+            assert caught.value.kind is ErrorKind.OVERLOADED
             assert caught.value.retry_after >= 1
-            queued = asyncio.create_task(batcher.embed(["x"], Wish(background=True)))
+            queued = asyncio.create_task(batcher.embed(["x"], WorkOptions(background=True)))
             embedder.free.set()
             await asyncio.gather(*tasks, queued)
             assert batcher.waiting == 0
@@ -135,14 +135,14 @@ def test_tokens_fill_the_queue_as_texts_do():
         async with batching(embedder, waiting_tokens=400, waiting_texts=10_000) as batcher:
             embedder.free.clear()
             text = "w " * 60
-            tasks = [asyncio.create_task(batcher.embed([text], Wish())) for _ in range(14)]
+            tasks = [asyncio.create_task(batcher.embed([text], WorkOptions())) for _ in range(14)]
             await until(lambda: sum(map(len, embedder.tokenised)) == 14)
-            with pytest.raises(Problem) as caught:
+            with pytest.raises(HTTPError) as caught:
                 for _ in range(20):
-                    tasks.append(asyncio.create_task(batcher.embed([text], Wish())))
+                    tasks.append(asyncio.create_task(batcher.embed([text], WorkOptions())))
                     await asyncio.sleep(0.01)
-                await batcher.embed([text], Wish())
-            assert caught.value.kind is Kind.OVERLOADED
+                await batcher.embed([text], WorkOptions())
+            assert caught.value.kind is ErrorKind.OVERLOADED
             embedder.free.set()
             await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -153,10 +153,10 @@ def test_only_if_idle_refuses_rather_than_waits():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
-            await batcher.embed(["idle"], Wish(only_if_idle=True))
+            await batcher.embed(["idle"], WorkOptions(only_if_idle=True))
             busy = await hold(batcher)
-            with pytest.raises(Problem):
-                await batcher.embed(["no"], Wish(only_if_idle=True))
+            with pytest.raises(HTTPError):
+                await batcher.embed(["no"], WorkOptions(only_if_idle=True))
             embedder.free.set()
             await busy
 
@@ -168,7 +168,7 @@ def test_a_caller_that_left_is_not_computed():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             held = await hold(batcher)
-            gone = asyncio.create_task(batcher.embed(["a b c"] * 5, Wish()))
+            gone = asyncio.create_task(batcher.embed(["a b c"] * 5, WorkOptions()))
             await until(lambda: sum(map(len, embedder.tokenised)) == 6)
             gone.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -176,7 +176,7 @@ def test_a_caller_that_left_is_not_computed():
             assert batcher.waiting == 1
             embedder.free.set()
             await held
-            await batcher.embed(["last"], Wish())
+            await batcher.embed(["last"], WorkOptions())
             assert embedder.batches == [[3], [3]]
 
     run(test())
@@ -186,10 +186,10 @@ def test_a_failing_batch_is_the_answer_of_its_requests_and_the_next_one_works():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
-            with pytest.raises(Problem) as caught:
-                await batcher.embed(["w" * 666], Wish())
-            assert caught.value.kind is Kind.BACKEND
-            assert len((await batcher.embed(["fine"], Wish())).rows) == 1
+            with pytest.raises(HTTPError) as caught:
+                await batcher.embed(["w" * 666], WorkOptions())
+            assert caught.value.kind is ErrorKind.BACKEND
+            assert len((await batcher.embed(["fine"], WorkOptions())).rows) == 1
 
     run(test())
 
@@ -204,22 +204,22 @@ def test_a_panic_ends_no_thread(monkeypatch):
         tokenize, encode = embedder.tokenize, embedder.encode_tokens
 
         def panicking(compute, bad):
-            def call(items, **options):
+            def request(items, **options):
                 if bad(items):
                     raise Panic("the library is broken")
                 return compute(items, **options)
 
-            return call
+            return request
 
         monkeypatch.setattr(embedder, "tokenize", panicking(tokenize, lambda t: "bad" in t))
         seven = panicking(encode, lambda t: any(7 in one.ids for one in t))
         monkeypatch.setattr(embedder, "encode_tokens", seven)
         async with batching(embedder) as batcher:
             for text in ("bad", "w" * 7):
-                with pytest.raises(Problem) as caught:
-                    await batcher.embed([text], Wish())
-                assert caught.value.kind is Kind.BACKEND
-                assert len((await batcher.embed(["fine"], Wish())).rows) == 1
+                with pytest.raises(HTTPError) as caught:
+                    await batcher.embed([text], WorkOptions())
+                assert caught.value.kind is ErrorKind.BACKEND
+                assert len((await batcher.embed(["fine"], WorkOptions())).rows) == 1
 
     run(test())
 
@@ -238,17 +238,17 @@ def test_a_vector_that_is_not_finite_fails_its_request_and_no_other():
         async with batching(embedder) as batcher:
             held = await hold(batcher)
             asked = [["good"], ["also", "w" * 777], ["fine", "too"]]
-            jobs = [asyncio.create_task(batcher.embed(texts, Wish())) for texts in asked]
+            jobs = [asyncio.create_task(batcher.embed(texts, WorkOptions())) for texts in asked]
             await until(lambda: batcher._ready.load == 3 * 5)
             embedder.free.set()
             good, bad, fine = await asyncio.gather(*jobs, return_exceptions=True)
             await held
             assert [len(length) for length in embedder.batches] == [1, 5, 3]
-            assert isinstance(bad, Problem) and bad.kind is Kind.BACKEND
+            assert isinstance(bad, HTTPError) and bad.kind is ErrorKind.BACKEND
             assert "text 1 of this request is not finite" in bad.message
             assert np.array_equal(good.vectors(), embedder.encode(["good"], pooling="mean"))
             assert np.array_equal(fine.vectors(), embedder.encode(["fine", "too"], pooling="mean"))
-            assert len((await batcher.embed(["next"], Wish())).rows) == 1
+            assert len((await batcher.embed(["next"], WorkOptions())).rows) == 1
             assert batcher.waiting == 0
 
     run(test())
@@ -259,38 +259,38 @@ def test_too_long_fails_where_cutting_is_not_wished():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             with pytest.raises(TooLong, match=r"less than 64 tokens[.] Given: 102"):
-                await batcher.embed(["fine", "w " * 100], Wish(cut=False))
-            left = await batcher.embed(["w " * 100 + "last"], Wish(side="left"))
-            assert left.cut == 1
+                await batcher.embed(["fine", "w " * 100], WorkOptions(truncate=False))
+            left = await batcher.embed(["w " * 100 + "last"], WorkOptions(truncation_side="left"))
+            assert left.truncated == 1
             same = embedder.encode(["w " * 61 + "last"], pooling="mean")
             assert np.array_equal(left.vectors(), same)
 
     run(test())
 
 
-def test_a_bulky_text_is_tokenised_apart_from_the_short_ones():
+def test_a_long_text_is_tokenised_apart_from_the_short_ones():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
-            job = await batcher.embed(["short", "w" * (BULKY + 1), "brief"], Wish())
-            assert sorted(embedder.tokenised) == [["short", "brief"], ["w" * (BULKY + 1)]]
-            assert len(job.vectors()) == 3
+            work = await batcher.embed(["short", "w" * (LONG_TEXT + 1), "brief"], WorkOptions())
+            assert sorted(embedder.tokenised) == [["short", "brief"], ["w" * (LONG_TEXT + 1)]]
+            assert len(work.vectors()) == 3
 
     run(test())
 
 
-def test_of_a_bulky_text_only_the_head_is_read_where_that_is_enough():
+def test_of_a_long_text_only_the_head_is_read_where_that_is_enough():
     async def test():
         embedder = FakeEmbedder()
         long, blank = "some words " * 100_000, " " * 100_000 + "late"
         async with batching(embedder) as batcher:
-            job = await batcher.embed([long, blank], Wish(pooling="cls"))
-            assert np.array_equal(job.vectors(), embedder.encode([long, blank]))
-            assert job.cut == 1
-            left = await batcher.embed([long], Wish(pooling="cls", side="left"))
+            work = await batcher.embed([long, blank], WorkOptions(pooling="cls"))
+            assert np.array_equal(work.vectors(), embedder.encode([long, blank]))
+            assert work.truncated == 1
+            left = await batcher.embed([long], WorkOptions(pooling="cls", truncation_side="left"))
             assert np.array_equal(left.vectors(), embedder.encode(["some words " * 31]))
             with pytest.raises(TooLong, match="Given: 200002"):
-                await batcher.embed([long], Wish(cut=False))
+                await batcher.embed([long], WorkOptions(truncate=False))
         lengths = [len(text) for texts in embedder.tokenised for text in texts]
         assert lengths.count(len(long)) == 2  # for the last two requests
         assert len(blank) in lengths
@@ -311,8 +311,8 @@ def test_token_vectors_and_pooled_ones_in_one_batch():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             held = await hold(batcher)
-            pooled = asyncio.create_task(batcher.embed(["a bb"], Wish()))
-            each = asyncio.create_task(batcher.embed(["ccc d"], Wish(per_token=True)))
+            pooled = asyncio.create_task(batcher.embed(["a bb"], WorkOptions()))
+            each = asyncio.create_task(batcher.embed(["ccc d"], WorkOptions(per_token=True)))
             await until(lambda: sum(map(len, embedder.tokenised)) == 3)
             embedder.free.set()
             await held
@@ -328,7 +328,7 @@ def test_stop_finishes_what_was_accepted():
     async def test():
         embedder = FakeEmbedder(seconds_a_batch=0.01)
         async with batching(embedder, batch_tokens=6) as batcher:
-            tasks = [asyncio.create_task(batcher.embed(["x"], Wish())) for _ in range(20)]
+            tasks = [asyncio.create_task(batcher.embed(["x"], WorkOptions())) for _ in range(20)]
             await until(lambda: batcher.waiting == 20)
         assert [len((await task).rows) for task in tasks] == [1] * 20
 
@@ -337,7 +337,7 @@ def test_stop_finishes_what_was_accepted():
 
 def test_a_default_prompt_of_the_checkpoint_is_put_before_the_texts():
     embedder = FakeEmbedder()
-    served = Served(embedder, None, ("fake",))
+    served = ServedModel(embedder, None, ("fake",))
     assert served.prompted(["a"]) == ["a"]
     embedder.default_prompt = "passage: "
     assert served.prompted(["a", "b"]) == ["passage: a", "passage: b"]

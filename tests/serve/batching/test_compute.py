@@ -7,20 +7,20 @@ import pytest
 
 from engine.errors import NotFinite
 from engine.serve.batching.compute import compute
-from engine.serve.batching.request import Job, Wish
-from engine.serve.http.errors import Kind
+from engine.serve.batching.request import Work, WorkOptions
+from engine.serve.http.errors import ErrorKind
 from tests.serve.fake_embedder import FakeEmbedder
 
 BAD = "w" * 777  # the fake model has no finite vector of it
 
 
 def batch_of(embedder, *requests):
-    """A job for each (texts, wish), and all their entries, tokenised."""
-    jobs = [Job(texts, wish, asyncio.Future(loop=LOOP)) for texts, wish in requests]
-    for job in jobs:
-        for entry in job.entries:
-            (entry.tokens,) = embedder.tokenize([entry.text])
-    return jobs, [entry for job in jobs for entry in job.entries]
+    """A work for each (texts, options), and all their items, tokenised."""
+    jobs = [Work(texts, options, asyncio.Future(loop=LOOP)) for texts, options in requests]
+    for work in jobs:
+        for item in work.items:
+            (item.tokens,) = embedder.tokenize([item.text])
+    return jobs, [item for work in jobs for item in work.items]
 
 
 LOOP = asyncio.new_event_loop()
@@ -30,9 +30,9 @@ def test_a_row_for_each_entry_pooled_as_its_request_wishes():
     embedder = FakeEmbedder()
     _, batch = batch_of(
         embedder,
-        (["one two"], Wish(pooling="mean")),
-        (["three"], Wish(per_token=True)),
-        (["four"], Wish(pooling="cls")),
+        (["one two"], WorkOptions(pooling="mean")),
+        (["three"], WorkOptions(per_token=True)),
+        (["four"], WorkOptions(pooling="cls")),
     )
     done, rows, failed = compute(embedder, batch)
     assert (done, failed) == (batch, {})
@@ -47,21 +47,21 @@ def test_a_request_without_a_finite_vector_fails_and_its_neighbours_do_not(per_t
     embedder = FakeEmbedder()
     jobs, batch = batch_of(
         embedder,
-        (["one"], Wish(per_token=per_token)),
-        (["two", f"a {BAD}", BAD], Wish(per_token=per_token)),
-        (["three"], Wish()),
-        ([BAD], Wish(per_token=not per_token)),
+        (["one"], WorkOptions(per_token=per_token)),
+        (["two", f"a {BAD}", BAD], WorkOptions(per_token=per_token)),
+        (["three"], WorkOptions()),
+        ([BAD], WorkOptions(per_token=not per_token)),
     )
     done, rows, failed = compute(embedder, batch)
-    assert [entry.text for entry in done] == ["one", "three"] and len(list(rows)) == 2
+    assert [item.text for item in done] == ["one", "three"] and len(list(rows)) == 2
     assert set(failed) == {jobs[1], jobs[3]}
-    assert all(problem.kind is Kind.BACKEND for problem in failed.values())
+    assert all(error.kind is ErrorKind.BACKEND for error in failed.values())
     assert "text 1 of this request is not finite" in failed[jobs[1]].message
     assert "text 0 of this request is not finite" in failed[jobs[3]].message
 
 
 def test_a_batch_of_nothing_else_has_no_rows():
-    jobs, batch = batch_of(FakeEmbedder(), ([BAD], Wish()), ([BAD, "a"], Wish()))
+    jobs, batch = batch_of(FakeEmbedder(), ([BAD], WorkOptions()), ([BAD, "a"], WorkOptions()))
     done, rows, failed = compute(FakeEmbedder(), batch)
     assert (done, list(rows), set(failed)) == ([], [], set(jobs))
 
@@ -73,6 +73,6 @@ def test_an_error_that_names_no_text_is_raised(monkeypatch):
         raise NotFinite("no vector is finite")
 
     monkeypatch.setattr(embedder, "encode_tokens", fail)
-    _, batch = batch_of(embedder, (["one"], Wish()))
+    _, batch = batch_of(embedder, (["one"], WorkOptions()))
     with pytest.raises(NotFinite, match="no vector is finite"):
         compute(embedder, batch)

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.serve.batching.fair_queue import Turns
+from engine.serve.batching.fair_queue import FairQueue
 
 
 @dataclass(frozen=True)
 class Item:
-    job: str
+    work: str
     cost: int = 1
     background: bool = False
     number: int = 0
 
 
-def items(job, costs, background=False):
-    return [Item(job, cost, background, i) for i, cost in enumerate(costs)]
+def items(work, costs, background=False):
+    return [Item(work, cost, background, i) for i, cost in enumerate(costs)]
 
 
 def jobs(batch):
-    return "".join(item.job for item in batch)
+    return "".join(item.work for item in batch)
 
 
 def drained(turns, budget):
@@ -31,7 +31,7 @@ def drained(turns, budget):
 
 
 def test_a_batch_stays_within_the_budget_and_keeps_the_order_of_a_job():
-    turns = Turns(turn=4, cap=100)
+    turns = FairQueue(turn=4, cap=100)
     turns.add(items("a", [3, 3, 3, 3]))
     first, second = drained(turns, 6)
     assert [item.number for item in first + second] == [0, 1, 2, 3]
@@ -39,13 +39,13 @@ def test_a_batch_stays_within_the_budget_and_keeps_the_order_of_a_job():
 
 
 def test_an_item_over_the_budget_makes_a_batch_of_its_own():
-    turns = Turns(turn=4, cap=100)
+    turns = FairQueue(turn=4, cap=100)
     turns.add(items("a", [1]) + items("b", [50]) + items("c", [1]))
     assert [jobs(batch) for batch in drained(turns, 6)] == ["a", "b", "c"]
 
 
 def test_a_giant_does_not_starve_the_small_and_is_not_starved_by_them():
-    turns = Turns(turn=4, cap=100)
+    turns = FairQueue(turn=4, cap=100)
     turns.add(items("G", [1] * 100))
     turns.add([Item(str(i)) for i in range(6)])
     batch = jobs(turns.take(12))
@@ -55,7 +55,7 @@ def test_a_giant_does_not_starve_the_small_and_is_not_starved_by_them():
 
 
 def test_an_item_that_does_not_fit_opens_the_next_batch():
-    turns = Turns(turn=8, cap=100)
+    turns = FairQueue(turn=8, cap=100)
     turns.add([Item("a", 3)])
     turns.add([Item("b", 8)])
     turns.add([Item("c", 1)])
@@ -64,7 +64,7 @@ def test_an_item_that_does_not_fit_opens_the_next_batch():
 
 
 def test_the_background_waits_but_moves_in_every_batch():
-    turns = Turns(turn=4, cap=100)
+    turns = FairQueue(turn=4, cap=100)
     turns.add(items("b", [2] * 10, background=True))
     turns.add(items("f", [2] * 6))
     assert jobs(turns.take(6)) == "fffb"
@@ -73,7 +73,7 @@ def test_the_background_waits_but_moves_in_every_batch():
 
 
 def test_load_counts_the_foreground_and_of_a_giant_no_more_than_the_cap():
-    turns = Turns(turn=4, cap=10)
+    turns = FairQueue(turn=4, cap=10)
     turns.add(items("G", [1] * 100))
     turns.add(items("s", [3]))
     turns.add(items("b", [5], background=True))
@@ -85,7 +85,7 @@ def test_load_counts_the_foreground_and_of_a_giant_no_more_than_the_cap():
 
 
 def test_take_waits_for_an_item_and_ends_when_closed():
-    turns = Turns(turn=4, cap=10)
+    turns = FairQueue(turn=4, cap=10)
     got = []
     thread = threading.Thread(target=lambda: got.extend([turns.take(4), turns.take(4)]))
     thread.start()
@@ -101,25 +101,25 @@ def test_take_waits_for_an_item_and_ends_when_closed():
     st.integers(1, 30),
 )
 def test_everything_comes_out_once_and_in_the_order_of_its_job(given_items, turn, budget):
-    turns = Turns(turn=turn, cap=20)
-    # a job is either in the foreground or in the background
+    turns = FairQueue(turn=turn, cap=20)
+    # a work is either in the foreground or in the background
     added = [
-        Item(job + "fb"[background], cost, background, i)
-        for i, (job, cost, background) in enumerate(given_items)
+        Item(work + "fb"[background], cost, background, i)
+        for i, (work, cost, background) in enumerate(given_items)
     ]
     turns.add(added)
     batches = drained(turns, budget)
     taken = [item for batch in batches for item in batch]
     assert sorted(item.number for item in taken) == list(range(len(added)))
-    for job in {item.job for item in added}:
-        numbers = [item.number for item in taken if item.job == job]
+    for work in {item.work for item in added}:
+        numbers = [item.number for item in taken if item.work == work]
         assert numbers == sorted(numbers)
     assert turns.load == 0
     assert all(sum(i.cost for i in batch) <= max(budget, 9) + 9 for batch in batches)
 
 
 def test_what_one_taker_leaves_wakes_another():
-    turns = Turns(turn=1, cap=10)
+    turns = FairQueue(turn=1, cap=10)
     got = []
     takers = [threading.Thread(target=lambda: got.append(turns.take(2))) for _ in range(3)]
     for taker in takers:

@@ -1,23 +1,22 @@
-"""Models by any of their names, and what the first and the least busy are."""
+"""Models and their names, prompts, loading."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.errors import CheckpointError, InputError
-from engine.serve.batching.models import Models, Served, load_model, names_of
-from engine.serve.http.errors import Kind, Problem
+from engine.serve.batching.models import Models, ServedModel, load_model, names_of
+from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.settings import ModelChoice, Settings
 from tests.serve.fake_embedder import FakeEmbedder
 from tests.support.synthetic import write_checkpoint, write_json
 
 
-def served(*names: str, full: bool = False, backlog: float = 0.0) -> Served:
-    batcher: Any = SimpleNamespace(full=full, backlog=backlog)
+def served(*names: str) -> ServedModel:
     embedder: Any = FakeEmbedder(names[0])
-    return Served(embedder, batcher, names)
+    batcher: Any = None
+    return ServedModel(embedder, batcher, names)
 
 
 def test_any_name_in_any_case_finds_a_model() -> None:
@@ -25,24 +24,19 @@ def test_any_name_in_any_case_finds_a_model() -> None:
     models = Models([a, b])
     assert models.first is a
     assert models.find("@CF/org/a") is a and models.find("B") is b
-    with pytest.raises(Problem, match="No such model c or task; here are: a, b") as raised:
+    assert models.names == ["a", "@cf/Org/A", "b"]
+    with pytest.raises(HTTPError, match="No such model c or task; here are: a, b") as raised:
         models.find("c")
-    assert (raised.value.kind, raised.value.param) == (Kind.NO_MODEL, "c")
-    with pytest.raises(Problem) as raised:
+    assert (raised.value.kind, raised.value.param) == (ErrorKind.NO_MODEL, "c")
+    with pytest.raises(HTTPError) as raised:
         models.find("x" * 9999)
     assert len(raised.value.message) < 200
 
 
 def test_two_models_of_one_name_are_refused() -> None:
-    with pytest.raises(InputError, match="Two models answer to 'A'"):
+    with pytest.raises(InputError, match="Two models have the name 'A'"):
         Models([served("a"), served("b", "A")])
     assert Models([served("a", "A")]).find("a")
-
-
-def test_full_is_when_all_are_and_the_backlog_is_the_shortest() -> None:
-    assert not Models([served("a", full=True), served("b")]).full
-    assert Models([served("a", full=True), served("b", full=True)]).full
-    assert Models([served("a", backlog=3.0), served("b", backlog=2.0)]).backlog == 2.0
 
 
 def test_a_prompt_of_the_request_goes_before_the_models_own() -> None:

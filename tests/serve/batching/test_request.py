@@ -5,18 +5,18 @@ import asyncio
 import numpy as np
 import pytest
 
-from engine.serve.batching.request import Job, Wish
+from engine.serve.batching.request import Work, WorkOptions
 from tests.serve.fake_embedder import FakeTokens
 
 
-def job(*texts: str) -> Job:
-    return Job(texts, Wish(), asyncio.Future(loop=asyncio.new_event_loop()))
+def made(*texts: str) -> Work:
+    return Work(texts, WorkOptions(), asyncio.Future(loop=asyncio.new_event_loop()))
 
 
 def test_rows_stand_where_their_texts_stood_and_the_last_one_ends_the_job() -> None:
-    work = job("a", "bb", "ccc")
-    assert [entry.cost for entry in work.entries] == [2, 3, 4]
-    first, second, third = work.entries
+    work = made("a", "bb", "ccc")
+    assert [item.cost for item in work.items] == [2, 3, 4]
+    first, second, third = work.items
     work.put(third, np.array([3.0, 0.0], np.float32), 10.0, 11.0)
     work.put(first, np.array([0.0, 1.0], np.float32), 12.0, 13.0)
     assert not work.done.done() and work.began == 10.0
@@ -25,27 +25,27 @@ def test_rows_stand_where_their_texts_stood_and_the_last_one_ends_the_job() -> N
     assert np.allclose(work.vectors(), [[0, 1], [0.6, 0.8], [1, 0]])
     assert work.vectors(normalize=False).tolist() == [[0, 1], [3, 4], [3, 0]]
     assert work.vectors(truncate_dim=1).tolist() == [[0], [1], [1]]
-    assert not hasattr(first, "job")  # no cycle keeps the texts
+    assert not hasattr(first, "work")  # no cycle keeps the texts
 
 
 def test_one_text_has_one_row() -> None:
-    work = job("a")
-    work.put(work.entries[0], np.array([0.0, 2.0], np.float32), 1.0, 2.0)
+    work = made("a")
+    work.put(work.items[0], np.array([0.0, 2.0], np.float32), 1.0, 2.0)
     assert work.vectors().tolist() == [[0, 1]]
 
 
 def test_counts() -> None:
-    work = job("a", "b")
-    for entry, cut in zip(work.entries, (0, 3), strict=True):
-        entry.tokens, entry.cost = FakeTokens(np.arange(4), cut), 4
-    assert (work.tokens, work.cut) == (8, 1)
+    work = made("a", "b")
+    for item, cut in zip(work.items, (0, 3), strict=True):
+        item.tokens, item.cost = FakeTokens(np.arange(4), cut), 4
+    assert (work.tokens, work.truncated) == (8, 1)
 
 
 def test_a_job_fails_once_and_not_after_its_end() -> None:
-    work = job("a")
+    work = made("a")
     work.fail(ValueError("first"))
     work.fail(KeyError("second"))
     with pytest.raises(ValueError, match="first"):
         work.done.result()
-    work.put(work.entries[0], np.zeros(1, np.float32), 1.0, 2.0)  # a late row changes nothing
+    work.put(work.items[0], np.zeros(1, np.float32), 1.0, 2.0)  # a late row changes nothing
     assert isinstance(work.done.exception(), ValueError)

@@ -1,12 +1,13 @@
 """Cloudflare's dialect over HTTP, with the fake model: bodies, codes, messages, headers."""
 
 import asyncio
+import functools
 import uuid
 
 import numpy as np
 import pytest
 
-from engine.serve.dialects.cloudflare import Cloudflare
+from engine.serve.dialects.cloudflare import run_item
 from engine.serve.server import service_of
 from engine.serve.settings import Settings
 from tests.serve.fake_embedder import FakeEmbedder
@@ -184,7 +185,7 @@ def test_an_item_of_a_queued_batch_fails_alone():
     async def test():
         service = service_of(Settings(), lambda choice, settings: FakeEmbedder())
         service.models.start()
-        run = Cloudflare(service).run_item
+        run = functools.partial(run_item, service)
         items = [{"text": "a b"}, {"text": ["c", "w" * 777]}, {"text": 5}, {"text": "w" * 666}]
         outcomes = await asyncio.gather(*(run("fake", item) for item in items[:3]))
         outcomes.append(await run("fake", items[3]))

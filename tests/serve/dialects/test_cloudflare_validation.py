@@ -12,7 +12,7 @@ from engine.serve.dialects.cloudflare_validation import (
     check_option,
     check_run,
 )
-from engine.serve.http.errors import Kind, Problem
+from engine.serve.http.errors import ErrorKind, HTTPError
 
 NO_TEXT = "required properties at '/' are 'text'"
 NO_REQUESTS = "required properties at '/' are 'requests'"
@@ -127,9 +127,9 @@ OURS = [  # these pass cabidela 0.2.4 and are refused in its style
 
 
 def complaint(body, check=check_run):
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HTTPError) as caught:
         check(body)
-    assert caught.value.kind is Kind.INVALID
+    assert caught.value.kind is ErrorKind.INVALID
     return caught.value.message
 
 
@@ -171,7 +171,7 @@ def test_a_batch_to_be_queued_needs_only_its_outer_form():
 def test_options():
     assert check_option({"options": {"rejectIfBusy": True}}, "rejectIfBusy")
     assert not check_option({}, "rejectIfBusy")
-    with pytest.raises(Problem, match="'/options/rejectIfBusy', 'boolean' not in 'string'"):
+    with pytest.raises(HTTPError, match="'/options/rejectIfBusy', 'boolean' not in 'string'"):
         check_option({"options": {"rejectIfBusy": "yes"}}, "rejectIfBusy")
-    with pytest.raises(Problem, match="'/options', 'object' not in 'null'"):
+    with pytest.raises(HTTPError, match="'/options', 'object' not in 'null'"):
         check_option({"options": None}, "rejectIfBusy")

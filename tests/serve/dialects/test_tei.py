@@ -112,7 +112,7 @@ def test_info_and_health(server):
         ({"truncate": "yes"}, "`truncate` is 'yes'; it must be true, false or null."),
         ({"normalize": 1}, "`normalize` is 1"),
         ({"truncation_direction": "up"}, "it must be one of Left, left, Right, right."),
-        ({"prompt_name": "x"}, "among the prompts: query"),
+        ({"prompt_name": "x"}, "this model's prompts: query."),
         ({"prompt_name": 5}, "`prompt_name` is 5"),
     ],
 )

@@ -7,9 +7,10 @@ import logging
 import pytest
 
 from engine.serve.http import access_log
-from engine.serve.http.messages import Call
+from engine.serve.http.messages import Request
 
 SCOPE = {
+    "type": "http",
     "path": "/embed" + "x" * 400,
     "method": "POST",
     "client": ("10.0.0.7", 4711),
@@ -25,18 +26,20 @@ def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 
 
 def test_a_line_for_each_request(capsys: pytest.CaptureFixture[str]) -> None:
-    async def answer() -> list[Call]:
-        calls = [Call(SCOPE), Call({**SCOPE, "client": None})]
-        calls[0].model, calls[0].texts, calls[0].tokens = "tiny", 2, 9
-        for call, status in zip(calls, (200, 499), strict=True):
-            access_log.say_request(call, status)
+    async def answer() -> list[Request]:
+        requests = [
+            Request({**SCOPE, "client": client}, None) for client in (SCOPE["client"], None)
+        ]
+        requests[0].model, requests[0].texts, requests[0].tokens = "tiny", 2, 9
+        for request, status in zip(requests, (200, 499), strict=True):
+            access_log.log_request(request, status)
         assert capsys.readouterr().err == ""  # written together, after this turn of the loop
         await asyncio.sleep(0)
-        return calls
+        return requests
 
-    calls = asyncio.run(answer())
+    requests = asyncio.run(answer())
     first, second = lines(capsys)
-    assert first["id"] == calls[0].id and first["event"] == "request"
+    assert first["id"] == requests[0].id and first["event"] == "request"
     assert (first["client"], first["method"], first["status"]) == ("10.0.0.7", "POST", 200)
     assert first["path"] == SCOPE["path"][:300]
     assert (first["model"], first["texts"], first["tokens"]) == ("tiny", 2, 9)
@@ -73,4 +76,4 @@ def test_nobody_who_reads_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
             raise BrokenPipeError
 
     monkeypatch.setattr("sys.stderr", Gone())
-    access_log.say("ready")
+    access_log.log_event("ready")

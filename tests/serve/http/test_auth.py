@@ -1,34 +1,34 @@
-"""Who is let in, by which header, and where without one."""
+"""Which tokens, headers and paths are accepted."""
 
 import pytest
 
-from engine.serve.http.auth import OPEN, Gatekeeper
-from engine.serve.http.errors import Kind, Problem
+from engine.serve.http.auth import OPEN, Authenticator
+from engine.serve.http.errors import ErrorKind, HTTPError
 
 TOKENS = ("first", "second")
 
 
-def refused(method: str, path: str, **headers: str) -> Kind | None:
-    found = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+def refused(method: str, path: str, **headers: str) -> ErrorKind | None:
+    found = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        Gatekeeper(TOKENS).check(method, path, found)
-    except Problem as problem:
-        return problem.kind
+        Authenticator(TOKENS).check(method, path, found)
+    except HTTPError as error:
+        return error.kind
     return None
 
 
 @pytest.mark.parametrize("path", sorted(OPEN))
-def test_probes_need_no_token_but_only_to_read(path: str) -> None:
+def test_probes_need_no_token_for_get_and_head(path: str) -> None:
     for method in ("GET", "HEAD"):
         assert refused(method, path) is None
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "get"):
-        assert refused(method, path) is Kind.NO_TOKEN
+        assert refused(method, path) is ErrorKind.NO_TOKEN
 
 
 @pytest.mark.parametrize("path", ["/embed", "/health/", "/metrics/x", "//", "", "/info"])
-def test_every_other_path_needs_one(path: str) -> None:
+def test_every_other_path_needs_a_token(path: str) -> None:
     for method in ("GET", "HEAD", "POST"):
-        assert refused(method, path) is Kind.NO_TOKEN
+        assert refused(method, path) is ErrorKind.NO_TOKEN
 
 
 @pytest.mark.parametrize(
@@ -37,28 +37,28 @@ def test_every_other_path_needs_one(path: str) -> None:
         ({"authorization": "Bearer first"}, None),
         ({"authorization": "bearer second"}, None),
         ({"authorization": "Bearer  second "}, None),
-        ({"authorization": "Bearer third"}, Kind.WRONG_TOKEN),
-        ({"authorization": "Bearer FIRST"}, Kind.WRONG_TOKEN),
-        ({"authorization": "Bearer firs"}, Kind.WRONG_TOKEN),
-        ({"authorization": "Bearer first second"}, Kind.WRONG_TOKEN),
-        ({"authorization": "Bearer "}, Kind.MALFORMED_TOKEN),
-        ({"authorization": "Basic first"}, Kind.MALFORMED_TOKEN),
-        ({"authorization": "first"}, Kind.MALFORMED_TOKEN),
-        ({"authorization": ""}, Kind.MALFORMED_TOKEN),
+        ({"authorization": "Bearer third"}, ErrorKind.WRONG_TOKEN),
+        ({"authorization": "Bearer FIRST"}, ErrorKind.WRONG_TOKEN),
+        ({"authorization": "Bearer firs"}, ErrorKind.WRONG_TOKEN),
+        ({"authorization": "Bearer first second"}, ErrorKind.WRONG_TOKEN),
+        ({"authorization": "Bearer "}, ErrorKind.MALFORMED_TOKEN),
+        ({"authorization": "Basic first"}, ErrorKind.MALFORMED_TOKEN),
+        ({"authorization": "first"}, ErrorKind.MALFORMED_TOKEN),
+        ({"authorization": ""}, ErrorKind.MALFORMED_TOKEN),
         ({"x_auth_key": "first"}, None),
         ({"x_auth_user_service_key": "second"}, None),
-        ({"x_auth_key": "third"}, Kind.WRONG_TOKEN),
-        ({"authorization": "Bearer third", "x_auth_key": "first"}, Kind.WRONG_TOKEN),
-        ({"x_api_key": "first"}, Kind.NO_TOKEN),
+        ({"x_auth_key": "third"}, ErrorKind.WRONG_TOKEN),
+        ({"authorization": "Bearer third", "x_auth_key": "first"}, ErrorKind.WRONG_TOKEN),
+        ({"x_api_key": "first"}, ErrorKind.NO_TOKEN),
     ],
 )
-def test_headers(headers: dict[str, str], kind: Kind | None) -> None:
+def test_headers(headers: dict[str, str], kind: ErrorKind | None) -> None:
     assert refused("POST", "/embed", **headers) is kind
 
 
-def test_without_tokens_everyone_is_let_in() -> None:
-    Gatekeeper([]).check("POST", "/embed", {})
+def test_without_tokens_every_request_is_accepted() -> None:
+    Authenticator([]).check("POST", "/embed", {})
 
 
-def test_tokens_are_not_kept() -> None:
-    assert b"first" not in repr(vars(Gatekeeper(TOKENS))).encode()
+def test_tokens_are_stored_as_digests_only() -> None:
+    assert b"first" not in repr(vars(Authenticator(TOKENS))).encode()

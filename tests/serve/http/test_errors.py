@@ -1,11 +1,11 @@
-"""An error of the library is a kind of problem, in every dialect."""
+"""An error of the library is a kind of error, in every dialect."""
 
 import math
 
 import pytest
 
 from engine import errors
-from engine.serve.http.errors import RETRY_AFTER, Kind, Problem, problem_of
+from engine.serve.http.errors import RETRY_AFTER, ErrorKind, HTTPError, http_error_of
 from tests.serve.serving import shared_fake
 
 NAN = "w" * 777  # the fake model has no finite vector of it
@@ -16,34 +16,34 @@ RUN = "/client/v4/accounts/acc/ai/run/fake"
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (errors.TooLong("600 tokens"), Kind.TOO_LONG),
-        (errors.InputError("no string"), Kind.INVALID),
-        (errors.Overloaded("full"), Kind.OVERLOADED),
-        (errors.ModelNotFound("no model"), Kind.NO_MODEL),
-        (errors.NotFinite("text 3", [3]), Kind.BACKEND),
+        (errors.TooLong("600 tokens"), ErrorKind.TOO_LONG),
+        (errors.InputError("no string"), ErrorKind.INVALID),
+        (errors.Overloaded("full"), ErrorKind.OVERLOADED),
+        (errors.ModelNotFound("no model"), ErrorKind.NO_MODEL),
+        (errors.NotFinite("text 3", [3]), ErrorKind.BACKEND),
     ],
 )
-def test_the_librarys_own_errors_keep_their_words(error: Exception, kind: Kind) -> None:
-    problem = problem_of(error)
-    assert (problem.kind, problem.message) == (kind, str(error))
+def test_the_librarys_own_errors_keep_their_words(error: Exception, kind: ErrorKind) -> None:
+    error = http_error_of(error)
+    assert (error.kind, error.message) == (kind, str(error))
 
 
 @pytest.mark.parametrize("error", [ValueError("secret"), errors.CheckpointError("secret")])
 def test_other_errors_are_not_shown_to_clients(error: Exception) -> None:
-    problem = problem_of(error)
-    assert problem.kind is Kind.INTERNAL and "secret" not in problem.message
+    error = http_error_of(error)
+    assert error.kind is ErrorKind.INTERNAL and "secret" not in error.message
 
 
 def test_a_problem_stays_what_it_is() -> None:
-    problem = Problem(Kind.EMPTY, "nothing", param="input")
-    assert problem_of(problem) is problem
-    assert (problem.param, problem.retry_after, problem.allow) == ("input", None, None)
+    error = HTTPError(ErrorKind.EMPTY, "nothing", param="input")
+    assert http_error_of(error) is error
+    assert (error.param, error.retry_after, error.allow) == ("input", None, None)
 
 
 def test_only_an_overload_says_when_to_come_again() -> None:
-    assert Problem(Kind.OVERLOADED, "full").retry_after == RETRY_AFTER
-    assert Problem(Kind.OVERLOADED, "full", retry_after=2).retry_after == 2
-    assert Problem(Kind.TIMEOUT, "late").retry_after is None
+    assert HTTPError(ErrorKind.OVERLOADED, "full").retry_after == RETRY_AFTER
+    assert HTTPError(ErrorKind.OVERLOADED, "full", retry_after=2).retry_after == 2
+    assert HTTPError(ErrorKind.TIMEOUT, "late").retry_after is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A request's body, limits and client; an answer's bytes."""
+"""Request bodies and their limits, disconnects, JSON."""
 
 import asyncio
 import json
@@ -6,13 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from starlette.requests import ClientDisconnect
 
 from engine.serve.http import messages
-from engine.serve.http.errors import Kind, Problem
-from engine.serve.http.messages import Answer, Call, array_to_json, parse_json, send_answer, to_json
+from engine.serve.http.errors import ErrorKind, HTTPError
+from engine.serve.http.messages import (
+    JSONResponse,
+    Request,
+    array_to_json,
+    parse_json,
+    to_json,
+)
 
 
-def call(*messages: Any, **scope: Any) -> Call:
+def request(*messages: Any, **scope: Any) -> Request:
     """A request of which these messages come, and then nothing more."""
     waiting = list(messages)
 
@@ -21,87 +28,85 @@ def call(*messages: Any, **scope: Any) -> Call:
             await asyncio.sleep(60)
         return waiting.pop(0)
 
-    return Call({"path": "/", "headers": [], "query_string": b"", **scope}, receive)
+    return Request(
+        {"type": "http", "path": "/", "headers": [], "query_string": b"", **scope}, receive
+    )
 
 
 def part(body: bytes, more: bool = False) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-def read(asked: Call, limit: int = 100, seconds: float = 5.0) -> bytes:
-    return asyncio.run(asked.body(limit, seconds, lambda size: None))
+def read(asked: Request, limit: int = 100, seconds: float = 5.0) -> bytes:
+    return asyncio.run(asked.read_body(limit, seconds, lambda size: None))
 
 
-def test_the_last_of_repeated_headers_and_parameters_counts() -> None:
-    asked = call(headers=[(b"a", b"1"), (b"a", b"2")], query_string=b"x=1&y=&x=%C3%A9")
-    assert asked.headers == {b"a": b"2"}
-    assert asked.query == {"x": "é", "y": ""}
-    assert len({call().id for _ in range(50)}) == 50
+def test_ids_are_unique() -> None:
+    assert len({request().id for _ in range(50)}) == 50
 
 
 def test_a_body_in_parts() -> None:
     sizes: list[int] = []
-    asked = call(part(b"ab", True), part(b"", True), part(b"c"))
-    assert asyncio.run(asked.body(3, 5.0, sizes.append)) == b"abc"
+    asked = request(part(b"ab", True), part(b"", True), part(b"c"))
+    assert asyncio.run(asked.read_body(3, 5.0, sizes.append)) == b"abc"
     assert sizes == [2, 0, 1]
 
 
 def test_a_body_over_the_limit_is_refused_as_soon_as_it_is_known() -> None:
-    announced = call(headers=[(b"content-length", b"101")])
-    in_parts = call(part(b"x" * 60, True), part(b"x" * 41, True))
+    announced = request(headers=[(b"content-length", b"101")])
+    in_parts = request(part(b"x" * 60, True), part(b"x" * 41, True))
     for asked in (announced, in_parts):
-        with pytest.raises(Problem, match="more than 100 bytes") as raised:
+        with pytest.raises(HTTPError, match="limit of 100 bytes") as raised:
             read(asked)
-        assert raised.value.kind is Kind.BODY_TOO_LARGE
-    assert read(call(part(b"x" * 100), headers=[(b"content-length", b"100")])) == b"x" * 100
+        assert raised.value.kind is ErrorKind.BODY_TOO_LARGE
+    assert read(request(part(b"x" * 100), headers=[(b"content-length", b"100")])) == b"x" * 100
 
 
 def test_a_body_that_does_not_come() -> None:
-    with pytest.raises(Problem, match=r"within 0\.01 seconds") as raised:
-        read(call(part(b"x", True)), seconds=0.01)
-    assert raised.value.kind is Kind.TIMEOUT
+    with pytest.raises(HTTPError, match=r"within 0\.01 seconds") as raised:
+        read(request(part(b"x", True)), seconds=0.01)
+    assert raised.value.kind is ErrorKind.TIMEOUT
 
 
 def test_a_client_that_leaves_cancels_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = {"type": "http.disconnect"}
-    early = call(part(b"x", True), gone)
-    with pytest.raises(asyncio.CancelledError):
+    early = request(part(b"x", True), gone)
+    with pytest.raises(ClientDisconnect):
         read(early)
-    assert early.left
 
     monkeypatch.setattr(messages, "WATCH_AFTER_S", 0.01)
-    late = call(gone)
+    late = request(gone)
 
-    async def answer() -> None:
-        late.watch()
+    async def respond() -> None:
+        late.cancel_on_disconnect()
         await asyncio.sleep(30)
 
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(answer())
-    assert late.left
+        asyncio.run(respond())
+    assert late.disconnected
 
-    stays = call()
+    stays = request()
 
     async def finish() -> None:
-        stays.watch()
+        stays.cancel_on_disconnect()
         await asyncio.sleep(0.05)
-        stays.unwatch()
+        stays.stop_watching()
 
     asyncio.run(finish())
-    assert not stays.left
+    assert not stays.disconnected
 
 
 def test_json_in() -> None:
     assert parse_json('{"é": [1, null]}'.encode()) == {"é": [1, None]}
     for body, kind in (
-        (b"", Kind.NO_BODY),
-        (b"{", Kind.NOT_JSON),
-        (b'"\xff"', Kind.NOT_JSON),
-        (b"NaN", Kind.NOT_JSON),
-        (b'{"a": 1} x', Kind.NOT_JSON),
-        (b'"\\ud800"', Kind.NOT_JSON),
+        (b"", ErrorKind.NO_BODY),
+        (b"{", ErrorKind.NOT_JSON),
+        (b'"\xff"', ErrorKind.NOT_JSON),
+        (b"NaN", ErrorKind.NOT_JSON),
+        (b'{"a": 1} x', ErrorKind.NOT_JSON),
+        (b'"\\ud800"', ErrorKind.NOT_JSON),
     ):
-        with pytest.raises(Problem) as raised:
+        with pytest.raises(HTTPError) as raised:
             parse_json(body)
         assert raised.value.kind is kind
 
@@ -137,16 +142,22 @@ def test_others_get_their_turn_between_slices() -> None:
     assert turns >= 4
 
 
-def test_an_answer_is_a_head_and_a_body() -> None:
-    sent: list[Any] = []
+def test_json_responses() -> None:
+    assert JSONResponse(b"[1]").body == JSONResponse([1]).body == b"[1]"
+    made = JSONResponse({}, 418, {"x-a": "1"})
+    assert made.status_code == 418 and made.headers["x-a"] == "1"
+    assert made.headers["content-type"] == "application/json"
 
-    async def send(message: Any) -> None:
-        sent.append(message)
 
-    asyncio.run(send_answer(send, Answer(418, b"tea", [(b"x-a", b"1")], b"text/plain")))
-    start, body = sent
-    assert (start["type"], start["status"]) == ("http.response.start", 418)
-    assert start["headers"] == [
-        (b"content-type", b"text/plain"), (b"content-length", b"3"), (b"x-a", b"1"),
-    ]  # fmt: skip
-    assert body == {"type": "http.response.body", "body": b"tea"}
+def test_whether_a_body_may_still_arrive() -> None:
+    length, chunked = (b"content-length", b"2"), (b"transfer-encoding", b"chunked")
+    assert not request().body_pending
+    assert not request(headers=[(b"content-length", b"0")]).body_pending
+    for header in (length, chunked):
+        asked = request(part(b"a", True), part(b"b"), headers=[header])
+        assert asked.body_pending
+        asyncio.run(asked.discard_body(5.0))
+        assert not asked.body_pending
+    late = request(part(b"a", True), headers=[length])
+    asyncio.run(late.discard_body(0.01))
+    assert late.body_pending

@@ -1,12 +1,12 @@
-"""What is counted, under which name."""
+"""What is counted, and under which names."""
 
 import asyncio
 
 import numpy as np
 
-from engine.serve.batching.request import Job, Wish
-from engine.serve.http.errors import Kind
-from engine.serve.http.metrics import Histogram, Metrics
+from engine.serve.batching.request import Work, WorkOptions
+from engine.serve.http.errors import ErrorKind
+from engine.serve.http.metrics import Metrics
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -15,35 +15,32 @@ def samples(metrics: Metrics) -> dict[str, float]:
     return {name: float(value) for name, value in rows}
 
 
-def finished(texts: int) -> Job:
-    job = Job(["a"] * texts, Wish(), asyncio.Future(loop=asyncio.new_event_loop()))
-    for entry in job.entries:
-        entry.cost = 5
-    job.accepted, job.tokenised, job.began, job.ended = 10.0, 10.5, 12.5, 13.5
-    job.rows = [np.zeros(3, np.float32)] * texts
-    return job
+def finished(texts: int) -> Work:
+    work = Work(["a"] * texts, WorkOptions(), asyncio.Future(loop=asyncio.new_event_loop()))
+    for item in work.items:
+        item.cost = 5
+    work.accepted, work.tokenised, work.began, work.ended = 10.0, 10.5, 12.5, 13.5
+    work.rows = [np.zeros(3, np.float32)] * texts
+    return work
 
 
-def test_a_histogram_counts_up_to_its_bounds() -> None:
-    histogram = Histogram("help", (1.0, 2.0))
-    for value in (0.5, 1.0, 1.5, 2.0, 7.0):
-        histogram.observe(value)
-    found = {s.labels.get("le"): s.value for s in histogram.family("h").samples if s.labels}
-    assert found == {"1.0": 2, "2.0": 4, "+Inf": 5}
-    assert histogram.sum == 12.0
+def test_names_are_those_of_text_embeddings_inference() -> None:
+    metrics = Metrics(lambda: 0)
+    metrics.failed(ErrorKind.OVERLOADED)
+    text = metrics.text().decode()
+    assert "# TYPE te_request_failure counter\n" in text
+    assert "_total" not in text and "_created" not in text
 
 
 def test_requests_texts_and_stages() -> None:
     metrics = Metrics(lambda: 7)
-    metrics.asked(1)
-    metrics.asked(3)
-    metrics.unread()
-    metrics.done(finished(3), seconds=4.0)
+    metrics.requested(1)
+    metrics.requested(3)
+    metrics.succeeded(finished(3), seconds=4.0)
     metrics.batch(3, 15)
     found = samples(metrics)
     assert found['te_request_count{method="single"}'] == 1
     assert found['te_request_count{method="batch"}'] == 1
-    assert found['te_request_count{method="unread"}'] == 1
     assert found['te_request_success{method="batch"}'] == 1
     assert (found["te_embed_count"], found["te_embed_success"]) == (4, 3)
     assert found["te_queue_size"] == 7
@@ -56,10 +53,16 @@ def test_requests_texts_and_stages() -> None:
 
 def test_failures_by_their_cause() -> None:
     metrics = Metrics(lambda: 0)
-    for kind in (Kind.OVERLOADED, Kind.TOO_LONG, Kind.INVALID, Kind.EMPTY, Kind.BACKEND):
+    for kind in (
+        ErrorKind.OVERLOADED,
+        ErrorKind.TOO_LONG,
+        ErrorKind.INVALID,
+        ErrorKind.EMPTY,
+        ErrorKind.BACKEND,
+    ):
         metrics.failed(kind)
-    metrics.failed(Kind.NO_ROUTE)  # not a request for vectors
-    metrics.failed(Kind.INTERNAL)
+    metrics.failed(ErrorKind.NO_ROUTE)  # not a request for vectors
+    metrics.failed(ErrorKind.INTERNAL)
     metrics.dropped()
     found = samples(metrics)
     causes = {"overloaded": 1, "validation": 3, "inference": 2, "dropped": 1}

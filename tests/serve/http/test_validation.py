@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from engine.serve.http import validation
-from engine.serve.http.errors import Kind, Problem
+from engine.serve.http.errors import ErrorKind, HTTPError
 
 
-def refusal(check: Callable[..., Any], *arguments: Any) -> Problem:
-    with pytest.raises(Problem) as raised:
+def refusal(check: Callable[..., Any], *arguments: Any) -> HTTPError:
+    with pytest.raises(HTTPError) as raised:
         check(*arguments)
-    assert raised.value.kind is Kind.INVALID
+    assert raised.value.kind is ErrorKind.INVALID
     return raised.value
 
 
@@ -34,8 +34,8 @@ def test_flags() -> None:
         assert validation.flag({"f": True}, "f", default) is True
         assert validation.flag({"f": False}, "f", default) is False
     for value in (0, 1, "true", []):
-        problem = refusal(validation.flag, {"f": value}, "f", True)
-        assert problem.param == "f" and "it must be true, false or null" in problem.message
+        error = refusal(validation.flag, {"f": value}, "f", True)
+        assert error.param == "f" and "it must be true, false or null" in error.message
 
 
 def test_choices() -> None:

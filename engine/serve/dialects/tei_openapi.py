@@ -1,0 +1,95 @@
+"""The OpenAPI paths of text-embeddings-inference's routes."""
+
+from engine.serve.dialects.schemas import (
+    BOOLEAN,
+    INTEGER,
+    NUMBERS,
+    REASONS,
+    STRING,
+    TEXT,
+    VECTORS,
+    Paths,
+    Schema,
+    array,
+    nullable,
+    obj,
+    operation,
+    request_body,
+    response,
+    texts,
+    with_errors,
+)
+from engine.serve.service import Service
+
+STATUSES = ("400", "408", "413", "422", "424", "429", "500")
+ERROR = obj({"error": STRING, "error_type": STRING}, "error error_type")
+TOKEN = obj(
+    {
+        "id": INTEGER,
+        "text": STRING,
+        "special": BOOLEAN,
+        "start": nullable("integer"),
+        "stop": nullable("integer"),
+    },
+    "id text special start stop",
+)
+RESULTS = {
+    "embed": VECTORS,
+    "embed_all": array(VECTORS),
+    "similarity": NUMBERS,
+    "tokenize": array(array(TOKEN)),
+}
+
+
+def paths(service: Service) -> Paths:
+    """The routes of the TEI dialect; those of `_probes` need no token."""
+    found: Paths = {}
+    for name, body in _bodies(service).items():
+        post = operation(name, f"As TEI's /{name}", RESULTS[name])
+        post["requestBody"] = request_body(body)
+        found[f"/{name}"] = {"post": post}
+    found["/info"] = {"get": operation("info", "The model and the limits", {"type": "object"})}
+    found = with_errors(found, STATUSES, ERROR)
+    for path in found.values():
+        for each in path.values():
+            each["responses"]["401"] = {"description": REASONS["401"]}
+    return found | _probes()
+
+
+def _bodies(service: Service) -> dict[str, Schema]:
+    """The request bodies by route."""
+    embedder, most = service.models.first.embedder, service.settings.max_client_batch_size
+    prompt = {"enum": [*embedder.prompts, None]}
+    boolean = nullable("boolean")
+    truncation = {
+        "truncate": boolean,
+        "truncation_direction": {"enum": ["Left", "Right", "left", "right", None]},
+        "prompt_name": prompt,
+    }
+    inputs = {"inputs": texts(most)}
+    dimensions = nullable("integer", minimum=1, maximum=embedder.dim)
+    embed = {**inputs, **truncation, "normalize": boolean, "dimensions": dimensions}
+    sentences = array(TEXT, minItems=1, maxItems=most - 1)
+    pair = obj({"source_sentence": TEXT, "sentences": sentences}, "source_sentence sentences")
+    parameters = {"oneOf": [obj(truncation), {"type": "null"}]}
+    return {
+        "embed": obj(embed, "inputs"),
+        "embed_all": obj({**inputs, **truncation}, "inputs"),
+        "similarity": obj({"inputs": pair, "parameters": parameters}, "inputs"),
+        "tokenize": obj({**inputs, "add_special_tokens": boolean, "prompt_name": prompt}, "inputs"),
+    }
+
+
+def _probes() -> Paths:
+    about = {
+        "health": "200 when the models are loaded",
+        "ping": "The same",
+        "metrics": "For Prometheus, under TEI's names",
+    }
+    plain = {"200": response("OK", STRING, "text/plain")}
+    return {
+        f"/{name}": {
+            "get": {"operationId": name, "summary": summary, "responses": plain, "security": []}
+        }
+        for name, summary in about.items()
+    }
