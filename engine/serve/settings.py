@@ -1,10 +1,10 @@
-"""The options of `bge serve`: each by flag and by environment, the flag first."""
+"""The options of `bge serve`: each is a flag and an environment variable; the flag wins."""
 
 import argparse
 import ipaddress
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from engine.errors import InputError
@@ -15,8 +15,8 @@ TOKENS = "BGE_API_TOKENS"
 N = TypeVar("N", int, float)
 
 
-def _option(default: Any, help_: str, **how: Any) -> Any:
-    return field(default=default, metadata={"help": help_, **how})
+def _option(default: Any, help_: str, parse: Callable[[str], Any] = str) -> Any:
+    return field(default=default, metadata={"help": help_, "parse": parse})
 
 
 def _positive(text: str) -> int:
@@ -40,11 +40,10 @@ def _port(text: str) -> int:
     return port
 
 
-def _precision(text: str) -> Precision:
-    for precision in PRECISIONS:
-        if text == precision:
-            return precision
-    raise ValueError(f"must be one of {', '.join(PRECISIONS)}")
+def _precision(text: str) -> str:
+    if text not in PRECISIONS:
+        raise ValueError(f"must be one of {', '.join(PRECISIONS)}")
+    return text
 
 
 def _flag(text: str) -> bool:
@@ -54,86 +53,91 @@ def _flag(text: str) -> bool:
     return known[text.lower()]
 
 
-SHOWN: dict[Callable[[str], Any], str] = {_positive: "N", _seconds: "SECONDS", _port: "PORT"}
-
-
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model to serve and the names it answers to besides its own."""
+    """A model to serve, and additional names for it."""
 
     source: str
     aliases: tuple[str, ...] = ()
 
-    @classmethod
-    def parse(cls, text: str) -> "ModelChoice":
-        source, _, names = text.partition("=")
-        if not source:
-            raise ValueError("must be NAME, FOLDER or either with =ALIAS[,ALIAS...]")
-        return cls(source, tuple(name for name in names.split(",") if name))
-
 
 def _models(text: str) -> tuple[ModelChoice, ...]:
-    return tuple(ModelChoice.parse(word) for word in text.split())
+    return tuple(_model(word) for word in text.split())
+
+
+def _model(word: str) -> ModelChoice:
+    source, _, aliases = word.partition("=")
+    if not source:
+        raise ValueError("must be NAME, FOLDER or either with =ALIAS[,ALIAS...]")
+    return ModelChoice(source, tuple(alias for alias in aliases.split(",") if alias))
+
+
+METAVARS: dict[Callable[[str], Any], str] = {
+    _positive: "N",
+    _seconds: "SECONDS",
+    _port: "PORT",
+    _models: "NAME",
+}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that `bge serve` can be told; a field `max_batch_tokens` is the flag
-    --max-batch-tokens and the variable BGE_MAX_BATCH_TOKENS."""
+    """The options. The field `max_batch_tokens` is the flag --max-batch-tokens and the variable
+    BGE_MAX_BATCH_TOKENS."""
 
     model: tuple[ModelChoice, ...] = _option(
         (ModelChoice("bge-base-en-v1.5"),),
-        "name or folder, and after a sign more names to answer to: NAME=ALIAS,ALIAS; repeatable, "
-        "in the variable separated by spaces; the first serves the routes that name no model "
-        "[bge-base-en-v1.5]",
-        parse=_models,
+        "model to serve, by name or folder; NAME=ALIAS,ALIAS gives it more names. Repeat the flag "
+        "for several models (in the variable: separated by spaces). The first one serves the "
+        "routes that name no model [bge-base-en-v1.5]",
+        _models,
     )
-    precision: Precision = _option(  # noqa: RUF009
-        "float32", "float32, int16, int8 or reference", parse=_precision
-    )
-    threads: int | None = _option(
-        None, "threads that compute, in each model [all cores]", parse=_positive
-    )
-    offline: bool = _option(False, "never download: the weights must be here", parse=_flag)
-    host: str = _option("127.0.0.1", "address to listen on", parse=str)
-    port: int = _option(8787, "port to listen on; 0 takes a free one", parse=_port)
+    precision: Precision = _option("float32", ", ".join(PRECISIONS), _precision)  # noqa: RUF009
+    threads: int | None = _option(None, "threads per model [all usable cores]", _positive)
+    offline: bool = _option(False, "do not download anything", _flag)
+    host: str = _option("127.0.0.1", "address to listen on")
+    port: int = _option(8787, "port to listen on; 0 chooses a free one", _port)
     allow_anonymous: bool = _option(
-        False, f"serve beyond this machine although {TOKENS} is not set", parse=_flag
+        False, f"serve other machines although {TOKENS} is not set", _flag
     )
-    max_batch_tokens: int = _option(2048, "tokens computed in one go", parse=_positive)
-    max_waiting_texts: int = _option(512, "texts that wait before 429", parse=_positive)
-    max_waiting_tokens: int = _option(65_536, "tokens that wait before 429", parse=_positive)
+    max_batch_tokens: int = _option(2048, "maximum tokens per batch", _positive)
+    max_waiting_texts: int = _option(512, "queued texts above which requests get 429", _positive)
+    max_waiting_tokens: int = _option(65_536, "queued tokens above which they get 429", _positive)
     max_waiting_bytes: int = _option(
-        500_000_000, "bytes of bodies that wait before 429", parse=_positive
+        500_000_000, "total bytes of request bodies above which requests get 429", _positive
     )
-    max_client_batch_size: int = _option(32, "texts in a request to TEI's routes", parse=_positive)
-    max_body_bytes: int = _option(10_000_000, "bytes of a request's body", parse=_positive)
-    max_connections: int = _option(4096, "open connections before 503", parse=_positive)
-    request_timeout: float = _option(60.0, "seconds for a request, all in all", parse=_seconds)
-    read_timeout: float = _option(20.0, "seconds for a client to send it", parse=_seconds)
-    keep_alive: int = _option(75, "seconds an idle connection stays open", parse=_positive)
+    max_client_batch_size: int = _option(32, "maximum texts per request to TEI's routes", _positive)
+    max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", _positive)
+    max_connections: int = _option(4096, "connections above which requests get 503", _positive)
+    request_timeout: float = _option(60.0, "total time limit of a request in seconds", _seconds)
+    read_timeout: float = _option(
+        20.0,
+        "time limit in seconds for a client to send a request head, to send a body, and to read "
+        "the next part of a response",
+        _seconds,
+    )
+    keep_alive: int = _option(75, "seconds after which idle connections are closed", _positive)
     queue: str = _option(
         "",
         "database of the batch queue: sqlite:///FILE, postgresql://..., or none "
         "[a SQLite file in the user's state folder]",
-        parse=str,
     )
-    queue_concurrency: int = _option(8, "queued items computed at once", parse=_positive)
-    queue_retention: float = _option(86_400.0, "seconds that results are kept", parse=_seconds)
-    queue_max_requests: int = _option(1000, "queued requests before 429", parse=_positive)
-    access_log: bool = _option(True, "one JSON line a request on standard error", parse=_flag)
-    tokens: tuple[str, ...] = ()  # only by environment: arguments are visible to other users
+    queue_concurrency: int = _option(8, "queued items computed at the same time", _positive)
+    queue_retention: float = _option(86_400.0, "seconds for which its results are kept", _seconds)
+    queue_max_requests: int = _option(1000, "queued batches above which more get 429", _positive)
+    access_log: bool = _option(True, "log one JSON line per request to standard error", _flag)
+    tokens: tuple[str, ...] = ()  # only a variable: other users can see a process's arguments
 
     def __post_init__(self) -> None:
         if not (self.tokens or self.allow_anonymous or is_loopback(self.host)):
             raise InputError(
-                f"--host {self.host} can be reached from other machines and {TOKENS} is not set: "
-                f"set {TOKENS}, or listen on 127.0.0.1, or say --allow-anonymous."
+                f"--host {self.host} can be reached from other machines and {TOKENS} is not set. "
+                f"Set {TOKENS}, listen on 127.0.0.1, or use --allow-anonymous."
             )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to that address."""
+    """Whether only this machine can connect to the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -141,56 +145,61 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """From flags, then environment, then defaults. SystemExit 2 as argparse does; InputError."""
+    """Settings from flags, then variables, then defaults. Raises SystemExit(2) like argparse for
+    invalid values, and InputError."""
     parser = argparse.ArgumentParser(
         prog="bge serve",
-        description="Cloudflare's, OpenAI's and text-embeddings-inference's APIs on this machine.",
-        epilog=f"Each option is also a variable: --max-batch-tokens is BGE_MAX_BATCH_TOKENS. "
-        f"{TOKENS} holds the tokens that clients must present, separated by spaces or commas.",
+        description="Serve embeddings with the APIs of Cloudflare, OpenAI and "
+        "text-embeddings-inference.",
+        epilog="Each option is also an environment variable: --max-batch-tokens is "
+        f"BGE_MAX_BATCH_TOKENS. {TOKENS} holds the tokens that clients must present, separated by "
+        "spaces or commas.",
     )
-    for each in _options():
-        _add(parser, each, environ)
+    defaults = {}
+    for option in fields(Settings):
+        if option.metadata:
+            _add_flag(parser, option)
+            defaults[option.name] = _default(parser, option, environ)
     given = vars(parser.parse_args(argv))
-    default_models = given.pop("model_default")
-    given["model"] = tuple(one for group in given["model"] or default_models for one in group)
+    if "model" in given:
+        given["model"] = tuple(one for models in given["model"] for one in models)
     tokens = tuple(environ.get(TOKENS, "").replace(",", " ").split())
-    return Settings(**given, tokens=tokens)
+    return Settings(**{**defaults, **given}, tokens=tokens)
 
 
-def _options() -> list[Any]:
-    return [each for each in fields(Settings) if "parse" in each.metadata]
+def _default(
+    parser: argparse.ArgumentParser, option: Field[Any], environ: Mapping[str, str]
+) -> Any:
+    variable = f"BGE_{option.name.upper()}"
+    if not environ.get(variable):
+        return option.default
+    try:
+        return option.metadata["parse"](environ[variable])
+    except ValueError as error:
+        parser.error(f"{variable} is {environ[variable]!r}: {error}")
 
 
-def _add(parser: argparse.ArgumentParser, option: Any, environ: Mapping[str, str]) -> None:
-    flag, variable = f"--{option.name.replace('_', '-')}", f"BGE_{option.name.upper()}"
-    parse = option.metadata["parse"]
-    default = option.default
-    if environ.get(variable):
-        try:
-            default = parse(environ[variable])
-        except ValueError as error:
-            parser.error(f"{variable} is {environ[variable]!r}: {error}")
-    about = option.metadata["help"]
+def _add_flag(parser: argparse.ArgumentParser, option: Field[Any]) -> None:
+    parse, about = option.metadata["parse"], option.metadata["help"]
     if option.default and parse not in (_flag, _models):
         about = f"{about} [{option.default}]"
-    common = {"dest": option.name, "help": about}
+    how: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
     if parse is _flag:
-        parser.add_argument(flag, default=default, action=argparse.BooleanOptionalAction, **common)
-    elif parse is _models:
-        parser.add_argument(flag, action="append", type=_typed(parse), metavar="NAME", **common)
-        parser.set_defaults(model_default=[default])
+        how["action"] = argparse.BooleanOptionalAction
     else:
-        shown = SHOWN.get(parse, option.name.upper())
-        parser.add_argument(flag, default=default, type=_typed(parse), metavar=shown, **common)
+        how["action"] = "append" if parse is _models else "store"
+        how["type"] = _with_reason(parse)
+        how["metavar"] = METAVARS.get(parse, option.name.upper())
+    parser.add_argument(f"--{option.name.replace('_', '-')}", **how)
 
 
-def _typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """The parser with its reason in argparse's message, which else keeps only a type's name."""
+def _with_reason(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`parse`, with the reason of a ValueError in argparse's message, which omits it."""
 
-    def typed(text: str) -> Any:
+    def parse_argument(text: str) -> Any:
         try:
             return parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
-    return typed
+    return parse_argument

@@ -62,7 +62,7 @@ def test_vectors_are_counted() -> None:
     asyncio.run(test())
     assert (asked.model, asked.texts, asked.tokens, asked.truncated) == ("fake", 3, 4 + 64 + 4, 1)
     assert vector_headers(asked, options) == {"x-pooling": "cls", "x-truncated-texts": "1"}
-    assert vector_headers(request(b""), WorkOptions()) == {"x-pooling": "mean"}
+    assert vector_headers(request(b""), WorkOptions("mean")) == {"x-pooling": "mean"}
     metrics = service.metrics.text()
     assert b"te_embed_count 3.0" in metrics and b"te_embed_success 3.0" in metrics
     for method in (b"batch", b"single"):

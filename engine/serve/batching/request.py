@@ -19,7 +19,7 @@ Vectors = NDArray[np.float32]
 class WorkOptions:
     """How the texts of one request are computed and scheduled."""
 
-    pooling: str = "mean"
+    pooling: str
     truncation_side: Side | None = None  # None: the checkpoint's
     truncate: bool = True  # False: a text over the limit fails the request (TooLong)
     per_token: bool = False  # the last hidden state of each token, not one vector per text

@@ -13,6 +13,8 @@ from engine.serve.batching.request import WorkOptions
 from engine.serve.http.errors import ErrorKind, HTTPError
 from tests.serve.fake_embedder import FakeEmbedder
 
+MEAN = WorkOptions("mean")
+
 
 @contextlib.asynccontextmanager
 async def batching(embedder, **limits):
@@ -36,7 +38,7 @@ async def hold(batcher):
     """The model is given a text, and computes it until it is freed."""
     batcher.embedder.free.clear()
     seen = len(batcher.embedder.batches)
-    held = asyncio.create_task(batcher.embed(["held"], WorkOptions()))
+    held = asyncio.create_task(batcher.embed(["held"], MEAN))
     await until(lambda: len(batcher.embedder.batches) > seen)
     return held
 
@@ -88,7 +90,7 @@ def test_batches_stay_within_the_token_budget():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder, batch_tokens=100, waiting_texts=1000) as batcher:
-            await batcher.embed(["a b c d e f g h"] * 50, WorkOptions())
+            await batcher.embed(["a b c d e f g h"] * 50, MEAN)
             assert max(map(sum, embedder.batches)) <= 100
             assert sum(map(len, embedder.batches)) == 50
 
@@ -99,9 +101,9 @@ def test_a_single_text_overtakes_a_giant():
     async def test():
         embedder = FakeEmbedder(seconds_a_token=0.0001)
         async with batching(embedder, batch_tokens=128) as batcher:
-            giant = asyncio.create_task(batcher.embed(["a b c d e f"] * 1000, WorkOptions()))
+            giant = asyncio.create_task(batcher.embed(["a b c d e f"] * 1000, MEAN))
             await until(lambda: len(embedder.batches) > 2)
-            await batcher.embed(["quick"], WorkOptions())
+            await batcher.embed(["quick"], MEAN)
             assert not giant.done()
             assert len((await giant).rows) == 1000
 
@@ -113,15 +115,15 @@ def test_a_giant_leaves_room_for_others_and_full_is_said_at_once():
         embedder = FakeEmbedder()
         async with batching(embedder, waiting_texts=16) as batcher:
             embedder.free.clear()
-            tasks = [asyncio.create_task(batcher.embed(["x"] * 500, WorkOptions()))]
+            tasks = [asyncio.create_task(batcher.embed(["x"] * 500, MEAN))]
             await until(lambda: batcher.waiting == 2)  # an eighth of the limit
-            tasks += [asyncio.create_task(batcher.embed(["x"], WorkOptions())) for _ in range(14)]
+            tasks += [asyncio.create_task(batcher.embed(["x"], MEAN)) for _ in range(14)]
             await until(lambda: batcher.waiting == 16)
             with pytest.raises(HTTPError) as caught:
-                await asyncio.wait_for(batcher.embed(["x"], WorkOptions()), 1)
+                await asyncio.wait_for(batcher.embed(["x"], MEAN), 1)
             assert caught.value.kind is ErrorKind.OVERLOADED
             assert caught.value.retry_after >= 1
-            queued = asyncio.create_task(batcher.embed(["x"], WorkOptions(background=True)))
+            queued = asyncio.create_task(batcher.embed(["x"], WorkOptions("mean", background=True)))
             embedder.free.set()
             await asyncio.gather(*tasks, queued)
             assert batcher.waiting == 0
@@ -135,13 +137,13 @@ def test_tokens_fill_the_queue_as_texts_do():
         async with batching(embedder, waiting_tokens=400, waiting_texts=10_000) as batcher:
             embedder.free.clear()
             text = "w " * 60
-            tasks = [asyncio.create_task(batcher.embed([text], WorkOptions())) for _ in range(14)]
+            tasks = [asyncio.create_task(batcher.embed([text], MEAN)) for _ in range(14)]
             await until(lambda: sum(map(len, embedder.tokenised)) == 14)
             with pytest.raises(HTTPError) as caught:
                 for _ in range(20):
-                    tasks.append(asyncio.create_task(batcher.embed([text], WorkOptions())))
+                    tasks.append(asyncio.create_task(batcher.embed([text], MEAN)))
                     await asyncio.sleep(0.01)
-                await batcher.embed([text], WorkOptions())
+                await batcher.embed([text], MEAN)
             assert caught.value.kind is ErrorKind.OVERLOADED
             embedder.free.set()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -153,10 +155,10 @@ def test_only_if_idle_refuses_rather_than_waits():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
-            await batcher.embed(["idle"], WorkOptions(only_if_idle=True))
+            await batcher.embed(["idle"], WorkOptions("mean", only_if_idle=True))
             busy = await hold(batcher)
             with pytest.raises(HTTPError):
-                await batcher.embed(["no"], WorkOptions(only_if_idle=True))
+                await batcher.embed(["no"], WorkOptions("mean", only_if_idle=True))
             embedder.free.set()
             await busy
 
@@ -168,7 +170,7 @@ def test_a_caller_that_left_is_not_computed():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             held = await hold(batcher)
-            gone = asyncio.create_task(batcher.embed(["a b c"] * 5, WorkOptions()))
+            gone = asyncio.create_task(batcher.embed(["a b c"] * 5, MEAN))
             await until(lambda: sum(map(len, embedder.tokenised)) == 6)
             gone.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -176,7 +178,7 @@ def test_a_caller_that_left_is_not_computed():
             assert batcher.waiting == 1
             embedder.free.set()
             await held
-            await batcher.embed(["last"], WorkOptions())
+            await batcher.embed(["last"], MEAN)
             assert embedder.batches == [[3], [3]]
 
     run(test())
@@ -187,9 +189,9 @@ def test_a_failing_batch_is_the_answer_of_its_requests_and_the_next_one_works():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             with pytest.raises(HTTPError) as caught:
-                await batcher.embed(["w" * 666], WorkOptions())
+                await batcher.embed(["w" * 666], MEAN)
             assert caught.value.kind is ErrorKind.BACKEND
-            assert len((await batcher.embed(["fine"], WorkOptions())).rows) == 1
+            assert len((await batcher.embed(["fine"], MEAN)).rows) == 1
 
     run(test())
 
@@ -217,9 +219,9 @@ def test_a_panic_ends_no_thread(monkeypatch):
         async with batching(embedder) as batcher:
             for text in ("bad", "w" * 7):
                 with pytest.raises(HTTPError) as caught:
-                    await batcher.embed([text], WorkOptions())
+                    await batcher.embed([text], MEAN)
                 assert caught.value.kind is ErrorKind.BACKEND
-                assert len((await batcher.embed(["fine"], WorkOptions())).rows) == 1
+                assert len((await batcher.embed(["fine"], MEAN)).rows) == 1
 
     run(test())
 
@@ -238,7 +240,7 @@ def test_a_vector_that_is_not_finite_fails_its_request_and_no_other():
         async with batching(embedder) as batcher:
             held = await hold(batcher)
             asked = [["good"], ["also", "w" * 777], ["fine", "too"]]
-            jobs = [asyncio.create_task(batcher.embed(texts, WorkOptions())) for texts in asked]
+            jobs = [asyncio.create_task(batcher.embed(texts, MEAN)) for texts in asked]
             await until(lambda: batcher._ready.load == 3 * 5)
             embedder.free.set()
             good, bad, fine = await asyncio.gather(*jobs, return_exceptions=True)
@@ -248,7 +250,7 @@ def test_a_vector_that_is_not_finite_fails_its_request_and_no_other():
             assert "text 1 of this request is not finite" in bad.message
             assert np.array_equal(good.vectors(), embedder.encode(["good"], pooling="mean"))
             assert np.array_equal(fine.vectors(), embedder.encode(["fine", "too"], pooling="mean"))
-            assert len((await batcher.embed(["next"], WorkOptions())).rows) == 1
+            assert len((await batcher.embed(["next"], MEAN)).rows) == 1
             assert batcher.waiting == 0
 
     run(test())
@@ -259,8 +261,10 @@ def test_too_long_fails_where_cutting_is_not_wished():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             with pytest.raises(TooLong, match=r"less than 64 tokens[.] Given: 102"):
-                await batcher.embed(["fine", "w " * 100], WorkOptions(truncate=False))
-            left = await batcher.embed(["w " * 100 + "last"], WorkOptions(truncation_side="left"))
+                await batcher.embed(["fine", "w " * 100], WorkOptions("mean", truncate=False))
+            left = await batcher.embed(
+                ["w " * 100 + "last"], WorkOptions("mean", truncation_side="left")
+            )
             assert left.truncated == 1
             same = embedder.encode(["w " * 61 + "last"], pooling="mean")
             assert np.array_equal(left.vectors(), same)
@@ -272,7 +276,7 @@ def test_a_long_text_is_tokenised_apart_from_the_short_ones():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
-            work = await batcher.embed(["short", "w" * (LONG_TEXT + 1), "brief"], WorkOptions())
+            work = await batcher.embed(["short", "w" * (LONG_TEXT + 1), "brief"], MEAN)
             assert sorted(embedder.tokenised) == [["short", "brief"], ["w" * (LONG_TEXT + 1)]]
             assert len(work.vectors()) == 3
 
@@ -290,7 +294,7 @@ def test_of_a_long_text_only_the_head_is_read_where_that_is_enough():
             left = await batcher.embed([long], WorkOptions(pooling="cls", truncation_side="left"))
             assert np.array_equal(left.vectors(), embedder.encode(["some words " * 31]))
             with pytest.raises(TooLong, match="Given: 200002"):
-                await batcher.embed([long], WorkOptions(truncate=False))
+                await batcher.embed([long], WorkOptions("mean", truncate=False))
         lengths = [len(text) for texts in embedder.tokenised for text in texts]
         assert lengths.count(len(long)) == 2  # for the last two requests
         assert len(blank) in lengths
@@ -311,8 +315,10 @@ def test_token_vectors_and_pooled_ones_in_one_batch():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             held = await hold(batcher)
-            pooled = asyncio.create_task(batcher.embed(["a bb"], WorkOptions()))
-            each = asyncio.create_task(batcher.embed(["ccc d"], WorkOptions(per_token=True)))
+            pooled = asyncio.create_task(batcher.embed(["a bb"], MEAN))
+            each = asyncio.create_task(
+                batcher.embed(["ccc d"], WorkOptions("mean", per_token=True))
+            )
             await until(lambda: sum(map(len, embedder.tokenised)) == 3)
             embedder.free.set()
             await held
@@ -328,7 +334,7 @@ def test_stop_finishes_what_was_accepted():
     async def test():
         embedder = FakeEmbedder(seconds_a_batch=0.01)
         async with batching(embedder, batch_tokens=6) as batcher:
-            tasks = [asyncio.create_task(batcher.embed(["x"], WorkOptions())) for _ in range(20)]
+            tasks = [asyncio.create_task(batcher.embed(["x"], MEAN)) for _ in range(20)]
             await until(lambda: batcher.waiting == 20)
         assert [len((await task).rows) for task in tasks] == [1] * 20
 

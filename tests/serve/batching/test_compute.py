@@ -11,6 +11,8 @@ from engine.serve.batching.request import Work, WorkOptions
 from engine.serve.http.errors import ErrorKind
 from tests.serve.fake_embedder import FakeEmbedder
 
+MEAN = WorkOptions("mean")
+
 BAD = "w" * 777  # the fake model has no finite vector of it
 
 
@@ -31,7 +33,7 @@ def test_a_row_for_each_entry_pooled_as_its_request_wishes():
     _, batch = batch_of(
         embedder,
         (["one two"], WorkOptions(pooling="mean")),
-        (["three"], WorkOptions(per_token=True)),
+        (["three"], WorkOptions("mean", per_token=True)),
         (["four"], WorkOptions(pooling="cls")),
     )
     done, rows, failed = compute(embedder, batch)
@@ -47,10 +49,10 @@ def test_a_request_without_a_finite_vector_fails_and_its_neighbours_do_not(per_t
     embedder = FakeEmbedder()
     jobs, batch = batch_of(
         embedder,
-        (["one"], WorkOptions(per_token=per_token)),
-        (["two", f"a {BAD}", BAD], WorkOptions(per_token=per_token)),
-        (["three"], WorkOptions()),
-        ([BAD], WorkOptions(per_token=not per_token)),
+        (["one"], WorkOptions("mean", per_token=per_token)),
+        (["two", f"a {BAD}", BAD], WorkOptions("mean", per_token=per_token)),
+        (["three"], MEAN),
+        ([BAD], WorkOptions("mean", per_token=not per_token)),
     )
     done, rows, failed = compute(embedder, batch)
     assert [item.text for item in done] == ["one", "three"] and len(list(rows)) == 2
@@ -61,7 +63,7 @@ def test_a_request_without_a_finite_vector_fails_and_its_neighbours_do_not(per_t
 
 
 def test_a_batch_of_nothing_else_has_no_rows():
-    jobs, batch = batch_of(FakeEmbedder(), ([BAD], WorkOptions()), ([BAD, "a"], WorkOptions()))
+    jobs, batch = batch_of(FakeEmbedder(), ([BAD], MEAN), ([BAD, "a"], MEAN))
     done, rows, failed = compute(FakeEmbedder(), batch)
     assert (done, list(rows), set(failed)) == ([], [], set(jobs))
 
@@ -73,6 +75,6 @@ def test_an_error_that_names_no_text_is_raised(monkeypatch):
         raise NotFinite("no vector is finite")
 
     monkeypatch.setattr(embedder, "encode_tokens", fail)
-    _, batch = batch_of(embedder, (["one"], WorkOptions()))
+    _, batch = batch_of(embedder, (["one"], MEAN))
     with pytest.raises(NotFinite, match="no vector is finite"):
         compute(embedder, batch)

@@ -10,7 +10,7 @@ from tests.serve.fake_embedder import FakeTokens
 
 
 def made(*texts: str) -> Work:
-    return Work(texts, WorkOptions(), asyncio.Future(loop=asyncio.new_event_loop()))
+    return Work(texts, WorkOptions("mean"), asyncio.Future(loop=asyncio.new_event_loop()))
 
 
 def test_rows_stand_where_their_texts_stood_and_the_last_one_ends_the_job() -> None:

@@ -16,7 +16,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 
 def finished(texts: int) -> Work:
-    work = Work(["a"] * texts, WorkOptions(), asyncio.Future(loop=asyncio.new_event_loop()))
+    work = Work(["a"] * texts, WorkOptions("mean"), asyncio.Future(loop=asyncio.new_event_loop()))
     for item in work.items:
         item.cost = 5
     work.accepted, work.tokenised, work.began, work.ended = 10.0, 10.5, 12.5, 13.5
