@@ -1,5 +1,5 @@
-"""An Embedder without a model: a text becomes the lengths of its words. It counts what it is
-asked, and can be told to be slow, to fail, or to compute NaN for some texts."""
+"""An Embedder without a model: the tokens of a text are the lengths of its words. It records its
+calls, and can be slow, fail, or raise NotFinite for some texts."""
 
 import itertools
 import threading
@@ -35,7 +35,7 @@ class FakeToken:
 
 
 class FakeEmbedder:
-    """Each word is one token, its id the word's length; 1 and 2 stand at the ends."""
+    """Each word is a token, and its id is the word's length. The first id is 1, the last is 2."""
 
     hub_id = revision = None
     dim, max_tokens, pooling, precision, threads = DIM, 64, "cls", "fake", 1
@@ -111,7 +111,7 @@ class FakeEmbedder:
     def _work(self, tokens: Sequence[FakeTokens]) -> None:
         self.batches.append([len(one) for one in tokens])
         if any(666 in one.ids for one in tokens):  # a word of 666 letters
-            raise RuntimeError("the fake model was told to fail")
+            raise RuntimeError("the fake model fails on this text")
         bad = [i for i, one in enumerate(tokens) if 777 in one.ids]  # a word of 777 letters
         if bad:
             raise NotFinite(f"vectors that are not finite: of texts {bad}", bad)

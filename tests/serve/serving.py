@@ -1,4 +1,4 @@
-"""A server process on loopback for tests, and a plain client for it.
+"""A server process on the loopback address for tests, and a simple client for it.
 
 `python -m tests.serve.serving OPTIONS` serves the fake model; FAKE_SECONDS_A_BATCH,
 FAKE_SECONDS_A_TOKEN and FAKE_SECONDS_TO_LOAD make it slow.
@@ -38,7 +38,7 @@ class Reply:
 
 
 class Server:
-    """A server in a process of its own; `log` gathers its lines."""
+    """A server process; `log` collects its lines."""
 
     def __init__(self, *arguments: str, **environ: str) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("BGE_")}
@@ -79,7 +79,7 @@ class Server:
         headers: dict[str, str] | None = None,
         timeout: float = 30,
     ) -> Reply:
-        """One request on a connection of its own; a body that is not bytes is sent as JSON."""
+        """Sends one request on a new connection; a body that is not bytes is sent as JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with contextlib.closing(connection):
             if body is not None and not isinstance(body, bytes):
@@ -94,12 +94,12 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 
     def rss(self) -> int:
-        """Resident bytes of the process."""
+        """Resident memory of the process, in bytes."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Its exit status."""
+        """Stops the process and returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
@@ -124,7 +124,7 @@ def works(server: Server) -> bool:
 
 
 def ended(peer: socket.socket) -> bytes:
-    """All that comes until the server closes."""
+    """All bytes until the server closes the connection."""
     got = b""
     while part := peer.recv(65536):
         got += part
@@ -137,7 +137,7 @@ def fake_server(*arguments: str, **environ: str) -> Server:
 
 @functools.cache
 def shared_fake() -> Server:
-    """One for all tests that need no options of their own."""
+    """One server for all tests that need no special options."""
     server = fake_server()
     atexit.register(server.stop)
     return server

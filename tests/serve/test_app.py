@@ -1,4 +1,4 @@
-"""Routes, and the gate that every request passes, without a connection."""
+"""Routes, authentication, errors and timeouts, without a connection."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ class Reply:
 
 
 class Client:
-    """Asks an App in this process."""
+    """Sends requests to an App in this process."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -59,7 +59,7 @@ def asking(check: Any, embedder: Any = None, **settings: Any) -> None:
     asyncio.run(test())
 
 
-def test_tokens_are_asked_for_on_every_route_but_the_probes() -> None:
+def test_every_route_except_the_probes_requires_a_token() -> None:
     async def check(client: Client) -> None:
         for route in client.app.routes:
             path = route.path.replace("{account}", "a").replace("{model:path}", "fake")
@@ -75,7 +75,7 @@ def test_tokens_are_asked_for_on_every_route_but_the_probes() -> None:
     asking(check, tokens=("secret",))
 
 
-def test_each_path_is_answered_in_its_dialect() -> None:
+def test_each_path_has_the_errors_of_its_dialect() -> None:
     async def check(client: Client) -> None:
         tei = json.loads((await client("POST", "/embed", b"{")).body)
         assert set(tei) == {"error", "error_type"}
@@ -104,7 +104,7 @@ def test_routes_and_methods(method: str, path: str, status: int) -> None:
     asking(check)
 
 
-def test_a_time_limit_closes_the_connection() -> None:
+def test_a_timeout_closes_the_connection() -> None:
     embedder = FakeEmbedder()
     embedder.free.clear()
 
@@ -117,7 +117,7 @@ def test_a_time_limit_closes_the_connection() -> None:
     asking(check, embedder, request_timeout=0.05)
 
 
-def test_a_fault_of_the_server_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     async def check(client: Client) -> None:
         client.app.service.models.find = lambda name: 1 / 0  # type: ignore[method-assign]
         reply = await client("POST", RUN, b'{"text": "a"}')
@@ -128,7 +128,7 @@ def test_a_fault_of_the_server_is_logged_and_not_shown(caplog: pytest.LogCapture
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_server_that_ends_closes_its_connections() -> None:
+def test_a_server_that_shuts_down_closes_its_connections() -> None:
     async def check(client: Client) -> None:
         assert b"connection" not in (await client("GET", "/health")).headers
         client.app.draining = True

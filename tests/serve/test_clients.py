@@ -1,5 +1,5 @@
-"""The clients that people have, unchanged but for a base URL, against a real server process with
-the real weights of all-MiniLM-L6-v2, here also under Cloudflare's name for another model."""
+"""Existing clients with only another base URL, against a real server process with the weights of
+all-MiniLM-L6-v2, which here also has Cloudflare's name of another model."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def server(minilm, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def minilm_vectors(load):
-    """The library's own, by pooling."""
+    """The vectors of the library, by pooling."""
     return {how: load("minilm", "float32").encode(TEXTS, pooling=how) for how in ("mean", "cls")}
 
 
@@ -45,8 +45,8 @@ def same(found, expected):
     return np.array_equal(np.array(found, np.float32), expected)
 
 
-def test_curl_word_for_word(server, minilm_vectors):
-    """The example of Cloudflare's page of the model: -d, and no content type for JSON."""
+def test_curl_exactly_as_documented(server, minilm_vectors):
+    """The example of Cloudflare's documentation of the model: -d, and no JSON content type."""
     command = """curl https://api.cloudflare.com/client/v4/accounts/$CLOUDFLARE_ACCOUNT_ID/ai/run/@cf/baai/bge-base-en-v1.5  \\
       -X POST  \\
       -H "Authorization: Bearer $CLOUDFLARE_AUTH_TOKEN"  \\
@@ -149,10 +149,10 @@ def openai_client(request, server):
 
 def test_openai_for_python(openai_client, minilm_vectors):
     for how in ({}, {"encoding_format": "float"}):
-        answer = openai_client.embeddings.create(model=MODEL, input=TEXTS, **how)
-        assert same([item.embedding for item in answer.data], minilm_vectors["mean"])
-        assert answer.model == MODEL
-        assert answer.usage.prompt_tokens == answer.usage.total_tokens > 10
+        response = openai_client.embeddings.create(model=MODEL, input=TEXTS, **how)
+        assert same([item.embedding for item in response.data], minilm_vectors["mean"])
+        assert response.model == MODEL
+        assert response.usage.prompt_tokens == response.usage.total_tokens > 10
     cls = openai_client.embeddings.create(model=MODEL, input=TEXTS, extra_body={"pooling": "cls"})
     assert same([item.embedding for item in cls.data], minilm_vectors["cls"])
     raw = openai_client.embeddings.create(model=MODEL, input=TEXTS[0], encoding_format="base64")
@@ -177,8 +177,8 @@ def test_openai_for_python_sees_errors(openai_client):
 
 
 @pytest.mark.parametrize("post", [requests.post, httpx.post])
-def test_what_teis_adapters_send(server, minilm_vectors, post):
-    """Chroma's and LlamaIndex's classes post this and read a bare array."""
+def test_requests_of_teis_adapters(server, minilm_vectors, post):
+    """Chroma's and LlamaIndex's classes send this and read an array."""
     body = {"inputs": TEXTS, "truncate": True}
     reply = post(f"{server.url}/embed", json=body, headers={"Authorization": f"Bearer {TOKEN}"})
     assert same(reply.json(), minilm_vectors["mean"])
@@ -186,7 +186,7 @@ def test_what_teis_adapters_send(server, minilm_vectors, post):
 
 @pytest.fixture(scope="module")
 def node_modules() -> Path:
-    """Node's clients, installed once into the user's cache."""
+    """The clients for Node, installed once into the user's cache."""
     if not shutil.which("npm") and not os.environ.get("CI"):
         pytest.skip("Node's clients are tested where Node is")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -206,7 +206,7 @@ def node_modules() -> Path:
 
 @pytest.fixture(scope="module")
 def node(server, node_modules):
-    """What the script told of all its calls."""
+    """The output of the script: the results of all its calls."""
     command = ["node", "node_clients.mjs", server.url, TOKEN, json.dumps(TEXTS)]
     done = subprocess.run(command, cwd=node_modules, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -235,8 +235,8 @@ def test_openai_for_node(node, minilm_vectors):
     assert node["listed"] == ["sentence-transformers/all-MiniLM-L6-v2"]
 
 
-def test_concurrent_requests_get_the_librarys_bits(server, load):
-    """Each text's numbers are those of `encode` alone, whatever else was in the batch."""
+def test_concurrent_requests_get_the_same_bits_as_the_library(server, load):
+    """Each vector equals that of `encode`, whatever else was in the batch."""
     texts = [text for text in mixed_texts()[::2] if text]
     expected = load("minilm", "float32").encode(texts, on_truncate="ignore")
     headers = {"authorization": f"Bearer {TOKEN}"}
@@ -248,7 +248,7 @@ def test_concurrent_requests_get_the_librarys_bits(server, load):
         assert same(list(pool.map(ask, texts)), expected)
 
 
-def test_a_text_of_megabytes_gets_the_librarys_bits(server, load):
+def test_a_text_of_megabytes_gets_the_same_bits_as_the_library(server, load):
     texts = [text for text in mixed_texts() if text]
     long = [" ".join(texts) * 20, "\u3000".join(texts) * 20, "漢" * 200_000, "x" * 200_000 + " end"]
     expected = load("minilm", "float32").encode(long, on_truncate="ignore")
@@ -257,7 +257,7 @@ def test_a_text_of_megabytes_gets_the_librarys_bits(server, load):
     assert reply.headers["x-truncated-texts"] == "3"
 
 
-def test_the_version_is_ours(server):
+def test_the_version_is_this_package(server):
     reply = server.ask("/info", headers={"authorization": f"Bearer {TOKEN}"})
     assert reply.json["version"] == engine.__version__
     assert reply.json["model_id"] == "sentence-transformers/all-MiniLM-L6-v2"

@@ -1,4 +1,4 @@
-"""The server from start to end: auth, several models, the log, and stopping under load."""
+"""The server from start to end: authentication, several models, the log, stopping under load."""
 
 import http.client
 import json
@@ -40,7 +40,7 @@ def bearer(token):
         {"x-auth-user-service-key": "first-secret"},
     ],
 )
-def test_each_token_opens(guarded, path, headers):
+def test_each_token_is_accepted(guarded, path, headers):
     assert guarded.ask(path, BODY, headers=headers).status == 200
 
 
@@ -55,7 +55,7 @@ CLOUDFLARE = {
 
 
 @pytest.mark.parametrize(("headers", "status", "code"), CLOUDFLARE.values(), ids=CLOUDFLARE)
-def test_without_a_token_nothing_is_told(guarded, headers, status, code):
+def test_without_a_token_nothing_is_revealed(guarded, headers, status, code):
     reply = guarded.ask(RUN, BODY, headers=headers)
     assert (reply.status, reply.json["errors"][0]["code"]) == (status, code)
     assert reply.json["result"] is None
@@ -66,7 +66,7 @@ def test_without_a_token_nothing_is_told(guarded, headers, status, code):
     assert (reply.status, reply.body) == (401, b"")
 
 
-def test_auth_comes_before_routes_models_and_bodies(guarded):
+def test_authentication_comes_before_routes_models_and_bodies(guarded):
     for path in ("/client/v4/nowhere", f"{RUN}x", "/openapi.json", "/v1/models"):
         assert guarded.ask(path, headers=bearer("wrong")).status == 401
     assert guarded.ask(RUN, b"{", headers=bearer("wrong")).status == 401
@@ -76,12 +76,12 @@ def test_probes_and_scrapers_need_no_token(guarded):
     assert [guarded.ask(path).status for path in ("/health", "/ping", "/", "/metrics")] == [200] * 4
 
 
-def test_the_malformed_header_is_explained_in_the_chain(guarded):
+def test_a_malformed_header_is_explained_in_the_error_chain(guarded):
     error = guarded.ask(RUN, BODY, headers={"authorization": "x"}).json["errors"][0]
     assert error["error_chain"][0]["code"] == 6111
 
 
-def test_the_log_tells_requests_and_keeps_secrets(guarded):
+def test_the_log_has_requests_and_no_secrets(guarded):
     text = "a very private sentence"
     path = f"{RUN}?secret-query=1"
     reply = guarded.ask(path, {"text": text}, headers=bearer("second-secret"))
@@ -102,7 +102,7 @@ def test_the_log_tells_requests_and_keeps_secrets(guarded):
     assert b"private" not in whole
 
 
-def test_two_models_each_by_its_name_and_the_first_for_tei():
+def test_two_models_by_name_and_the_first_for_tei():
     with fake_server("--model", "one=first", "--model", "two") as server:
         listed = [model["id"] for model in server.ask("/v1/models").json["data"]]
         assert listed == ["one", "two"]
@@ -128,17 +128,17 @@ def failed_start(*arguments, **environ):
     return done.stderr
 
 
-def test_what_keeps_it_from_starting_is_said():
+def test_the_reason_for_a_failed_start_is_shown():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        told = failed_start("--port", port)
-        assert f"cannot listen on 127.0.0.1 port {port}" in told
+        message = failed_start("--port", port)
+        assert f"cannot listen on 127.0.0.1 port {port}" in message
     assert "BGE_API_TOKENS is not set" in failed_start("--host", "0.0.0.0")
     clash = failed_start("--port", "0", "--model", "one=x", "--model", "two=x")
     assert "Two models have the name 'x'" in clash
 
 
-def test_nobody_is_let_in_before_the_models_are_warm():
+def test_no_connection_is_accepted_before_the_models_are_loaded():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, *FAKE, "--port", str(port)]
@@ -163,7 +163,7 @@ def test_nobody_is_let_in_before_the_models_are_warm():
 
 
 class Client(threading.Thread):
-    """Asks one thing after another until it is refused a connection; notes what became of each."""
+    """Sends one request after another until no connection is accepted; records each result."""
 
     def __init__(self, server):
         super().__init__()
@@ -191,7 +191,7 @@ class Client(threading.Thread):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_under_load_answers_all_that_was_accepted(number):
+def test_stopping_under_load_finishes_all_accepted_requests(number):
     server = fake_server("--max-batch-tokens", "40", FAKE_SECONDS_A_BATCH="0.02")
     clients = [Client(server) for _ in range(32)]
     for client in clients:
@@ -206,7 +206,7 @@ def test_stopping_under_load_answers_all_that_was_accepted(number):
     assert {"event": "stopped"}.items() <= server.log[-2].items()
 
 
-def test_a_giant_that_was_accepted_is_finished_after_sigterm():
+def test_a_large_accepted_request_is_finished_after_sigterm():
     server = fake_server("--max-batch-tokens", "300", FAKE_SECONDS_A_BATCH="0.05")
     replies = []
     body = {"model": "fake", "input": ["a b c"] * 1000}

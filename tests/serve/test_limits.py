@@ -1,4 +1,4 @@
-"""What clients may send without harm: nonsense, and too much."""
+"""Invalid input and too much input do no harm."""
 
 import contextlib
 import http.client
@@ -23,7 +23,7 @@ def server():
     return shared_fake()
 
 
-NONSENSE = {
+INVALID_JSON = {
     "cut off": b'{"text": "a',
     "single quotes": b"{'text': 'a'}",
     "trailing comma": b'{"text": "a",}',
@@ -41,14 +41,14 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("path", ROUTES)
-@pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
-def test_nonsense_gets_a_400(server, path, body):
+@pytest.mark.parametrize("body", INVALID_JSON.values(), ids=INVALID_JSON)
+def test_invalid_json_gets_a_400(server, path, body):
     assert server.ask(path, body).status == 400
 
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("depth", [10, 200, 900])
-def test_nests_that_are_json_are_refused_for_what_they_hold(server, path, depth):
+def test_nested_json_is_refused_for_its_content(server, path, depth):
     nest = "[" * depth + '"a"' + "]" * depth
     body = f'{{"model": "fake", "text": {nest}, "input": {nest}, "inputs": {nest}}}'.encode()
     assert server.ask(path, body).status in (400, 422)
@@ -58,7 +58,7 @@ def test_nests_that_are_json_are_refused_for_what_they_hold(server, path, depth)
     "text",
     ["\x00\x01\x7f", "\u202e\ufeff", "é" * 1000, "🙂" * 500, " \n\t ", "ﷺ" * 100, "w" * 9999],
 )
-def test_any_string_is_a_text(server, text):
+def test_every_string_is_a_valid_text(server, text):
     reply = server.ask("/embed", {"inputs": text})
     assert np.array_equal(np.array(reply.json, np.float32), FakeEmbedder().encode([text]))
 
@@ -69,7 +69,7 @@ def test_bodies_around_the_limit(server):
     assert server.ask("/embed", fits + b" ").status == 413
 
 
-def test_a_body_without_a_length_is_counted_while_it_is_read(server):
+def test_a_chunked_body_is_limited_while_it_is_read(server):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     sent = 0
 
@@ -91,25 +91,25 @@ def test_a_body_without_a_length_is_counted_while_it_is_read(server):
     assert works(server)
 
 
-def test_the_length_alone_is_enough_to_refuse(server):
+def test_a_content_length_over_the_limit_is_refused(server):
     with server.connect() as peer:
         peer.sendall(b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n")
         assert peer.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
-def test_bodies_together_are_bounded():
+def test_all_bodies_together_are_limited():
     with fake_server("--max-waiting-bytes", "3000000") as server:
         peers = [server.connect() for _ in range(10)]
         for peer in peers:
             peer.sendall(b"POST /embed HTTP/1.1\r\ncontent-length: 2000000\r\n\r\n")
             peer.sendall(b" " * 1_000_000)
-        answers = []
+        responses = []
         for peer in peers:
             peer.settimeout(0.5)
             with contextlib.suppress(TimeoutError):
-                answers.append(peer.recv(100)[:12])
-        assert 7 <= len(answers) <= 8
-        assert set(answers) == {b"HTTP/1.1 429"}
+                responses.append(peer.recv(100)[:12])
+        assert 7 <= len(responses) <= 8
+        assert set(responses) == {b"HTTP/1.1 429"}
         for peer in peers:
             peer.close()
         while server.ask("/embed", b'{"inputs": "a"}'.ljust(2_000_000)).status == 429:
@@ -117,7 +117,7 @@ def test_bodies_together_are_bounded():
         assert works(server)
 
 
-def test_noise_on_the_wire(server):
+def test_random_bytes(server):
     noise = random.Random(1)
     for _ in range(200):
         with server.connect() as peer, contextlib.suppress(OSError):
@@ -132,7 +132,7 @@ def test_noise_on_the_wire(server):
     assert works(server)
 
 
-def test_a_10_mb_text_does_not_hold_up_a_short_one():
+def test_a_10_mb_text_does_not_delay_a_short_one():
     with fake_server(FAKE_SECONDS_A_BATCH="0.001") as server:
         text = "word " * 1_900_000
         slow = threading.Thread(target=server.ask, args=("/embed", {"inputs": text}))
@@ -143,7 +143,7 @@ def test_a_10_mb_text_does_not_hold_up_a_short_one():
         slow.join()
 
 
-def test_thousands_of_tiny_requests_leave_nothing_behind(server):
+def test_thousands_of_small_requests_do_not_grow_memory(server):
     def many(count: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
         for i in range(count):

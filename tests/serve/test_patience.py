@@ -171,9 +171,9 @@ def test_a_full_server_closes_the_connection_when_the_client_wants_it(version, h
     head = b"POST /embed HTTP/%b\r\ncontent-length: 15\r\n%b\r\n" % (version, header)
     with full_server() as server, server.connect(timeout=5) as peer:
         peer.sendall(head + b'{"inputs": "a"}')
-        answer = ended(peer)
-    assert answer.startswith(b"HTTP/1.1 429 ")
-    assert b"\r\nconnection: close\r\n" in answer
+        response = ended(peer)
+    assert response.startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nconnection: close\r\n" in response
 
 
 def test_a_full_server_returns_429_after_100_continue():

@@ -38,7 +38,7 @@ def flag(name):
     return "--" + name.replace("_", "-")
 
 
-def test_every_option_is_tried_here():
+def test_every_option_is_tested_here():
     assert sorted(OTHER) == sorted(NAMES)
 
 
@@ -70,7 +70,7 @@ def test_models_repeat():
 
 
 @pytest.mark.parametrize(
-    ("words", "environ", "told"),
+    ("words", "environ", "expected"),
     [
         (["--port", "70000"], {}, "'70000': must be from 0 to 65535"),
         (["--port", "x"], {}, "'x'"),
@@ -82,14 +82,14 @@ def test_models_repeat():
         (["--nonsense"], {}, "--nonsense"),
     ],
 )
-def test_wrong_usage_says_what_and_ends_with_2(words, environ, told, capsys):
+def test_wrong_usage_is_explained_and_ends_with_2(words, environ, expected, capsys):
     with pytest.raises(SystemExit) as caught:
         parse_settings(words, environ)
     assert caught.value.code == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
-def test_tokens_come_only_from_the_environment():
+def test_tokens_are_only_an_environment_variable():
     assert parse_settings([], {"BGE_API_TOKENS": "one,two  three"}).tokens == (
         "one",
         "two",
@@ -97,13 +97,13 @@ def test_tokens_come_only_from_the_environment():
     )
 
 
-def test_without_tokens_only_this_machine_is_served():
+def test_without_tokens_only_local_clients_are_served():
     with pytest.raises(InputError, match="BGE_API_TOKENS"):
         parse_settings(["--host", "0.0.0.0"], {})
     assert parse_settings(["--host", "0.0.0.0", "--allow-anonymous"], {}).host == "0.0.0.0"
     assert parse_settings(["--host", "0.0.0.0"], {"BGE_API_TOKENS": "x"}).host == "0.0.0.0"
 
 
-def test_which_addresses_are_this_machine():
+def test_loopback_addresses():
     assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.0.2.1", "example.org", "")))

@@ -1,9 +1,10 @@
 """Dynamic batching: the texts of concurrent requests are tokenised and computed together.
 
-    event loop ──texts──> tokenising threads ──tokens──> computing threads ──rows──> event loop
+    event loop ──texts──> tokenising threads ──tokens──> computing thread ──rows──> event loop
 
-A computing thread that becomes free takes what is queued at that moment. There is no batching
-timer, so a lone request is not delayed. Both stages read from a fair queue (fair_queue.py).
+When the computing thread becomes free, it takes what is queued at that moment. There is no batching
+timer, so a lone request is not delayed. One computing thread is enough, because the engine has its
+own thread pool. Both stages read from a fair queue (fair_queue.py).
 """
 
 import asyncio
@@ -30,7 +31,6 @@ log = logging.getLogger("bge.serve")
 LONG_TEXT = 50_000  # characters: about 10 ms to tokenise; a text of 10 MB takes seconds
 TOKENISE_CHARACTERS = 32_768  # characters tokenised per batch
 TURN_CHARACTERS = 4_096  # of them, characters of one request per turn
-COMPUTE_THREADS = 1  # the engine has its own thread pool; two callers were no faster
 SHARE = 8  # one request counts for at most 1/8 of a limit
 
 
@@ -44,7 +44,6 @@ class Batcher:
         batch_tokens: int,
         waiting_texts: int,
         waiting_tokens: int,
-        computing: int = COMPUTE_THREADS,
         observe_batch: Callable[[int, int], None] = lambda texts, tokens: None,
     ) -> None:
         self.embedder, self.batch_tokens = embedder, batch_tokens
@@ -58,21 +57,22 @@ class Batcher:
         self._tokenisers = [
             _thread("tokenise", self._tokenise_loop, queue) for queue in (self._short, self._long)
         ]
-        self._computers = [_thread("compute", self._compute_loop) for _ in range(computing)]
+        self._computer = _thread("compute", self._compute_loop)
 
     def start(self) -> None:
         """Starts the threads. Call it on the event loop on which `embed` will be called."""
         self._loop = asyncio.get_running_loop()
-        for thread in self._tokenisers + self._computers:
+        for thread in (*self._tokenisers, self._computer):
             thread.start()
 
     async def stop(self) -> None:
         """Finishes all accepted work, then ends the threads."""
         for queue in (self._short, self._long):
             queue.close()
-        await _join(self._tokenisers)
+        for thread in self._tokenisers:
+            await asyncio.to_thread(thread.join)
         self._ready.close()
-        await _join(self._computers)
+        await asyncio.to_thread(self._computer.join)
 
     async def embed(self, texts: Sequence[str], options: WorkOptions) -> Work:
         """Computes `texts` (at least one) and returns the finished work.
@@ -81,9 +81,11 @@ class Batcher:
         model fails, TooLong when a text may not be truncated. When the caller is cancelled, its
         queued texts are discarded.
         """
-        weight = 0 if options.background else min(len(texts), self._share_of_texts)
+        weight = 0
         if not options.background:
-            self._admit(options)
+            if self.full or (options.only_if_idle and self.waiting):
+                raise self._overloaded()
+            weight = min(len(texts), max(1, self.waiting_texts // SHARE))
         work = Work(texts, options, self._loop.create_future())
         self.waiting += weight
         try:
@@ -100,34 +102,18 @@ class Batcher:
         return work
 
     @property
-    def _share_of_texts(self) -> int:
-        return max(1, self.waiting_texts // SHARE)
-
-    @property
     def full(self) -> bool:
         """Whether new work is refused. The size of the new request does not matter."""
         return self.waiting >= self.waiting_texts or self._ready.load >= self.waiting_tokens
 
-    def _admit(self, options: WorkOptions) -> None:
-        if self.full or (options.only_if_idle and self.waiting):
-            raise self.overloaded()
-
-    def overloaded(self) -> HTTPError:
-        """The error for a full queue, with a time after which to retry."""
+    def _overloaded(self) -> HTTPError:
+        """The error for a full queue; retry_after is the time to compute half of the queue."""
+        seconds = math.ceil(self._ready.load / self._rate / 2)
         return HTTPError(
             ErrorKind.OVERLOADED,
             f"{self.waiting} texts are queued; the limit is {self.waiting_texts}. Retry later.",
-            retry_after=self.retry_after(),
+            retry_after=min(60, max(1, seconds)),
         )
-
-    def retry_after(self) -> int:
-        """Seconds until about half of the backlog is computed: 1 to 60."""
-        return min(60, max(1, math.ceil(self.backlog / 2)))
-
-    @property
-    def backlog(self) -> float:
-        """Seconds of computing that the queued tokens will take."""
-        return self._ready.load / self._rate
 
     def _enqueue(self, work: Work) -> None:
         long = [item for item in work.items if item.cost > LONG_TEXT]
@@ -222,11 +208,6 @@ def head_of(text: str) -> str:
 
 def _thread(name: str, work: Callable[..., None], *arguments: Any) -> threading.Thread:
     return threading.Thread(target=work, args=arguments, name=f"bge-{name}", daemon=True)
-
-
-async def _join(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        await asyncio.to_thread(thread.join)
 
 
 def _model_error(error: BaseException) -> HTTPError:

@@ -59,5 +59,5 @@ def _not_finite(item: TextItem) -> HTTPError:
     return HTTPError(
         ErrorKind.BACKEND,
         f"The model's vector of text {item.index} of this request is not finite (NaN or "
-        "infinity), so there is no answer. Leave that text out, or serve another precision.",
+        "infinity). Leave that text out, or serve another precision.",
     )

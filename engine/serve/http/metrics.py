@@ -84,7 +84,7 @@ class Metrics:
             histogram.observe(value)
 
     def failed(self, kind: ErrorKind) -> None:
-        """A request was answered with an error; kinds that TEI does not count are ignored."""
+        """A request got an error response; kinds that TEI does not count are ignored."""
         if kind in FAILURES:
             self._failures.labels(FAILURES[kind]).inc()
 

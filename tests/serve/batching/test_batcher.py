@@ -1,4 +1,4 @@
-"""Requests become batches, with a fake model that can be held up."""
+"""Batching of requests, with a fake model that can be paused."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ MEAN = WorkOptions("mean")
 @contextlib.asynccontextmanager
 async def batching(embedder, **limits):
     limits = {"batch_tokens": 256, "waiting_texts": 64, "waiting_tokens": 4096, **limits}
-    batcher = Batcher(embedder, **{"computing": 1, **limits})
+    batcher = Batcher(embedder, **limits)
     batcher.start()
     try:
         yield batcher
@@ -35,7 +35,7 @@ async def until(condition):
 
 
 async def hold(batcher):
-    """The model is given a text, and computes it until it is freed."""
+    """Gives the model a text, which it computes until `embedder.free` is set."""
     batcher.embedder.free.clear()
     seen = len(batcher.embedder.batches)
     held = asyncio.create_task(batcher.embed(["held"], MEAN))
@@ -47,7 +47,7 @@ def run(test):
     asyncio.run(asyncio.wait_for(test, 20))
 
 
-def test_vectors_are_those_of_encode():
+def test_vectors_equal_those_of_encode():
     async def test():
         embedder = FakeEmbedder()
         texts = ["one two three", "four", "", "five six " * 40]
@@ -64,21 +64,21 @@ def test_vectors_are_those_of_encode():
     run(test())
 
 
-def test_texts_of_concurrent_requests_share_a_batch_and_each_gets_its_own():
+def test_concurrent_requests_share_a_batch():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
             first = await hold(batcher)
             texts = [f"{'w' * i} text" for i in range(1, 21)]
-            wishes = [WorkOptions(pooling="mean" if i % 2 else "cls") for i in range(20)]
+            choices = [WorkOptions(pooling="mean" if i % 2 else "cls") for i in range(20)]
             jobs = [
                 asyncio.create_task(batcher.embed([text], options))
-                for text, options in zip(texts, wishes, strict=True)
+                for text, options in zip(texts, choices, strict=True)
             ]
             await until(lambda: sum(map(len, embedder.tokenised)) == 21)
             embedder.free.set()
             await first
-            for task, text, options in zip(jobs, texts, wishes, strict=True):
+            for task, text, options in zip(jobs, texts, choices, strict=True):
                 vectors = (await task).vectors()
                 assert np.array_equal(vectors, embedder.encode([text], pooling=options.pooling))
             assert len(embedder.batches[1]) == 20  # one batch for all that waited
@@ -97,20 +97,20 @@ def test_batches_stay_within_the_token_budget():
     run(test())
 
 
-def test_a_single_text_overtakes_a_giant():
+def test_a_single_text_overtakes_a_large_request():
     async def test():
         embedder = FakeEmbedder(seconds_a_token=0.0001)
         async with batching(embedder, batch_tokens=128) as batcher:
-            giant = asyncio.create_task(batcher.embed(["a b c d e f"] * 1000, MEAN))
+            large = asyncio.create_task(batcher.embed(["a b c d e f"] * 1000, MEAN))
             await until(lambda: len(embedder.batches) > 2)
             await batcher.embed(["quick"], MEAN)
-            assert not giant.done()
-            assert len((await giant).rows) == 1000
+            assert not large.done()
+            assert len((await large).rows) == 1000
 
     run(test())
 
 
-def test_a_giant_leaves_room_for_others_and_full_is_said_at_once():
+def test_a_large_request_leaves_room_for_others_and_a_full_queue_refuses():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder, waiting_texts=16) as batcher:
@@ -131,7 +131,7 @@ def test_a_giant_leaves_room_for_others_and_full_is_said_at_once():
     run(test())
 
 
-def test_tokens_fill_the_queue_as_texts_do():
+def test_tokens_fill_the_queue_like_texts():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder, waiting_tokens=400, waiting_texts=10_000) as batcher:
@@ -151,7 +151,7 @@ def test_tokens_fill_the_queue_as_texts_do():
     run(test())
 
 
-def test_only_if_idle_refuses_rather_than_waits():
+def test_only_if_idle_refuses_instead_of_waiting():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
@@ -165,7 +165,7 @@ def test_only_if_idle_refuses_rather_than_waits():
     run(test())
 
 
-def test_a_caller_that_left_is_not_computed():
+def test_texts_of_a_cancelled_caller_are_not_computed():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
@@ -184,7 +184,7 @@ def test_a_caller_that_left_is_not_computed():
     run(test())
 
 
-def test_a_failing_batch_is_the_answer_of_its_requests_and_the_next_one_works():
+def test_a_failing_batch_fails_its_requests_and_the_next_one_works():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
@@ -197,10 +197,10 @@ def test_a_failing_batch_is_the_answer_of_its_requests_and_the_next_one_works():
 
 
 class Panic(BaseException):
-    """As pyo3 raises one of a library in Rust."""
+    """What pyo3 raises for a panic in Rust."""
 
 
-def test_a_panic_ends_no_thread(monkeypatch):
+def test_a_panic_does_not_end_a_thread(monkeypatch):
     async def test():
         embedder = FakeEmbedder()
         tokenize, encode = embedder.tokenize, embedder.encode_tokens
@@ -226,15 +226,14 @@ def test_a_panic_ends_no_thread(monkeypatch):
     run(test())
 
 
-def test_a_refusal_says_when_half_of_what_waits_is_done():
+def test_retry_after_is_the_time_to_compute_half_of_the_queue():
     batcher = Batcher(FakeEmbedder(), batch_tokens=8, waiting_texts=8, waiting_tokens=99_999)
     for load, rate, seconds in ((0, 10.0, 1), (40, 10.0, 2), (90, 10.0, 5), (9_000, 10.0, 60)):
         batcher._ready.load, batcher._rate = load, rate
-        assert batcher.backlog == load / rate
-        assert batcher.retry_after() == batcher.overloaded().retry_after == seconds
+        assert batcher._overloaded().retry_after == seconds
 
 
-def test_a_vector_that_is_not_finite_fails_its_request_and_no_other():
+def test_a_vector_that_is_not_finite_fails_only_its_request():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
@@ -256,7 +255,7 @@ def test_a_vector_that_is_not_finite_fails_its_request_and_no_other():
     run(test())
 
 
-def test_too_long_fails_where_cutting_is_not_wished():
+def test_a_text_that_may_not_be_truncated_is_too_long():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
@@ -272,7 +271,7 @@ def test_too_long_fails_where_cutting_is_not_wished():
     run(test())
 
 
-def test_a_long_text_is_tokenised_apart_from_the_short_ones():
+def test_long_texts_are_tokenised_separately():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
@@ -283,7 +282,7 @@ def test_a_long_text_is_tokenised_apart_from_the_short_ones():
     run(test())
 
 
-def test_of_a_long_text_only_the_head_is_read_where_that_is_enough():
+def test_only_the_head_of_a_long_text_is_tokenised_if_that_suffices():
     async def test():
         embedder = FakeEmbedder()
         long, blank = "some words " * 100_000, " " * 100_000 + "late"
@@ -310,7 +309,7 @@ def test_the_head_of_a_text_ends_with_a_word():
         assert head_of(whole) == whole
 
 
-def test_token_vectors_and_pooled_ones_in_one_batch():
+def test_token_vectors_and_pooled_vectors_in_one_batch():
     async def test():
         embedder = FakeEmbedder()
         async with batching(embedder) as batcher:
@@ -330,7 +329,7 @@ def test_token_vectors_and_pooled_ones_in_one_batch():
     run(test())
 
 
-def test_stop_finishes_what_was_accepted():
+def test_stop_finishes_all_accepted_work():
     async def test():
         embedder = FakeEmbedder(seconds_a_batch=0.01)
         async with batching(embedder, batch_tokens=6) as batcher:
@@ -341,7 +340,7 @@ def test_stop_finishes_what_was_accepted():
     run(test())
 
 
-def test_a_default_prompt_of_the_checkpoint_is_put_before_the_texts():
+def test_the_checkpoints_default_prompt_is_added():
     embedder = FakeEmbedder()
     served = ServedModel(embedder, None, ("fake",))
     assert served.prompted(["a"]) == ["a"]

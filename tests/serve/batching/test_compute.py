@@ -1,4 +1,4 @@
-"""A batch to its rows, and which requests of it fail."""
+"""The rows of a batch, and the requests that fail."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ BAD = "w" * 777  # the fake model has no finite vector of it
 
 
 def batch_of(embedder, *requests):
-    """A work for each (texts, options), and all their items, tokenised."""
+    """A Work for each (texts, options), and all their items, tokenised."""
     jobs = [Work(texts, options, asyncio.Future(loop=LOOP)) for texts, options in requests]
     for work in jobs:
         for item in work.items:
@@ -28,7 +28,7 @@ def batch_of(embedder, *requests):
 LOOP = asyncio.new_event_loop()
 
 
-def test_a_row_for_each_entry_pooled_as_its_request_wishes():
+def test_one_row_per_item_pooled_as_its_request_says():
     embedder = FakeEmbedder()
     _, batch = batch_of(
         embedder,
@@ -45,7 +45,7 @@ def test_a_row_for_each_entry_pooled_as_its_request_wishes():
 
 
 @pytest.mark.parametrize("per_token", [False, True])
-def test_a_request_without_a_finite_vector_fails_and_its_neighbours_do_not(per_token):
+def test_a_request_without_a_finite_vector_fails_alone(per_token):
     embedder = FakeEmbedder()
     jobs, batch = batch_of(
         embedder,
@@ -62,13 +62,13 @@ def test_a_request_without_a_finite_vector_fails_and_its_neighbours_do_not(per_t
     assert "text 0 of this request is not finite" in failed[jobs[3]].message
 
 
-def test_a_batch_of_nothing_else_has_no_rows():
+def test_a_batch_without_finite_vectors_has_no_rows():
     jobs, batch = batch_of(FakeEmbedder(), ([BAD], MEAN), ([BAD, "a"], MEAN))
     done, rows, failed = compute(FakeEmbedder(), batch)
     assert (done, list(rows), set(failed)) == ([], [], set(jobs))
 
 
-def test_an_error_that_names_no_text_is_raised(monkeypatch):
+def test_an_error_without_text_numbers_is_raised(monkeypatch):
     embedder = FakeEmbedder()
 
     def fail(*_, **__):

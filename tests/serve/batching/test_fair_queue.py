@@ -1,4 +1,4 @@
-"""Who is next, when many requests wait."""
+"""The order in which the texts of many requests are taken."""
 
 import threading
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def drained(turns, budget):
     return list(iter(lambda: turns.take(budget), []))
 
 
-def test_a_batch_stays_within_the_budget_and_keeps_the_order_of_a_job():
+def test_a_batch_stays_within_the_budget_and_keeps_the_order_of_a_request():
     turns = FairQueue(turn=4, cap=100)
     turns.add(items("a", [3, 3, 3, 3]))
     first, second = drained(turns, 6)
@@ -38,13 +38,13 @@ def test_a_batch_stays_within_the_budget_and_keeps_the_order_of_a_job():
     assert [len(first), len(second)] == [2, 2]
 
 
-def test_an_item_over_the_budget_makes_a_batch_of_its_own():
+def test_an_item_over_the_budget_is_a_batch_by_itself():
     turns = FairQueue(turn=4, cap=100)
     turns.add(items("a", [1]) + items("b", [50]) + items("c", [1]))
     assert [jobs(batch) for batch in drained(turns, 6)] == ["a", "b", "c"]
 
 
-def test_a_giant_does_not_starve_the_small_and_is_not_starved_by_them():
+def test_large_and_small_requests_do_not_starve_each_other():
     turns = FairQueue(turn=4, cap=100)
     turns.add(items("G", [1] * 100))
     turns.add([Item(str(i)) for i in range(6)])
@@ -54,7 +54,7 @@ def test_a_giant_does_not_starve_the_small_and_is_not_starved_by_them():
     assert jobs(turns.take(12)).count("G") >= 4
 
 
-def test_an_item_that_does_not_fit_opens_the_next_batch():
+def test_an_item_that_does_not_fit_starts_the_next_batch():
     turns = FairQueue(turn=8, cap=100)
     turns.add([Item("a", 3)])
     turns.add([Item("b", 8)])
@@ -63,7 +63,7 @@ def test_an_item_that_does_not_fit_opens_the_next_batch():
     assert jobs(turns.take(9)) == "bc"
 
 
-def test_the_background_waits_but_moves_in_every_batch():
+def test_the_background_makes_progress_in_every_batch():
     turns = FairQueue(turn=4, cap=100)
     turns.add(items("b", [2] * 10, background=True))
     turns.add(items("f", [2] * 6))
@@ -72,7 +72,7 @@ def test_the_background_waits_but_moves_in_every_batch():
     assert jobs(turns.take(6)) == "bbb"
 
 
-def test_load_counts_the_foreground_and_of_a_giant_no_more_than_the_cap():
+def test_load_counts_the_foreground_and_each_request_up_to_the_cap():
     turns = FairQueue(turn=4, cap=10)
     turns.add(items("G", [1] * 100))
     turns.add(items("s", [3]))
@@ -100,7 +100,7 @@ def test_take_waits_for_an_item_and_ends_when_closed():
     st.integers(1, 12),
     st.integers(1, 30),
 )
-def test_everything_comes_out_once_and_in_the_order_of_its_job(given_items, turn, budget):
+def test_every_item_is_taken_once_and_in_the_order_of_its_request(given_items, turn, budget):
     turns = FairQueue(turn=turn, cap=20)
     # a work is either in the foreground or in the background
     added = [
@@ -118,7 +118,7 @@ def test_everything_comes_out_once_and_in_the_order_of_its_job(given_items, turn
     assert all(sum(i.cost for i in batch) <= max(budget, 9) + 9 for batch in batches)
 
 
-def test_what_one_taker_leaves_wakes_another():
+def test_items_left_by_one_thread_wake_another():
     turns = FairQueue(turn=1, cap=10)
     got = []
     takers = [threading.Thread(target=lambda: got.append(turns.take(2))) for _ in range(3)]

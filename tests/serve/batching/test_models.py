@@ -19,7 +19,7 @@ def served(*names: str) -> ServedModel:
     return ServedModel(embedder, batcher, names)
 
 
-def test_any_name_in_any_case_finds_a_model() -> None:
+def test_a_model_is_found_by_every_name_in_any_letter_case() -> None:
     a, b = served("a", "@cf/Org/A"), served("b")
     models = Models([a, b])
     assert models.first is a
@@ -33,13 +33,13 @@ def test_any_name_in_any_case_finds_a_model() -> None:
     assert len(raised.value.message) < 200
 
 
-def test_two_models_of_one_name_are_refused() -> None:
+def test_two_models_with_the_same_name_are_refused() -> None:
     with pytest.raises(InputError, match="Two models have the name 'A'"):
         Models([served("a"), served("b", "A")])
     assert Models([served("a", "A")]).find("a")
 
 
-def test_a_prompt_of_the_request_goes_before_the_models_own() -> None:
+def test_the_prompt_of_the_request_replaces_the_default_prompt() -> None:
     one = served("a")
     assert one.prompted(["x"]) == ["x"]
     one.embedder.default_prompt = "say: "
@@ -59,10 +59,8 @@ def test_cloudflares_name_comes_first() -> None:
 
 
 @pytest.mark.parametrize("prompts", [{"query": "ask: "}, {"query": ""}])
-def test_a_pooling_without_the_prompt_is_not_served(
-    prompts: dict[str, str], tmp_path: Path
-) -> None:
-    """The batcher puts prompts before the texts and does not know where they end."""
+def test_pooling_without_the_prompt_is_refused(prompts: dict[str, str], tmp_path: Path) -> None:
+    """The batcher adds prompts to texts, so the model cannot leave them out of the pooling."""
     sizes = {"hidden": 8, "layers": 1, "heads": 2, "ffn": 8, "vocab": 242, "positions": 8}
     write_checkpoint(tmp_path, seed=1, prompts=prompts, **sizes)
     pooling = {"embedding_dimension": 8, "pooling_mode": "mean", "include_prompt": False}

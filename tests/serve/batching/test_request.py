@@ -13,7 +13,7 @@ def made(*texts: str) -> Work:
     return Work(texts, WorkOptions("mean"), asyncio.Future(loop=asyncio.new_event_loop()))
 
 
-def test_rows_stand_where_their_texts_stood_and_the_last_one_ends_the_job() -> None:
+def test_rows_are_in_the_order_of_the_texts_and_the_last_one_completes_the_work() -> None:
     work = made("a", "bb", "ccc")
     assert [item.cost for item in work.items] == [2, 3, 4]
     first, second, third = work.items
@@ -41,7 +41,7 @@ def test_counts() -> None:
     assert (work.tokens, work.truncated) == (8, 1)
 
 
-def test_a_job_fails_once_and_not_after_its_end() -> None:
+def test_work_fails_once_and_not_after_its_end() -> None:
     work = made("a")
     work.fail(ValueError("first"))
     work.fail(KeyError("second"))

@@ -24,14 +24,14 @@ def server():
 
 
 def error_of(reply, code):
-    """The one error of the body; checks the envelope around it."""
+    """The only error of the body; also checks the envelope."""
     body = reply.json
     assert (body["success"], body["messages"]) == (False, [])
     assert [error["code"] for error in body["errors"]] == [code]
     return body["errors"][0]["message"]
 
 
-def test_the_example_of_cloudflares_page(server):
+def test_the_example_of_cloudflares_documentation(server):
     reply = server.ask(RUN, {"text": TEXTS})
     assert reply.status == 200
     body = reply.json
@@ -46,7 +46,7 @@ def test_the_example_of_cloudflares_page(server):
     assert reply.headers["x-request-id"] == reply.headers["cf-ai-req-id"]
 
 
-def test_one_string_gives_one_row_and_cls_where_asked(server):
+def test_one_string_gives_one_row_and_cls_is_an_option(server):
     body = server.ask(RUN, {"text": "hello you", "pooling": "cls"}).json
     assert body["result"]["shape"] == [1, 16]
     expected = FakeEmbedder().encode(["hello you"], pooling="cls")
@@ -56,19 +56,19 @@ def test_one_string_gives_one_row_and_cls_where_asked(server):
 @pytest.mark.parametrize(
     "model", ["@cf%2Fbaai%2Fbge-base-en-v1.5", "%40cf/baai/bge-base-en-v1.5", "fake"]
 )
-def test_a_models_names_raw_or_percent_encoded(server, model):
+def test_model_names_raw_or_percent_encoded(server, model):
     assert server.ask(f"/client/v4/accounts/acc/ai/run/{model}", {"text": "a"}).status == 200
 
 
 @pytest.mark.parametrize(
     "content_type", [None, "application/x-www-form-urlencoded", "text/plain", "application/json"]
 )
-def test_json_whatever_the_content_type(server, content_type):
+def test_bodies_are_json_whatever_the_content_type(server, content_type):
     headers = {"content-type": content_type} if content_type else {}
     assert server.ask(RUN, b' {"text": "a"}', headers=headers).status == 200
 
 
-def test_bad_input_is_5006_with_the_validators_words_and_the_requests_id(server):
+def test_invalid_input_is_5006_with_the_validators_message_and_the_request_id(server):
     reply = server.ask(RUN, {"text": 5})
     assert reply.status == 400
     message = error_of(reply, 5006)
@@ -81,7 +81,7 @@ def test_bad_input_is_5006_with_the_validators_words_and_the_requests_id(server)
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "code", "told"),
+    ("path", "body", "status", "code", "expected"),
     [
         (f"{RUN}-x", {"text": "a"}, 400, 5007, "No such model @cf/baai/bge-base-en-v1.5-x or task"),
         (RUN, b"", 400, 3003, "Request is missing headers or body"),
@@ -92,16 +92,16 @@ def test_bad_input_is_5006_with_the_validators_words_and_the_requests_id(server)
         (RUN, {"text": "w" * 666}, 500, 500, "The model failed"),
     ],
 )
-def test_errors_of_workers_ai(server, path, body, status, code, told):
+def test_errors_of_workers_ai(server, path, body, status, code, expected):
     reply = server.ask(path, body)
     assert reply.status == status
-    assert error_of(reply, code).startswith(f"AiError: {told}")
+    assert error_of(reply, code).startswith(f"AiError: {expected}")
     assert reply.json["result"] == {}
     assert reply.headers["cf-ai-req-id"] in error_of(reply, code)
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "code", "told"),
+    ("method", "path", "status", "code", "expected"),
     [
         ("GET", "/client/v4/nowhere", 400, 7000, "No route for that URI"),
         (
@@ -115,20 +115,20 @@ def test_errors_of_workers_ai(server, path, body, status, code, told):
         ("GET", RUN, 405, 7001, "GET not supported for requested URI"),
     ],
 )
-def test_errors_of_the_gateway(server, method, path, status, code, told):
+def test_errors_of_the_gateway(server, method, path, status, code, expected):
     reply = server.ask(path, method=method)
     assert reply.status == status
-    assert error_of(reply, code) == told
+    assert error_of(reply, code) == expected
     assert reply.json["result"] is None
     assert "cf-ai-req-id" not in reply.headers
     assert uuid.UUID(reply.headers["x-request-id"])
 
 
-def test_a_wrong_method_is_told_the_right_one(server):
+def test_a_wrong_method_gets_an_allow_header(server):
     assert server.ask(RUN, method="DELETE").headers["allow"] == "POST"
 
 
-def test_a_batch_that_is_not_queued_is_answered_at_once(server):
+def test_a_batch_that_is_not_queued_is_computed_immediately(server):
     requests = [
         {"text": "one two", "external_reference": "r"},
         {"text": ["three", "four five"], "pooling": "cls"},
@@ -148,7 +148,7 @@ def test_a_batch_that_is_not_queued_is_answered_at_once(server):
     assert result["usage"] == {"prompt_tokens": 14, "completion_tokens": 0, "total_tokens": 14}
 
 
-def test_texts_over_the_limit_are_cut_and_counted(server):
+def test_texts_over_the_limit_are_truncated_and_counted(server):
     reply = server.ask(RUN, {"text": ["w " * 200, "short"]})
     assert reply.status == 200
     assert reply.headers["x-truncated-texts"] == "1"
@@ -180,7 +180,7 @@ def test_tokens_can_be_verified(server):
 
 
 def test_an_item_of_a_queued_batch_fails_alone():
-    """What the batch queue keeps of each item; the good and the bad are computed together."""
+    """The result of each item, valid or not; they are computed together."""
 
     async def test():
         service = service_of(Settings(), lambda choice, settings: FakeEmbedder())
@@ -195,10 +195,10 @@ def test_an_item_of_a_queued_batch_fails_alone():
     good, not_finite, invalid, failed = asyncio.run(test())
     assert good["success"] and good["prompt_tokens"] == 4
     assert np.array_equal(good["result"]["data"], FakeEmbedder().encode(["a b"], pooling="mean"))
-    for outcome, code, told in (
+    for outcome, code, expected in (
         (not_finite, 500, "text 1 of this request is not finite"),
         (invalid, 5006, "Bad input"),
         (failed, 500, "The model failed on a batch"),
     ):
         assert (outcome["success"], outcome["result"]) == (False, None)
-        assert outcome["error"]["code"] == code and told in outcome["error"]["message"]
+        assert outcome["error"]["code"] == code and expected in outcome["error"]["message"]

@@ -67,5 +67,5 @@ def test_the_gateway() -> None:
     assert error(ErrorKind.NO_ROUTE, "/client/v4/x") == (
         400, {"code": 7000, "message": "No route for that URI"},
     )  # fmt: skip
-    status, told = error(ErrorKind.NO_ROUTE, "/client/v4/accounts/" + "a" * 300)
-    assert (status, told["code"]) == (404, 7003) and len(str(told["message"])) < 300
+    status, entry = error(ErrorKind.NO_ROUTE, "/client/v4/accounts/" + "a" * 300)
+    assert (status, entry["code"]) == (404, 7003) and len(str(entry["message"])) < 300

@@ -133,22 +133,22 @@ def complaint(body, check=check_run):
     return caught.value.message
 
 
-@pytest.mark.parametrize(("body", "told"), OBSERVED, ids=lambda value: str(value)[:50])
-def test_says_what_cloudflares_validator_says(body, told):
-    assert complaint(body) == f"Bad input: Error: oneOf at '/' not met, {told}"
+@pytest.mark.parametrize(("body", "expected"), OBSERVED, ids=lambda value: str(value)[:50])
+def test_messages_are_those_of_cloudflares_validator(body, expected):
+    assert complaint(body) == f"Bad input: Error: oneOf at '/' not met, {expected}"
 
 
 @pytest.mark.parametrize("body", PASSED, ids=str)
-def test_lets_pass_what_cloudflares_validator_lets_pass(body):
+def test_accepts_what_cloudflares_validator_accepts(body):
     assert check_run(body) in ("text", "requests")
 
 
-@pytest.mark.parametrize(("body", "told"), OURS, ids=lambda value: str(value)[:50])
-def test_refuses_what_would_be_no_use_to_the_model(body, told):
-    assert told in complaint(body)
+@pytest.mark.parametrize(("body", "expected"), OURS, ids=lambda value: str(value)[:50])
+def test_refuses_what_the_model_cannot_use(body, expected):
+    assert expected in complaint(body)
 
 
-def test_a_nest_of_lists_is_shown_only_a_few_levels_deep():
+def test_nested_lists_are_shown_only_a_few_levels_deep():
     nest = []
     for _ in range(500):
         nest = [nest, "x"]
@@ -160,7 +160,7 @@ def test_an_item_of_a_queued_batch_is_a_text_request():
     assert "required properties at '/' are 'text'" in complaint(BATCH, check_item)
 
 
-def test_a_batch_to_be_queued_needs_only_its_outer_form():
+def test_of_a_batch_to_be_queued_only_the_outer_form_is_checked():
     assert len(check_batch({"requests": [{"text": 5}, {}]})) == 2
     assert NO_REQUESTS in complaint({"requests": {}}, check_batch)
     assert "minItems" in complaint({"requests": []}, check_batch)

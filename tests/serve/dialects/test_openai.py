@@ -35,7 +35,7 @@ def test_floats(server, path):
     assert body["pooling"] == reply.headers["x-pooling"] == "cls"
 
 
-def test_base64_is_little_endian_float32_and_only_where_asked(server):
+def test_base64_is_little_endian_float32_and_optional(server):
     written = ask(server, encoding_format="base64").json["data"][0]["embedding"]
     assert isinstance(written, str)
     found = np.frombuffer(base64.b64decode(written, validate=True), "<f4")
@@ -51,13 +51,13 @@ def test_pooling_is_an_extra_field(server):
     assert body["pooling"] == "mean"
 
 
-def test_dimensions_cut_before_normalising(server):
+def test_dimensions_truncate_before_normalising(server):
     body = ask(server, dimensions=5).json
     expected = FakeEmbedder().encode("hello you", normalize=True, truncate_dim=5)
     assert np.array_equal(np.array(body["data"][0]["embedding"], np.float32), expected)
 
 
-def test_2048_texts_are_taken_and_2049_are_not(server):
+def test_2048_texts_are_accepted_and_2049_are_not(server):
     texts = [f"text {i}" for i in range(2049)]
     reply = ask(server, input=texts[:2048])
     found = np.array([item["embedding"] for item in reply.json["data"]], np.float32)
@@ -68,7 +68,7 @@ def test_2048_texts_are_taken_and_2049_are_not(server):
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_an_error_reads_for_openais_clients_and_for_cloudflares(server, path):
+def test_an_error_has_the_fields_of_openai_and_of_cloudflare(server, path):
     body = ask(server, path, input="").json
     message = body["error"]["message"]
     assert message.startswith("'$.input' is invalid")
@@ -83,7 +83,7 @@ def test_an_error_reads_for_openais_clients_and_for_cloudflares(server, path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "status", "told"),
+    ("wrong", "status", "expected"),
     [
         ({"input": [101, 2023, 102]}, 400, "check_embedding_ctx_length=False"),
         ({"input": [[101, 102], [101, 103]]}, 400, "check_embedding_ctx_length=False"),
@@ -108,18 +108,18 @@ def test_an_error_reads_for_openais_clients_and_for_cloudflares(server, path):
         ({"user": 5}, 400, "`user` is 5"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name(server, wrong, status, told):
+def test_an_invalid_field_is_named_in_the_error(server, wrong, status, expected):
     reply = ask(server, **wrong)
     assert reply.status == status
-    assert told in reply.json["error"]["message"]
+    assert expected in reply.json["error"]["message"]
 
 
-def test_a_body_that_is_no_object(server):
+def test_a_body_that_is_not_an_object(server):
     assert "an array of 1" in server.ask(ROUTES[0], [5]).json["error"]["message"]
     assert server.ask(ROUTES[0], b"nonsense").status == 400
 
 
-def test_models_are_listed_and_found_by_any_name(server):
+def test_models_are_listed_and_found_by_every_name(server):
     for prefix in ("/v1", "/client/v4/accounts/acc/ai/v1"):
         listed = server.ask(f"{prefix}/models").json
         assert [model["id"] for model in listed["data"]] == ["fake"]

@@ -19,7 +19,7 @@ def vectors(reply):
     return np.array(reply.json, np.float32)
 
 
-def test_embed_gives_a_bare_array(server):
+def test_embed_returns_an_array(server):
     reply = server.ask("/embed", {"inputs": TEXTS})
     assert np.array_equal(vectors(reply), FakeEmbedder().encode(TEXTS))  # cls, as the model says
     assert reply.headers["x-pooling"] == "cls"
@@ -30,7 +30,7 @@ def test_embed_gives_a_bare_array(server):
     assert np.array_equal(vectors(one), FakeEmbedder().encode(TEXTS[:1]))
 
 
-def test_embed_not_normalised_and_cut(server):
+def test_embed_without_normalising_and_with_fewer_dimensions(server):
     body = {"inputs": TEXTS, "normalize": False, "dimensions": 7}
     expected = FakeEmbedder().encode(TEXTS, normalize=False, truncate_dim=7)
     assert np.array_equal(vectors(server.ask("/embed", body)), expected)
@@ -59,7 +59,7 @@ def test_truncation(server):
     }
 
 
-def test_embed_all_gives_a_vector_for_each_token(server):
+def test_embed_all_returns_a_vector_for_each_token(server):
     first, second = server.ask("/embed_all", {"inputs": TEXTS}).json
     assert [row[0] for row in first] == [1, 5, 3, 2]
     assert [row[0] for row in second] == [1, 3, 2, 3, 2]
@@ -98,7 +98,7 @@ def test_info_and_health(server):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "expected"),
     [
         ({"inputs": ["a"] * 64}, "batch size 64 > maximum allowed batch size 32"),
         ({"dimensions": 0}, "`dimensions` should be positive"),
@@ -116,14 +116,14 @@ def test_info_and_health(server):
         ({"prompt_name": 5}, "`prompt_name` is 5"),
     ],
 )
-def test_what_cannot_be_meant_is_a_validation_error(server, wrong, told):
+def test_an_invalid_field_is_a_validation_error(server, wrong, expected):
     reply = server.ask("/embed", {"inputs": "a", **wrong})
     assert (reply.status, reply.json["error_type"]) == (422, "Validation")
-    assert told in reply.json["error"]
+    assert expected in reply.json["error"]
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "told"),
+    ("path", "body", "expected"),
     [
         ("/embed", {"inputs": []}, "`inputs` cannot be empty"),
         ("/embed", {"inputs": ""}, "Input validation error: `inputs` cannot be empty"),
@@ -135,14 +135,14 @@ def test_what_cannot_be_meant_is_a_validation_error(server, wrong, told):
         ),
     ],
 )
-def test_nothing_to_embed_is_an_empty_error(server, path, body, told):
+def test_empty_inputs_are_an_error_of_type_empty(server, path, body, expected):
     reply = server.ask(path, body)
     assert reply.status == 400
-    assert reply.json == {"error": told, "error_type": "Empty"}
+    assert reply.json == {"error": expected, "error_type": "Empty"}
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "type_", "told"),
+    ("path", "body", "status", "type_", "expected"),
     [
         ("/embed", b"{", 400, "Validation", "Failed to parse the request body as JSON"),
         ("/embed", b"", 400, "Validation", "Failed to parse the request body as JSON"),
@@ -154,13 +154,13 @@ def test_nothing_to_embed_is_an_empty_error(server, path, body, told):
         ("/nowhere", {}, 404, "Validation", "no such route"),
     ],
 )
-def test_other_errors(server, path, body, status, type_, told):
+def test_other_errors(server, path, body, status, type_, expected):
     reply = server.ask(path, body)
     assert (reply.status, reply.json["error_type"]) == (status, type_)
-    assert told in reply.json["error"]
+    assert expected in reply.json["error"]
 
 
-def test_metrics_bear_teis_names(server):
+def test_metrics_have_teis_names(server):
     server.ask("/embed", {"inputs": TEXTS})
     text = server.ask("/metrics").body.decode()
     for name in (

@@ -1,4 +1,4 @@
-"""One JSON line each, with nothing of what clients sent but the path."""
+"""JSON lines, which contain nothing that clients sent except the path."""
 
 import asyncio
 import json
@@ -25,8 +25,8 @@ def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in err.splitlines()]
 
 
-def test_a_line_for_each_request(capsys: pytest.CaptureFixture[str]) -> None:
-    async def answer() -> list[Request]:
+def test_one_line_per_request(capsys: pytest.CaptureFixture[str]) -> None:
+    async def log() -> list[Request]:
         requests = [
             Request({**SCOPE, "client": client}, None) for client in (SCOPE["client"], None)
         ]
@@ -37,7 +37,7 @@ def test_a_line_for_each_request(capsys: pytest.CaptureFixture[str]) -> None:
         await asyncio.sleep(0)
         return requests
 
-    requests = asyncio.run(answer())
+    requests = asyncio.run(log())
     first, second = lines(capsys)
     assert first["id"] == requests[0].id and first["event"] == "request"
     assert (first["client"], first["method"], first["status"]) == ("10.0.0.7", "POST", 200)
@@ -48,7 +48,7 @@ def test_a_line_for_each_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 <= first["ms"] < 60_000 and str(first["time"]).endswith("+00:00")
 
 
-def test_log_records_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_records_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     record = logging.LogRecord("lib", logging.WARNING, "f.py", 1, "%s of\n%d", ("a", 3), None)
     access_log.JSONHandler().emit(record)
     (line,) = lines(capsys)
@@ -56,7 +56,7 @@ def test_log_records_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert line["message"] == "a of\n3" and "trace" not in line
 
 
-def test_an_exception_comes_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_has_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         raise ValueError("broken")
     except ValueError as error:
@@ -66,7 +66,7 @@ def test_an_exception_comes_with_its_trace(capsys: pytest.CaptureFixture[str]) -
     assert "ValueError: broken" in str(line["trace"])
 
 
-def test_nobody_who_reads_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_standard_error_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone:
         @property
         def buffer(self) -> "Gone":

@@ -1,4 +1,4 @@
-"""An error of the library is a kind of error, in every dialect."""
+"""Errors of the library become HTTP errors, in every dialect."""
 
 import math
 
@@ -23,7 +23,7 @@ RUN = "/client/v4/accounts/acc/ai/run/fake"
         (errors.NotFinite("text 3", [3]), ErrorKind.BACKEND),
     ],
 )
-def test_the_librarys_own_errors_keep_their_words(error: Exception, kind: ErrorKind) -> None:
+def test_errors_of_the_library_keep_their_messages(error: Exception, kind: ErrorKind) -> None:
     error = http_error_of(error)
     assert (error.kind, error.message) == (kind, str(error))
 
@@ -34,13 +34,13 @@ def test_other_errors_are_not_shown_to_clients(error: Exception) -> None:
     assert error.kind is ErrorKind.INTERNAL and "secret" not in error.message
 
 
-def test_a_problem_stays_what_it_is() -> None:
+def test_an_http_error_is_returned_unchanged() -> None:
     error = HTTPError(ErrorKind.EMPTY, "nothing", param="input")
     assert http_error_of(error) is error
     assert (error.param, error.retry_after, error.allow) == ("input", None, None)
 
 
-def test_only_an_overload_says_when_to_come_again() -> None:
+def test_only_an_overload_has_retry_after() -> None:
     assert HTTPError(ErrorKind.OVERLOADED, "full").retry_after == RETRY_AFTER
     assert HTTPError(ErrorKind.OVERLOADED, "full", retry_after=2).retry_after == 2
     assert HTTPError(ErrorKind.TIMEOUT, "late").retry_after is None
@@ -58,7 +58,7 @@ def test_only_an_overload_says_when_to_come_again() -> None:
         (RUN, {"requests": [{"text": "a"}, {"text": NAN}]}, 500),
     ],
 )
-def test_a_vector_that_is_not_finite_never_leaves(
+def test_a_vector_that_is_not_finite_is_an_error(
     path: str, body: dict[str, object], status: int
 ) -> None:
     server = shared_fake()

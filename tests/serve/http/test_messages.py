@@ -20,7 +20,7 @@ from engine.serve.http.messages import (
 
 
 def request(*messages: Any, **scope: Any) -> Request:
-    """A request of which these messages come, and then nothing more."""
+    """A request that receives these ASGI messages, and then nothing more."""
     waiting = list(messages)
 
     async def receive() -> Any:
@@ -52,7 +52,7 @@ def test_a_body_in_parts() -> None:
     assert sizes == [2, 0, 1]
 
 
-def test_a_body_over_the_limit_is_refused_as_soon_as_it_is_known() -> None:
+def test_a_body_over_the_limit_is_refused_as_early_as_possible() -> None:
     announced = request(headers=[(b"content-length", b"101")])
     in_parts = request(part(b"x" * 60, True), part(b"x" * 41, True))
     for asked in (announced, in_parts):
@@ -62,13 +62,13 @@ def test_a_body_over_the_limit_is_refused_as_soon_as_it_is_known() -> None:
     assert read(request(part(b"x" * 100), headers=[(b"content-length", b"100")])) == b"x" * 100
 
 
-def test_a_body_that_does_not_come() -> None:
+def test_a_body_that_does_not_arrive() -> None:
     with pytest.raises(HTTPError, match=r"within 0\.01 seconds") as raised:
         read(request(part(b"x", True)), seconds=0.01)
     assert raised.value.kind is ErrorKind.TIMEOUT
 
 
-def test_a_client_that_leaves_cancels_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disconnect_cancels_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = {"type": "http.disconnect"}
     early = request(part(b"x", True), gone)
     with pytest.raises(ClientDisconnect):
@@ -96,7 +96,7 @@ def test_a_client_that_leaves_cancels_its_request(monkeypatch: pytest.MonkeyPatc
     assert not stays.disconnected
 
 
-def test_json_in() -> None:
+def test_parsing_json() -> None:
     assert parse_json('{"é": [1, null]}'.encode()) == {"é": [1, None]}
     for body, kind in (
         (b"", ErrorKind.NO_BODY),
@@ -111,7 +111,7 @@ def test_json_in() -> None:
         assert raised.value.kind is kind
 
 
-def test_json_out_gives_back_every_float32() -> None:
+def test_json_restores_every_float32() -> None:
     values = np.random.default_rng(1).standard_normal((5, 7)).astype(np.float32)
     assert np.array_equal(np.array(json.loads(to_json(values)), np.float32), values)
 
@@ -124,7 +124,7 @@ def test_slices_make_one_array(length: int) -> None:
     assert asyncio.run(array_to_json(items, step=1)) == to_json(items)
 
 
-def test_others_get_their_turn_between_slices() -> None:
+def test_other_tasks_run_between_slices() -> None:
     turns = 0
 
     async def count() -> None:

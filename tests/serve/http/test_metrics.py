@@ -51,7 +51,7 @@ def test_requests_texts_and_stages() -> None:
     assert (found["te_batch_next_size_sum"], found["te_batch_next_tokens_sum"]) == (3, 15)
 
 
-def test_failures_by_their_cause() -> None:
+def test_failures_by_cause() -> None:
     metrics = Metrics(lambda: 0)
     for kind in (
         ErrorKind.OVERLOADED,

@@ -1,4 +1,4 @@
-"""Each kind of field, what it takes, and what a refusal says."""
+"""Each kind of field: valid values, and the messages for invalid ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -72,7 +72,7 @@ def test_strings() -> None:
     assert "array of strings" in refusal(validation.strings, {"a": 1}, "input").message
 
 
-def test_a_value_is_shown_short() -> None:
+def test_long_values_are_shortened_in_messages() -> None:
     assert validation.shown("x" * 100) == repr("x" * validation.SHOWN)
     assert validation.shown({"a": "secret"}) == "an object"
     assert [validation.shown(value) for value in (1.5, False, None)] == ["1.5", "false", "null"]
