@@ -36,6 +36,7 @@ class App:
             for method, path, handler in dialect.routes()
         ]
         self.routes.append(Route("/openapi.json", self._openapi, methods=["GET"]))
+        self.routes.sort(key=lambda route: "{" in route.path)  # the fixed paths match faster
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

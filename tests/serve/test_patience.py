@@ -173,7 +173,8 @@ def test_a_full_server_closes_the_connection_when_the_client_wants_it(version, h
         peer.sendall(head + b'{"inputs": "a"}')
         response = ended(peer)
     assert response.startswith(b"HTTP/1.1 429 ")
-    assert b"\r\nconnection: close\r\n" in response
+    if version == b"1.1":  # HTTP/1.0 closes by default; old versions of uvicorn do not say so
+        assert b"\r\nconnection: close\r\n" in response
 
 
 def test_a_full_server_returns_429_after_100_continue():
@@ -187,8 +188,10 @@ def test_a_full_server_returns_429_after_100_continue():
 def test_an_early_error_closes_the_connection_after_the_body():
     with shared_fake().connect(timeout=10) as peer:
         peer.sendall(b"POST /nowhere HTTP/1.1\r\ncontent-length: 4\r\n\r\n")
-        head = peer.recv(10_000)
-        assert head.startswith(b"HTTP/1.1 404 ") and b"\r\nconnection: close\r\n" in head
+        early = b""
+        while not early.endswith(b"}"):
+            early += peer.recv(10_000)
+        assert early.startswith(b"HTTP/1.1 404 ") and b"\r\nconnection: close\r\n" in early
         peer.sendall(b"late")
         assert ended(peer) == b""
 
