@@ -123,7 +123,7 @@ def seconds_of(work: Callable[[], object], clock: Clock) -> float:
 
 def spread(vectors: np.ndarray, rows: int) -> np.ndarray:
     """As many vectors as rows, the measured ones again and again: the bytes are as hard to pack."""
-    return np.resize(embedding, (rows, embedding.shape[1]))
+    return np.resize(vectors, (rows, vectors.shape[1]))
 
 
 def books(folder: Path, record: Record, shards: int = 200) -> tuple[float, float]:

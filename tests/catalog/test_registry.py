@@ -168,7 +168,8 @@ def test_the_hash_of_the_weights(tmp_path: Path) -> None:
 
 def test_finding_what_is_here_loads_nothing_that_fetches(tmp_path: Path) -> None:
     code = (
-        "import sys; from engine.catalog import registry; print(registry.entry('e5-base-v2').name)\n"
+        "import sys; from engine.catalog import registry\n"
+        "print(registry.entry('e5-base-v2').name)\n"
         f"print(registry.locate({str(lay_out(tmp_path / 'mine'))!r}))\n"
         "fetching = {'huggingface_hub', 'filelock', 'subprocess'}\n"
         "fetching |= {'engine.catalog.pull', 'engine.catalog.hub'}\n"

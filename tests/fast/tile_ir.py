@@ -61,10 +61,10 @@ def main() -> None:
 
     @jit  # type: ignore[untyped-decorator]
     def tiles(m, a, lda, panel, steps, out, ldo):  # type: ignore[no-untyped-def]
-        float32(m, a, lda, panel, dot_products, out, ldo)
-        attention(m, a, lda, panel, dot_products, out, ldo)
-        int16(m, a, lda, panel, dot_products, out, ldo)
-        int8(m, a, lda, panel, dot_products, out, ldo)
+        float32(m, a, lda, panel, steps, out, ldo)
+        attention(m, a, lda, panel, steps, out, ldo)
+        int16(m, a, lda, panel, steps, out, ldo)
+        int8(m, a, lda, panel, steps, out, ldo)
 
     tiles.compile(void(*[int64] * 7))
     (overload,) = tiles.overloads.values()

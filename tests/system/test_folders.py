@@ -121,10 +121,11 @@ try:
 except PermissionError:
     pwd.getpwuid = {}.__getitem__
 import engine
-from engine.fast import arrays, compile
+from engine.fast.codegen import compilation
+from engine.fast.weights import array_files
 with open(sys.argv[2], "rb") as file:
-    code = arrays.read(file)["code"].tobytes()
-compile.compiled = lambda *_: code
+    code = array_files.read(file)["code"].tobytes()
+compilation.compiled = lambda *_: code
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     for _ in range(2):

@@ -361,14 +361,14 @@ def test_processes_at_once_make_one_file(cache: Path, expected: NDArray[np.float
 SLOW = (
     """
 import time
-from engine.fast import arrays
-write = arrays.write
+from engine.fast.weights import array_files
+write = array_files.write
 def slow(file, content):
     write(file, content)
     file.truncate(5000)
     print("half", flush=True)
     time.sleep(600)
-arrays.write = slow
+array_files.write = slow
 """
     + ENCODE
 )
@@ -487,8 +487,16 @@ def imports(module: str) -> set[str]:
 @pytest.mark.parametrize(
     ("roots", "sources"),
     [
-        (["fast.encoder", "fast.compile"], prepared.KERNEL_SOURCES),
-        (["fast.pack", "fast.arrays", "checkpoint", "config"], prepared.WEIGHT_SOURCES),
+        (["fast.encoder", "fast.codegen.compilation"], prepared.KERNEL_SOURCES),
+        (
+            [
+                "fast.weights.packing",
+                "fast.weights.array_files",
+                "checkpoint.weights",
+                "checkpoint.config",
+            ],
+            prepared.WEIGHT_SOURCES,
+        ),
     ],
 )
 def test_every_source_that_matters_is_in_the_key(
