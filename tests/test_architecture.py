@@ -62,7 +62,7 @@ IMPORTED_IN = {
     "orjson": {"serve"},
     "prometheus_client": {"serve"},
     "dbos": {"serve.queue"},
-    "sqlalchemy": {"serve.queue.store", "serve.queue.keeper"},
+    "sqlalchemy": {"serve.queue"},
     "pyarrow": {"jobs"},
     "ray": {"jobs.ray", "jobs.cluster"},
 }

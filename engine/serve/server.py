@@ -111,8 +111,7 @@ async def _run(service: Service, listener: socket.socket) -> None:
 
 
 def _queue(service: Service) -> "BatchQueue":
-    # This import takes a second, so it is done only if needed.
-    from engine.serve.queue.batch_queue import BatchQueue, default_url
+    from engine.serve.queue.batch_queue import BatchQueue, default_url  # loads SQLAlchemy
 
     settings = service.settings
     return BatchQueue(

@@ -1,226 +1,221 @@
-"""Where the batch queue keeps its requests: one SQLite file, or a PostgreSQL database.
+"""The requests of the batch queue, stored, claimed and finished in two tables.
 
-The library behind the queue does the storing. A store knows what differs between the two: how to
-open connections that lose nothing once a write is answered, and which processes are alive.
+A process claims a request: it writes a token and a lease into the request's row. It renews the
+lease while it works; when it dies, the lease runs out and another process can claim the request.
+A write is refused unless its token is the last one, so every item has exactly one response.
 """
 
-import contextlib
 import hashlib
 import os
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+import socket
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
+import orjson
 import sqlalchemy as sa
 
-from engine.errors import EngineError, InputError
-from engine.system.folders import expand, user_state
+from engine.errors import EngineError, InputError, Overloaded
+from engine.serve.queue.database import open_database
+from engine.serve.queue.responses import Item, Response, cut_into_slices, decode
+from engine.serve.queue.tables import create_tables, requests, slices, unfinished
 
-SCHEMA = "bge_queue"  # PostgreSQL only: our tables stay apart from other users of the database
+State = Literal["queued", "running", "done"]
 
-_SQLITE = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",  # an accepted request also survives a loss of power
-    "PRAGMA busy_timeout = 30000",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA secure_delete = ON",  # an expired text is overwritten, not only unlinked
-)
-_POSTGRES = (  # a host that vanished gives its locks back within half a minute
-    "SET tcp_keepalives_idle = 10",
-    "SET tcp_keepalives_interval = 5",
-    "SET tcp_keepalives_count = 3",
-    "SET idle_in_transaction_session_timeout = '60s'",
-)
+LEASE_S = 10.0
+DELETE_AT_ONCE = 20
+R, S = requests.c, slices.c
 
 
-class Store(Protocol):
-    """A database for the queue, and the register of the processes that work on it."""
+@dataclass(frozen=True)
+class Status:
+    """Where a request stands; responses in the order of the items, and usage, once done."""
 
-    @property
-    def engine(self) -> sa.Engine:
-        """Where the queue's library connects."""
-
-    @property
-    def schema(self) -> str | None:
-        """Where its tables are, in a database that has schemas."""
-
-    def hold(self, executor: str) -> None:
-        """Say that this process lives, under the name `executor`, until it ends."""
-
-    def vacant(self, executor: str) -> contextlib.AbstractContextManager[bool]:
-        """Whether the process of that name is gone; if so, it stays this caller's to inherit."""
-
-    def tidy(self) -> None:
-        """Let go of what deleted requests leave behind."""
-
-    def close(self) -> None:
-        """Give up the name and the connections."""
+    state: State
+    model: str
+    responses: list[Response] | None = None
+    usage: dict[str, int] | None = None
 
 
-def default_url() -> str:
-    """The SQLite file of this user: in the state folder of the platform, outside any cache."""
-    path = user_state() / "queue.sqlite"
-    return sa.URL.create("sqlite", database=str(path)).render_as_string()
+class Load(NamedTuple):
+    """An amount of work: the number of requests, of their items, and their size in bytes."""
+
+    requests: int
+    items: int
+    bytes: int
 
 
-def open_store(url: str) -> Store:
-    """The store a URL names: sqlite:///path, or postgresql://user@host/database."""
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise InputError(_refusal("something that is no URL")) from None
-    if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return SQLiteStore(parsed)
-    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg") and parsed.database:
-        return PostgresStore(parsed.set(drivername="postgresql+psycopg"))
-    raise InputError(_refusal(f"{parsed.drivername}:// with database {parsed.database!r}"))
+class Claim(NamedTuple):
+    """The right to compute a request, until another process claims it."""
+
+    request_id: str
+    model: str
+    token: str
+    attempt: int
 
 
-@contextlib.contextmanager
-def usable(store: Store) -> Iterator[None]:
-    """Turns what the database says against it into an EngineError, without passwords or texts."""
-    try:
-        yield
-    except sa.exc.SQLAlchemyError as error:
-        where = store.engine.url.render_as_string(hide_password=True)
-        said = getattr(error, "orig", None) or error  # without the statement
-        raise EngineError(f"the queue's database {where} cannot be used: {said}") from error
+class ClaimLost(EngineError):
+    """The lease ran out, and another process has claimed the request."""
 
 
-class SQLiteStore:
-    """One file, one process: the second process to come is refused."""
+class Store:
+    """The queue's tables. Methods block; EngineError when the database cannot be used."""
 
-    schema = None
-
-    def __init__(self, url: sa.URL) -> None:
-        self._path = expand(str(url.database))
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._guard = self._lock()
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))  # it will hold users' texts
-        self.engine = _engine(url.set(database=str(self._path)), _SQLITE, _begin_immediate)
-
-    def _lock(self) -> sqlite3.Connection:
-        """A transaction left open on a file beside: the system drops it with the process."""
-        guard = sqlite3.connect(
-            f"{self._path}.lock", timeout=0, isolation_level=None, check_same_thread=False
-        )
+    def __init__(self, url: str) -> None:
+        self.database = open_database(url)
         try:
-            guard.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            guard.close()
-            raise EngineError(
-                f"the queue {self._path} cannot be locked ({error}): another process seems to "
-                "work on it, and a SQLite queue takes one. Stop that process, give this one a "
-                "file of its own, or let both share a PostgreSQL database"
-            ) from error
-        return guard
+            create_tables(self.database)
+        except BaseException:
+            self.database.close()
+            raise
 
-    def hold(self, executor: str) -> None:
-        """Nothing to say: the lock was taken before the file was opened."""
+    def add(self, model: str, account: str, items: Sequence[Item], limits: Load) -> str:
+        """Store a request and return its id, a UUID.
 
-    @contextlib.contextmanager
-    def vacant(self, executor: str) -> Iterator[bool]:
-        """Always: whoever else left work in this file has ended, or we would not be here."""
-        yield True
+        Overloaded when it does not fit now, InputError when it never will.
+        """
+        parts, size = cut_into_slices(items)
+        request_id = str(uuid.uuid4())
+        rows = [{"request_id": request_id, "first": first, "input": text} for first, text in parts]
+        with self.database.transaction() as connection:
+            _admit(_load(connection), Load(1, len(items), size), limits)
+            now = self.database.now(connection)
+            request = sa.insert(requests).values(
+                id=request_id,
+                account=_account_key(account),
+                model=model,
+                item_count=len(items),
+                byte_count=size,
+                submitted_at=now,
+                finished_at=None if parts else now,
+            )
+            connection.execute(request)
+            if rows:
+                connection.execute(sa.insert(slices), rows)
+        return request_id
 
-    def tidy(self) -> None:
-        """Empty the write-ahead log, which still holds the deleted pages."""
-        with self.engine.connect() as connection:
-            connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
-
-    def close(self) -> None:
-        """Close the file, and let the next process have it."""
-        self.engine.dispose()
-        self._guard.close()
-
-
-class PostgresStore:
-    """A database that replicas share; an advisory lock tells that a replica is alive.
-
-    The server drops the lock with the replica's connection, however the replica ended. This
-    needs a connection of its own to the server: no pooler that lends one per transaction.
-    """
-
-    schema = SCHEMA
-
-    def __init__(self, url: sa.URL) -> None:
-        self.engine = _engine(
-            url, _POSTGRES, pool_size=12, max_overflow=4, connect_args={"connect_timeout": 10}
+    def claim(self, limit: int) -> list[Claim]:
+        """Claim up to `limit` requests that nobody computes, the oldest first."""
+        query = (
+            sa.select(R.id, R.model, R.attempts)
+            .order_by(R.submitted_at, R.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)  # not on SQLite, which has one writer anyway
         )
-        self._line: sa.Connection | None = None
+        with self.database.transaction() as connection:
+            now = self.database.now(connection)
+            rows = connection.execute(query.where(unfinished, R.lease_until <= now))
+            claims = [Claim(row.id, row.model, _token(), row.attempts + 1) for row in rows]
+            for claim in claims:
+                connection.execute(
+                    sa.update(requests)
+                    .where(R.id == claim.request_id)
+                    .values(claim=claim.token, lease_until=now + LEASE_S, attempts=claim.attempt)
+                )
+        return claims
 
-    def hold(self, executor: str) -> None:
-        """Take the lock, or take it anew on a new connection if the old one was lost."""
-        if self._line is not None and _answers(self._line):
-            return
-        self._hang_up()
-        line = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if line.scalar(sa.select(sa.func.pg_try_advisory_lock(_key(executor)))):
-            self._line = line
-        else:  # a replica that took us for dead is at work; the next beat tries again
-            line.close()
+    def renew(self, claims: Collection[Claim], seconds: float = LEASE_S) -> None:
+        """Make the leases of the claims run out `seconds` from now; 0 ends them at once."""
+        held = unfinished & R.claim.in_([claim.token for claim in claims])
+        with self.database.transaction() as connection:
+            lease_until = self.database.now(connection) + seconds
+            connection.execute(sa.update(requests).where(held).values(lease_until=lease_until))
 
-    @contextlib.contextmanager
-    def vacant(self, executor: str) -> Iterator[bool]:
-        """Try that replica's lock; held until the block ends, so that one survivor inherits."""
-        with self.engine.begin() as line:
-            yield bool(line.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_key(executor)))))
+    def next_slice(self, claim: Claim) -> tuple[int, list[Item]]:
+        """The first slice without responses: the index of its first item, and its items."""
+        query = (
+            sa.select(S.first, S.input)
+            .join(requests, R.id == S.request_id)
+            .where(R.claim == claim.token, S.output.is_(None))
+            .order_by(S.first)
+            .limit(1)
+        )
+        with self.database.transaction() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise ClaimLost("another process has claimed it")
+        return row.first, orjson.loads(row.input)
 
-    def tidy(self) -> None:
-        """Nothing to do: the server's autovacuum does it."""
+    def save(self, claim: Claim, first: int, responses: str) -> bool:
+        """Store the responses of a slice; True when the request is finished by it."""
+        held = sa.update(requests).where(unfinished, R.claim == claim.token)
+        mine = S.request_id == claim.request_id
+        with self.database.transaction() as connection:
+            now = self.database.now(connection)
+            if not connection.execute(held.values(lease_until=now + LEASE_S)).rowcount:
+                raise ClaimLost("another process has claimed it")
+            connection.execute(
+                sa.update(slices).where(mine, S.first == first).values(output=responses)
+            )
+            rest = sa.select(S.first).where(mine, S.output.is_(None)).limit(1)
+            finished = connection.execute(rest).first() is None
+            if finished:
+                connection.execute(held.values(finished_at=now))
+        return finished
+
+    def status(self, account: str, request_id: str, retention_seconds: float) -> Status | None:
+        """The state and, once done, the responses; None for an id unknown to this account."""
+        try:
+            mine = R.id == str(uuid.UUID(request_id))
+        except ValueError:
+            return None
+        query = sa.select(requests).where(mine, R.account == _account_key(account))
+        with self.database.transaction() as connection:
+            now = self.database.now(connection)
+            row = connection.execute(query).first()
+            if row is None or (row.finished_at or now) < now - retention_seconds:
+                return None
+            if row.finished_at is None:
+                return Status("running" if row.lease_until > now else "queued", row.model)
+            parts = sa.select(S.output).where(S.request_id == row.id).order_by(S.first)
+            stored = connection.scalars(parts).all()
+        if row.item_count and not stored:
+            return None  # expired, and deleted between the two queries
+        responses, tokens = decode(stored)
+        usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+        return Status("done", row.model, responses, usage)
+
+    def delete_expired(self, retention_seconds: float) -> None:
+        """Delete the requests that were finished longer ago than that, a few at once."""
+        while True:
+            with self.database.transaction() as connection:
+                limit = self.database.now(connection) - retention_seconds
+                query = sa.select(R.id).where(R.finished_at < limit).limit(DELETE_AT_ONCE)
+                expired = connection.scalars(query.with_for_update(skip_locked=True)).all()
+                connection.execute(sa.delete(requests).where(R.id.in_(expired)))
+            if not expired:
+                return
+            self.database.erase_deleted()
 
     def close(self) -> None:
-        """Drop the lock with its connection, then the pool."""
-        self._hang_up()
-        self.engine.dispose()
-
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.invalidate()  # a connection given back to the pool would keep the lock
-            self._line.close()
-            self._line = None
+        """Close the connections, and let another process open the file."""
+        self.database.close()
 
 
-def _engine(
-    url: sa.URL,
-    statements: Sequence[str],
-    prepare: Callable[[Any], None] = lambda connection: None,
-    **options: Any,
-) -> sa.Engine:
-    """An engine whose every new connection runs the statements; its errors show no parameters."""
-    engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, **options)
-
-    @sa.event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: object) -> None:
-        prepare(connection)
-        for statement in statements:
-            connection.cursor().execute(statement)
-        connection.commit()  # PostgreSQL undoes a SET that was rolled back
-
-    return engine
+def _load(connection: sa.Connection) -> Load:
+    """What is not finished."""
+    sums = (sa.func.coalesce(sa.func.sum(column), 0) for column in (R.item_count, R.byte_count))
+    query = sa.select(sa.func.count(), *sums).select_from(requests).where(unfinished)
+    return Load(*map(int, connection.execute(query).one()))
 
 
-def _begin_immediate(connection: Any) -> None:
-    """Take the write lock at the start of a transaction; upgrading later can deadlock."""
-    connection.isolation_level = "IMMEDIATE"
+def _admit(present: Load, new: Load, limits: Load) -> None:
+    for what, there, more, limit in zip(Load._fields, present, new, limits, strict=True):
+        if more > limit:
+            raise InputError(f"a batch of {more} {what} never fits; at most {limit} do")
+        if there + more > limit:
+            raise Overloaded(
+                f"the batch queue holds {there} {what} of at most {limit}, and {more} more "
+                "do not fit; nothing was accepted, try again later"
+            )
 
 
-def _answers(line: sa.Connection) -> bool:
-    try:
-        line.execute(sa.select(1))
-    except sa.exc.DBAPIError:
-        return False
-    return True
+def _token() -> str:
+    """Unlike any other, and it tells an operator which process computes the request."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4()}"
 
 
-def _key(executor: str) -> int:
-    """The number of an advisory lock: 64 bits, signed."""
-    digest = hashlib.sha256(f"bge-engine queue {executor}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def _refusal(seen: str) -> str:
-    return (
-        f"the queue's URL names {seen}; give sqlite:///path/to/file for one process, or "
-        "postgresql://user@host/database to share the queue between processes"
-    )
+def _account_key(account: str) -> str:
+    """An account as stored: any string, and not itself."""
+    return hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:32]

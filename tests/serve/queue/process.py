@@ -153,7 +153,7 @@ async def serve(url: str, pause: float, journal: str | None) -> None:
                 file.write(f"{os.getpid()} {item['external_reference']}\n")
         return await embed(model, item)
 
-    queue = BatchQueue(url, run_item, executor_name=f"test-{os.getpid()}")
+    queue = BatchQueue(url, run_item)
     try:
         await queue.start()
     except EngineError as error:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError, Overloaded
-from engine.serve.queue import keeper
+from engine.serve.queue import worker
 from engine.serve.queue.batch_queue import BatchQueue
-from engine.serve.queue.runner import Runner
+from engine.serve.queue.worker import Worker
 from tests.serve.queue.local import done, responses, with_queue
 from tests.serve.queue.process import ACCOUNT, batch, embed, word_lengths
 
@@ -203,15 +203,15 @@ def test_many_submit_at_once(queue_url: str) -> None:
 def test_a_request_that_never_ends_well_is_given_up(
     queue_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Runner._outcomes
+    whole = Worker._compute_item
 
-    def broken(self: Runner, model: str, items: list[dict[str, Any]]) -> Any:
-        if items[0]["external_reference"] == "0/32":
+    async def broken(self: Worker, model: str, item: dict[str, Any]) -> Any:
+        if item["external_reference"] == "0/32":
             raise OSError("the process would have ended here")
-        return whole(self, model, items)
+        return await whole(self, model, item)
 
-    monkeypatch.setattr(keeper, "MAX_ATTEMPTS", 2)
-    monkeypatch.setattr(Runner, "_outcomes", broken)
+    monkeypatch.setattr(worker, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(Worker, "_compute_item", broken)
 
     async def check(queue: BatchQueue) -> None:
         items = batch(0, size=70)
@@ -220,6 +220,6 @@ def test_a_request_that_never_ends_well_is_given_up(
         assert [response["success"] for response in got] == [True] * 32 + [False] * 38
         references = [response["external_reference"] for response in got]
         assert references == [item["external_reference"] for item in items]
-        assert "begun too often" in got[-1]["error"]["message"]
+        assert "gave up after too many" in got[-1]["error"]["message"]
 
     with_queue(queue_url, check)

@@ -60,8 +60,8 @@ def test_a_replica_dies_and_stays_dead(postgres_server: postgres.Server, tmp_pat
             time.sleep(0.05)
         doomed.kill()
         at_hand = postgres_server.psql(
-            "SELECT count(*) FROM bge_queue.workflow_status "
-            f"WHERE status = 'PENDING' AND executor_id LIKE 'test-{doomed.pid}-%'",
+            "SELECT count(*) FROM bge_queue.requests "
+            f"WHERE finished_at IS NULL AND claim LIKE '%:{doomed.pid}:%'",
             "replicas",
         )
         assert int(at_hand) > 0, "the dead replica must leave work behind"

@@ -1,34 +1,34 @@
-"""The stored form of items and of their answers."""
+"""The stored form of items and of their responses."""
 
 import itertools
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from dbos import DBOS
 
 from engine.errors import InputError
 from engine.serve.queue.responses import (
     SLICE_BYTES,
     SLICE_ITEMS,
-    Json,
+    cut_into_slices,
+    decode,
+    encode,
     failure_of,
-    packed,
-    read,
-    sliced,
-    usage,
 )
-
-
-def answer(index: int, item: dict[str, Any], outcome: dict[str, Any]) -> dict[str, Any]:
-    """As it comes back from the database."""
-    return dict(orjson.loads(orjson.dumps(packed(index, item, outcome))))
 
 
 def success(result: object, tokens: int = 3) -> dict[str, Any]:
     return {"success": True, "result": result, "error": None, "prompt_tokens": tokens}
+
+
+def sliced(items: list[dict[str, Any]]) -> tuple[list[list[Any]], int]:
+    """The items of each slice; their indices are checked."""
+    slices, total = cut_into_slices(items)
+    parts = [orjson.loads(text) for _, text in slices]
+    firsts = itertools.accumulate((len(part) for part in parts), initial=0)
+    assert [first for first, _ in slices] == list(firsts)[:-1]
+    return parts, total
 
 
 def test_slices_hold_every_item_in_order_within_both_bounds() -> None:
@@ -54,55 +54,34 @@ def test_what_cannot_be_stored_is_refused_by_number() -> None:
         sliced([{}, {"text": "\ud800"}])
 
 
-def stored(status: str, *answers: dict[str, Any]) -> Any:
-    return SimpleNamespace(workflow_id="w", status=status, steps=[{"responses": [*answers]}])
-
-
-def test_vectors_come_back_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_come_back_bit_for_bit() -> None:
     rng = np.random.default_rng(2)
     data = rng.integers(0, 2**31, (2, 5), np.int32).view(np.float32)[:, ::2]
-    item = {"external_reference": {"any": ["thing"]}}
-    row = stored("SUCCESS", answer(4, item, success({"data": data, "shape": [2, 3]})))
-    steps = [{"output": step} for step in row.steps]
-    monkeypatch.setattr(DBOS, "list_workflow_steps", lambda _: steps)
-    (response,), tokens = read(row)
+    items = [{"external_reference": {"any": ["thing"]}}, {}]
+    outcomes = [success({"data": data, "shape": [2, 3]}), success("other", tokens=4)]
+    (response, other), tokens = decode([encode(4, items, outcomes)])
     assert response["result"]["data"].tobytes() == data.tobytes()
-    assert response["result"]["data"].shape == (2, 3) and tokens == 3
+    assert response["result"]["data"].shape == (2, 3) and tokens == 7
     assert (response["id"], response["success"]) == (4, True) and "error" not in response
     assert response["external_reference"] == {"any": ["thing"]}
+    assert (other["id"], other["external_reference"]) == (5, None)
 
 
-def test_a_request_that_was_given_up_has_failures_where_answers_lack(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    items = [{"external_reference": n} for n in range(4)]
-    steps = [{"output": {"responses": [answer(2, items[2], success({"a": 1}, tokens=9))]}}]
-    monkeypatch.setattr(DBOS, "list_workflow_steps", lambda _: steps)
-    asked = SimpleNamespace(input={"args": ["model", [items[:3], items[3:]]]})
-    monkeypatch.setattr(DBOS, "list_workflows", lambda **_: [asked])
-    responses, tokens = read(stored("CANCELLED"))
-    assert [(r["id"], r["success"], r["external_reference"]) for r in responses] == [
-        (0, False, 0), (1, False, 1), (2, True, 2), (3, False, 3),
-    ]  # fmt: skip
-    assert tokens == 9 and "given up" in responses[0]["error"]["message"]
+def test_responses_keep_the_order_of_their_slices() -> None:
+    texts = [encode(first, [{}] * 2, [success(None)] * 2) for first in (0, 2, 4)]
+    responses, tokens = decode(texts)
+    assert [response["id"] for response in responses] == list(range(6)) and tokens == 18
+    assert decode([]) == ([], 0)
 
 
-def test_an_answer_without_a_json_form_fails_alone() -> None:
-    found = answer(0, {}, success({"data": {1, 2}}))
-    assert (found["success"], found["result"]) == (False, None)
-    assert found["error"]["message"] == "internal error (TypeError)"
+def test_a_result_without_a_json_form_fails_alone() -> None:
+    outcomes = [success({"data": {1, 2}}), success("fine")]
+    (failed, fine), _ = decode([encode(0, [{"external_reference": 7}, {}], outcomes)])
+    assert (failed["success"], failed["result"]) == (False, None)
+    assert failed["error"]["message"] == "internal error (TypeError)"
+    assert failed["external_reference"] == 7 and fine["result"] == "fine"
 
 
-def test_only_our_own_errors_are_told() -> None:
+def test_only_our_own_messages_are_shown() -> None:
     assert failure_of(InputError("too long"))["error"] == {"message": "too long"}
     assert failure_of(ValueError("secret"))["error"] == {"message": "internal error (ValueError)"}
-
-
-def test_nothing_is_stored_as_a_pickle() -> None:
-    form = Json()
-    assert form.deserialize(form.serialize({"a": [1, "é", None]})) == {"a": [1, "é", None]}
-    assert form.serialize(ValueError("x")) == "\"ValueError('x')\""
-
-
-def test_usage() -> None:
-    assert usage(7) == {"prompt_tokens": 7, "completion_tokens": 0, "total_tokens": 7}
