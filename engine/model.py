@@ -62,27 +62,18 @@ ERF_A = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 
 def gelu(x_TF):
-    """x Φ(x), with Φ the normal distribution function, in place (Hendrycks & Gimpel 2016).
+    """x Φ(x), with Φ the normal distribution function (Hendrycks & Gimpel 2016).
 
     This is the form with erf, Φ(x) = (1 + erf(x / √2)) / 2, not the tanh approximation. Written
     with |x| it needs no case for negative x: x Φ(x) = (x + |x| erf(|x| / √2)) / 2.
     """
-    rows = max(1, 32768 // x_TF.shape[-1])  # so few rows at a time that they stay in the cache
-    for top in range(0, len(x_TF), rows):
-        x = x_TF[top : top + rows]
-        size = np.abs(x)
-        t = 1 / (1 + (ERF_P / math.sqrt(2)) * size)
-        tail = ERF_A[-1] * t
-        for a in reversed(ERF_A[:-1]):  # Horner's rule
-            tail += a
-            tail *= t
-        np.square(size, out=t)
-        t *= -0.5
-        tail *= np.exp(t, out=t)
-        size *= 1 - tail  # |x| erf(|x| / √2)
-        x += size
-        x *= 0.5
-    return x_TF
+    size = np.abs(x_TF)
+    t = 1 / (1 + (ERF_P / math.sqrt(2)) * size)
+    polynomial = 0.0
+    for a in reversed(ERF_A):  # Horner's rule
+        polynomial = (polynomial + a) * t
+    erf = 1 - polynomial * np.exp(-0.5 * np.square(size))
+    return 0.5 * (x_TF + size * erf)
 
 
 def split_heads(x_LD, heads):
@@ -91,29 +82,30 @@ def split_heads(x_LD, heads):
     return x_LHK.transpose(1, 0, 2)
 
 
-def attention(x_TD, layer, cu_seqlens, heads):
-    """Every token gathers from the tokens of its own text, as much as query and key agree.
+def attend(q_LD, k_LD, v_LD, heads):
+    """softmax(Q Kᵀ / √K) V, each head by itself, side by side again in the end."""
+    q_HLK, k_HLK, v_HLK = (split_heads(each, heads) for each in (q_LD, k_LD, v_LD))
+    scale = 1 / math.sqrt(q_HLK.shape[-1])
+    weights_HLL = softmax((scale * q_HLK) @ k_HLK.transpose(0, 2, 1))
+    gathered_HLK = weights_HLL @ v_HLK
+    return gathered_HLK.transpose(1, 0, 2).reshape(q_LD.shape)
 
-    softmax(Q Kᵀ / √K) V, each text and each head by itself; then one linear map joins the heads.
-    """
+
+def attention(x_TD, layer, cu_seqlens, heads):
+    """Every token gathers from the tokens of its own text, as much as query and key agree."""
     q_TD = linear(x_TD, layer.query)
     k_TD = linear(x_TD, layer.key)
     v_TD = linear(x_TD, layer.value)
-    q_TD *= 1 / math.sqrt(x_TD.shape[1] // heads)
     gathered_TD = np.empty_like(x_TD)
     for start, end in zip(cu_seqlens[:-1], cu_seqlens[1:], strict=True):
-        q_HLK = split_heads(q_TD[start:end], heads)
-        k_HLK = split_heads(k_TD[start:end], heads)
-        v_HLK = split_heads(v_TD[start:end], heads)
-        weights_HLL = softmax(q_HLK @ k_HLK.transpose(0, 2, 1))
-        split_heads(gathered_TD[start:end], heads)[:] = weights_HLL @ v_HLK
+        text = slice(start, end)
+        gathered_TD[text] = attend(q_TD[text], k_TD[text], v_TD[text], heads)
     return linear(gathered_TD, layer.attention_output)
 
 
 def feed_forward(x_TD, layer):
     """Two linear maps with GELU between them, each token by itself."""
-    wide_TF = gelu(linear(x_TD, layer.up))
-    return linear(wide_TF, layer.down)
+    return linear(gelu(linear(x_TD, layer.up)), layer.down)
 
 
 def encoder_layer(x_TD, layer, cu_seqlens, heads, eps):
@@ -121,9 +113,9 @@ def encoder_layer(x_TD, layer, cu_seqlens, heads, eps):
     mixed_TD = attention(x_TD, layer, cu_seqlens, heads)
     mixed_TD += x_TD
     x_TD = layer_norm(mixed_TD, layer.attention_norm, eps)
-    thought_TD = feed_forward(x_TD, layer)
-    thought_TD += x_TD
-    return layer_norm(thought_TD, layer.output_norm, eps)
+    ffn_TD = feed_forward(x_TD, layer)
+    ffn_TD += x_TD
+    return layer_norm(ffn_TD, layer.output_norm, eps)
 
 
 def embed(batch, weights, eps):
@@ -148,7 +140,7 @@ def mean_pool(x_LD):
 
 
 def cls_pool(x_LD):
-    """The first token, [CLS], speaks for the text."""
+    """The first token, [CLS], represents the text."""
     return x_LD[0]
 
 
