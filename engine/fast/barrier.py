@@ -1,10 +1,9 @@
-"""Threads that share the tasks of a job: each takes the next, and nobody is waited for in vain."""
+"""A work-sharing barrier: threads claim tasks one by one, then wait until all of them are done."""
 
 from llvmlite import ir
 
-from engine.fast import job as at
 from engine.fast.codegen.numba_vectors import I32, I64, int64, taught, void
-from engine.fast.codegen.simd import load_long
+from engine.fast.job import TICKET_BYTES
 from engine.fast.kernels import jit
 
 
@@ -31,23 +30,38 @@ def call(function):
     """Calls the C function at an address, without arguments."""
 
 
-def step(task):
-    """Shares the tasks 0, 1, ... count - 1 of one step among the threads that are here."""
+def phase(count):
+    """Makes a function of one task a phase, whose tasks any number of threads share.
 
-    @jit
-    def run(job, scratch, layer, number, count):
-        taken = load_long(job, at.TICKETS) + number * at.TICKET_BYTES
-        done = taken + 8
-        mine = take_ticket(taken)
-        while mine < count:
-            task(job, scratch, layer, mine)
-            take_ticket(done)
+    `count(job, *args)` is the number of tasks. The decorated function(job, me, task, *args) does
+    one. It is called as function(job, me, *args), by every thread, and returns when all tasks are
+    done. A thread that comes late finds no task left in the phases before, and passes through them.
+    """
+
+    def shared(task):
+        @jit
+        def run(job, me, *args):
+            number = me.phase
+            me.phase = number + 1
+            if job.tickets == 0:
+                return
+            tasks = count(job, *args)
+            # Two counters: a task that is taken is not yet done. Both are changed and read in one
+            # order for all threads (seq_cst), and `done` is raised after the task's results are
+            # written. So a thread that reads done == tasks also reads all results.
+            taken = job.tickets + number * TICKET_BYTES
+            done = taken + 8
             mine = take_ticket(taken)
-        turns = 0
-        while read_ticket(done) < count:
-            turns += 1
-            if turns % 256 == 0:
-                call(load_long(job, at.YIELD))
-        return number + 1
+            while mine < tasks:
+                task(job, me, mine, *args)
+                take_ticket(done)
+                mine = take_ticket(taken)
+            turns = 0
+            while read_ticket(done) < tasks:
+                turns += 1
+                if turns % 256 == 0:  # there may be fewer cores than threads
+                    call(job.sched_yield)
 
-    return run
+        return run
+
+    return shared

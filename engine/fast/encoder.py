@@ -1,226 +1,218 @@
-"""The twin of `engine.model`: the same steps in the same order, compiled, shared among threads.
+"""The twin of `engine.model`: the same functions in the same order, compiled, shared by threads.
 
-`encode(job, scratch)` computes one batch from token ids to pooled vectors. Any number of threads
-may call it with the same job, each with scratch memory of its own, and may come when they like:
-each step is cut into tasks, a thread takes the next task that nobody has, and goes on when all
-tasks of the step are done. One thread alone does everything; one that comes late helps with what
-is left; nobody is waited for who has not taken a task. Who does a task makes no difference to its
-result.
+`encode(job, worker)` computes one batch from token ids to pooled vectors. Its arguments are the
+addresses of a JOB and of the thread's own WORKER (`fast.job` describes both). Any number of threads
+may call it with the same job, at any time. Each phase is cut into tasks, and a thread claims one
+task after another (`fast.barrier`). Results do not depend on which thread ran a task.
 
-A job is a table of int64, addresses and sizes at the places named in `layout`; so is a layer.
+What differs from the model: rows are written to the buffers of the job instead of new arrays; the
+residual is added as a product ends; and where products are quantised, rows are turned into integers
+before them. `softmax` and `gelu` are in `fast.kernels`.
 """
 
 from numba import float32, types
 
-from engine.fast import job as at
-from engine.fast.barrier import step
+from engine.fast import kernels
+from engine.fast.barrier import phase
 from engine.fast.codegen.constants import LANES
-from engine.fast.codegen.simd import load_f, load_float, load_int, load_long, splat, store
-from engine.fast.kernels import attention_head, jit, layer_norm
+from engine.fast.codegen.records import view
+from engine.fast.codegen.simd import load_f, load_int, splat, store
+from engine.fast.job import JOB, LAYER, POOLINGS, SCRATCH_AT, WORKER
+from engine.fast.kernels import jit
 from engine.fast.layers import (
+    A_WORD,
     GELU,
     NOTHING,
+    PANEL,
     QUANTIZES,
     RESIDUAL,
-    linear,
+    ROWS,
+    ROWS_A_TASK,
+    epilogue,
     linear_tasks,
+    multiply,
+    panels_a_task,
     quantize_row,
+    row_of,
 )
 
-CHUNK = 2  # rows a task of the steps that go row by row
+CHUNK = 2  # rows a task, where rows are computed one by one
+CLS = POOLINGS.index("cls")
+LAYER_BYTES = LAYER.itemsize
+
+job_at, layer_at, worker_at = view(JOB), view(LAYER), view(WORKER)
 
 
+@phase(linear_tasks)
 @jit
-def quantize_x(job, scratch, row, r):
-    block, norm = load_long(job, at.BLOCK_D), load_long(job, at.NORM_D)
-    quantize_row(job, scratch, row, load_long(job, at.D_WIDTH), block, norm, r)
-
-
-@jit
-def normalize_row(job, scratch, scale, shift, r):
-    """A row of SUMS -> layer norm -> the row of X, and its integers."""
-    stride = load_long(job, at.X_STRIDE) * 4
-    x, width = load_long(job, at.X) + r * stride, load_long(job, at.D_WIDTH)
-    eps = load_float(job, 2 * at.EPS)
-    sums = load_long(job, at.SUMS) + r * stride
-    layer_norm(sums, x, width, load_long(job, at.D), scale, shift, eps)
+def linear(job, me, task, x, weights, out, then):
+    """x Wᵀ + b for some panels of columns and a block of rows, then what `then` names."""
     if QUANTIZES:
-        quantize_x(job, scratch, x, r)
+        x = job.integers  # the same rows
+    steps, group = weights.width // A_WORD, panels_a_task(job, weights)
+    blocks = (job.tokens + ROWS_A_TASK - 1) // ROWS_A_TASK
+    left, top = (task // blocks) * group * PANEL, (task % blocks) * ROWS_A_TASK
+    bottom = min(top + ROWS_A_TASK, job.tokens)
+    for column in range(left, min(left + group * PANEL, weights.out_width), PANEL):
+        panel = weights.panels + column * steps * 4
+        for r in range(top, bottom, ROWS):
+            m = min(ROWS, bottom - r)
+            # the sums of a tile are in the cache still when the epilogue reads them
+            multiply(m, row_of(x, r), x.stride, panel, steps, me.scratch, PANEL)
+            epilogue(job, weights, me.scratch, m, r, column, out, then)
 
 
 @jit
-def last_row(job, chunk):
-    return min((chunk + 1) * CHUNK, load_long(job, at.TOKENS))
+def row_tasks(job, *args):
+    return (job.tokens + CHUNK - 1) // CHUNK
 
 
-@step
 @jit
-def embed(job, scratch, layer, chunk):
+def rows_of(job, task):
+    """The rows of one task, as a range."""
+    return range(task * CHUNK, min((task + 1) * CHUNK, job.tokens))
+
+
+@jit
+def normalize_row(job, me, norm, r):
+    """Row r of `sums`, normalised -> row r of `x`, and of the integers that the products read."""
+    out, width = row_of(job.x, r), job.D_width
+    kernels.layer_norm(row_of(job.sums, r), out, width, job.D, norm.scale, norm.shift, job.eps)
+    if QUANTIZES:
+        quantize_row(job, me, out, job.quantize_D, r)
+
+
+@phase(row_tasks)
+@jit
+def layer_norm(job, me, task, norm):
+    """Each token to mean 0 and variance 1, then scaled and shifted."""
+    for r in rows_of(job, task):
+        normalize_row(job, me, norm, r)
+
+
+@phase(row_tasks)
+@jit
+def quantize(job, me, task, x, quantizer):
+    """Rows -> the integers that the next product reads."""
+    for r in rows_of(job, task):
+        quantize_row(job, me, row_of(x, r), quantizer, r)
+
+
+@jit
+def split_heads(job, task):
+    """A task is one head of one text: the row of its first token, its tokens, its first column."""
+    text, head = task // job.heads, task % job.heads
+    first = load_int(job.cu_seqlens, text)
+    length = load_int(job.cu_seqlens, text + 1) - first
+    return first, length, head * (job.D // job.heads)
+
+
+@jit
+def head_tasks(job):
+    return job.texts * job.heads
+
+
+@phase(head_tasks)
+@jit
+def attend(job, me, task):
+    """softmax(Q Kᵀ / √K) V of one head of one text; the result takes the place of its queries."""
+    first, length, column = split_heads(job, task)
+    query = row_of(job.qkv, first) + column * 4
+    key = query + job.D_width * 4
+    value = key + job.D_width * 4
+    stride, K = job.qkv.stride, job.D // job.heads
+    kernels.attention_head(query, key, value, stride, length, K, query, stride, me.scratch)
+
+
+@jit
+def attention(job, me, layer):
+    """Every token gathers from the tokens of its own text, as much as query and key agree."""
+    linear(job, me, job.x, layer.qkv, job.qkv, NOTHING)
+    attend(job, me)
+    if QUANTIZES:
+        quantize(job, me, job.qkv, job.quantize_D)
+    linear(job, me, job.qkv, layer.attention_output, job.sums, RESIDUAL)
+
+
+@jit
+def feed_forward(job, me, layer):
+    """Two linear maps with GELU between them, each token by itself."""
+    linear(job, me, job.x, layer.up, job.wide, GELU)
+    if QUANTIZES:
+        quantize(job, me, job.wide, job.quantize_F)
+    linear(job, me, job.wide, layer.down, job.sums, RESIDUAL)
+
+
+@jit
+def encoder_layer(job, me, layer):
+    """Attention, then feed-forward; each added to what came in, then normalised ("post-norm")."""
+    attention(job, me, layer)
+    layer_norm(job, me, layer.attention_norm)
+    feed_forward(job, me, layer)
+    layer_norm(job, me, layer.output_norm)
+
+
+@phase(row_tasks)
+@jit
+def embed(job, me, task):
     """Word + token type + position, normalised."""
-    width = load_long(job, at.D_WIDTH)
-    for r in range(chunk * CHUNK, last_row(job, chunk)):
-        word = load_long(job, at.WORD) + load_int(load_long(job, at.IDS), r) * width * 4
-        position = load_int(load_long(job, at.POSITIONS), r)
-        place = load_long(job, at.POSITION) + position * width * 4
-        sums = load_long(job, at.SUMS) + r * load_long(job, at.X_STRIDE) * 4
+    width, token_type = job.D_width, job.token_type
+    for r in rows_of(job, task):
+        word = job.word + load_int(job.ids, r) * width * 4
+        position = job.position + load_int(job.positions, r) * width * 4
+        sums = row_of(job.sums, r)
         for i in range(0, width, LANES):
-            x = load_f(word, i) + load_f(load_long(job, at.TOKEN_TYPE), i)
-            store(sums, i, x + load_f(place, i))
-        scale, shift = load_long(job, at.EMBED_SCALE), load_long(job, at.EMBED_SHIFT)
-        normalize_row(job, scratch, scale, shift, r)
-
-
-@step
-@jit
-def to_qkv(job, scratch, layer, task):
-    """Query, key and value of every head, side by side in one row."""
-    width = load_long(job, at.D_WIDTH)
-    source, stride = load_long(job, at.X), load_long(job, at.X_STRIDE)
-    if QUANTIZES:
-        source, stride = load_long(job, at.INTEGERS), load_long(job, at.INTEGERS_STRIDE)
-    out, out_stride = load_long(job, at.QKV), load_long(job, at.QKV_STRIDE)
-    linear_map = layer + 8 * at.TO_QKV
-    linear(
-        job, scratch, linear_map, source, stride, width, out, out_stride, 3 * width, NOTHING, task
-    )
-
-
-@step
-@jit
-def attend(job, scratch, layer, task):
-    """One head of one text; what it gathers takes the place of its queries."""
-    heads, width = load_long(job, at.HEADS), load_long(job, at.D_WIDTH)
-    text, head = task // heads, task % heads
-    K = load_long(job, at.D) // heads
-    first = load_int(load_long(job, at.CU_SEQLENS), text)
-    length = load_int(load_long(job, at.CU_SEQLENS), text + 1) - first
-    stride = load_long(job, at.QKV_STRIDE)
-    query = load_long(job, at.QKV) + (first * stride + head * K) * 4
-    key, value = query + width * 4, query + 2 * width * 4
-    attention_head(query, key, value, stride, length, K, query, stride, scratch)
-
-
-@step
-@jit
-def quantize_heads(job, scratch, layer, chunk):
-    """What the heads gathered, to integers."""
-    for r in range(chunk * CHUNK, last_row(job, chunk)):
-        row = load_long(job, at.QKV) + r * load_long(job, at.QKV_STRIDE) * 4
-        quantize_x(job, scratch, row, r)
-
-
-@step
-@jit
-def from_heads(job, scratch, layer, task):
-    """One linear map joins the heads; plus what came into the layer."""
-    width = load_long(job, at.D_WIDTH)
-    source, stride = load_long(job, at.QKV), load_long(job, at.QKV_STRIDE)
-    if QUANTIZES:
-        source, stride = load_long(job, at.INTEGERS), load_long(job, at.INTEGERS_STRIDE)
-    out, out_stride = load_long(job, at.SUMS), load_long(job, at.X_STRIDE)
-    linear_map = layer + 8 * at.FROM_HEADS
-    linear(job, scratch, linear_map, source, stride, width, out, out_stride, width, RESIDUAL, task)
-
-
-@step
-@jit
-def attention_norm(job, scratch, layer, chunk):
-    scale, shift = load_long(layer, at.NORM1_SCALE), load_long(layer, at.NORM1_SHIFT)
-    for r in range(chunk * CHUNK, last_row(job, chunk)):
-        normalize_row(job, scratch, scale, shift, r)
-
-
-@step
-@jit
-def up(job, scratch, layer, task):
-    """D -> F, with GELU."""
-    source, stride = load_long(job, at.X), load_long(job, at.X_STRIDE)
-    if QUANTIZES:
-        source, stride = load_long(job, at.INTEGERS), load_long(job, at.INTEGERS_STRIDE)
-    width, out_width = load_long(job, at.D_WIDTH), load_long(job, at.F_WIDTH)
-    out, out_stride = load_long(job, at.WIDE), load_long(job, at.WIDE_STRIDE)
-    linear_map = layer + 8 * at.UP
-    linear(job, scratch, linear_map, source, stride, width, out, out_stride, out_width, GELU, task)
-
-
-@step
-@jit
-def quantize_wide(job, scratch, layer, chunk):
-    block, norm = load_long(job, at.BLOCK_F), load_long(job, at.NORM_F)
-    for r in range(chunk * CHUNK, last_row(job, chunk)):
-        row = load_long(job, at.WIDE) + r * load_long(job, at.WIDE_STRIDE) * 4
-        quantize_row(job, scratch, row, load_long(job, at.F_WIDTH), block, norm, r)
-
-
-@step
-@jit
-def down(job, scratch, layer, task):
-    """F -> D, plus what came into the feed-forward."""
-    source, stride = load_long(job, at.WIDE), load_long(job, at.WIDE_STRIDE)
-    if QUANTIZES:
-        source, stride = load_long(job, at.INTEGERS), load_long(job, at.INTEGERS_STRIDE)
-    width, out_width = load_long(job, at.F_WIDTH), load_long(job, at.D_WIDTH)
-    out, out_stride = load_long(job, at.SUMS), load_long(job, at.X_STRIDE)
-    linear_map = layer + 8 * at.DOWN
-    linear(
-        job, scratch, linear_map, source, stride, width, out, out_stride, out_width, RESIDUAL, task
-    )
-
-
-@step
-@jit
-def output_norm(job, scratch, layer, chunk):
-    scale, shift = load_long(layer, at.NORM2_SCALE), load_long(layer, at.NORM2_SHIFT)
-    for r in range(chunk * CHUNK, last_row(job, chunk)):
-        normalize_row(job, scratch, scale, shift, r)
+            x = load_f(word, i) + load_f(token_type, i)
+            store(sums, i, x + load_f(position, i))
+        normalize_row(job, me, job.embedding_norm, r)
 
 
 @jit
-def encoder_layer(job, scratch, layer, number):
-    """One layer; gives the number of the step that follows."""
-    tokens, texts = load_long(job, at.TOKENS), load_long(job, at.TEXTS)
-    width, wide = load_long(job, at.D_WIDTH), load_long(job, at.F_WIDTH)
-    chunks = (tokens + CHUNK - 1) // CHUNK
-    number = to_qkv(job, scratch, layer, number, linear_tasks(job, width, 3 * width))
-    number = attend(job, scratch, layer, number, texts * load_long(job, at.HEADS))
-    if QUANTIZES:
-        number = quantize_heads(job, scratch, layer, number, chunks)
-    number = from_heads(job, scratch, layer, number, linear_tasks(job, width, width))
-    number = attention_norm(job, scratch, layer, number, chunks)
-    number = up(job, scratch, layer, number, linear_tasks(job, width, wide))
-    if QUANTIZES:
-        number = quantize_wide(job, scratch, layer, number, chunks)
-    number = down(job, scratch, layer, number, linear_tasks(job, wide, width))
-    return output_norm(job, scratch, layer, number, chunks)
+def encode(job_address, worker_address):
+    """The token ids of a batch -> the last hidden state in `x`, and pooled vectors in `out`."""
+    job, me = job_at(job_address), worker_at(worker_address)
+    me.phase, me.scratch = 0, worker_address + SCRATCH_AT
+    embed(job, me)
+    for n in range(job.layer_count):
+        encoder_layer(job, me, layer_at(job.layers + n * LAYER_BYTES))
+    pool(job, me)
 
 
-@step
 @jit
-def pool(job, scratch, layer, text):
-    """One vector of a text: the mean of its tokens, or its first token."""
-    first = load_int(load_long(job, at.CU_SEQLENS), text)
-    last = load_int(load_long(job, at.CU_SEQLENS), text + 1)
-    stride, width = load_long(job, at.X_STRIDE) * 4, load_long(job, at.D_WIDTH)
-    if load_int(load_long(job, at.POOLINGS), text) == at.CLS:
-        last = first + 1
+def mean_pool(job, first, last, out):
+    """The average of the tokens from row `first` to before `last`, [CLS] and [SEP] included."""
+    x, stride = row_of(job.x, first), job.x.stride
     share = splat(1.0) / splat(float32(last - first))
-    out = load_long(job, at.OUT) + text * width * 4
-    for i in range(0, width, LANES):
+    for i in range(0, job.D_width, LANES):
         sums = splat(0.0)
-        for r in range(first, last):
-            sums = sums + load_f(load_long(job, at.X) + r * stride, i)
+        for r in range(last - first):
+            sums = sums + load_f(x, r * stride + i)
         store(out, i, sums * share)
 
 
 @jit
-def encode(job, scratch):
-    """Token ids -> the last hidden state in X, and pooled vectors in OUT."""
-    chunks = (load_long(job, at.TOKENS) + CHUNK - 1) // CHUNK
-    number = embed(job, scratch, 0, 0, chunks)
-    for n in range(load_long(job, at.LAYER_COUNT)):
-        layer = load_long(job, at.LAYERS) + n * at.LAYER_SIZE * 8
-        number = encoder_layer(job, scratch, layer, number)
-    pool(job, scratch, 0, number, load_long(job, at.TEXTS))
+def cls_pool(job, first, out):
+    """The first token, [CLS], represents the text."""
+    x = row_of(job.x, first)
+    for i in range(0, job.D_width, LANES):
+        store(out, i, load_f(x, i))
+
+
+@jit
+def text_tasks(job):
+    return job.texts
+
+
+@phase(text_tasks)
+@jit
+def pool(job, me, text):
+    """One vector of a text, as its pooling says."""
+    first, last = load_int(job.cu_seqlens, text), load_int(job.cu_seqlens, text + 1)
+    out = job.out + text * job.D_width * 4
+    if load_int(job.poolings, text) == CLS:
+        cls_pool(job, first, out)
+    else:
+        mean_pool(job, first, last, out)
 
 
 SIGNATURE = types.void(types.int64, types.int64)

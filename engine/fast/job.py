@@ -1,43 +1,101 @@
-"""Places in the tables of int64 through which Python and compiled code speak: see `encoder`.
+"""The structures that Python fills in and kernels read: one numpy dtype each.
 
-Sizes count numbers, not bytes; the rows of a matrix begin `..._STRIDE` numbers apart. Widths are
-padded to whole vectors, with zeros.
+Python writes `job["tokens"] = 7`; in kernels the same memory is a record, `job.tokens` (see
+`codegen.records`). An address is where an array begins. Sizes, widths and strides count numbers,
+which are float32 or, in `integers`, 32-bit words; never bytes. A width is a size padded with zeros
+to whole vectors. Letters as in `engine.model`; T is at most the tokens of a batch.
 """
 
-from itertools import count
+import numpy as np
 
-_job = count()
+ADDRESS = SIZE = np.int64
 
-# what the batch is
-TOKENS, TEXTS, IDS, POSITIONS, CU_SEQLENS, POOLINGS, OUT = (next(_job) for _ in range(7))
-# how large the model is
-D, D_WIDTH, HEADS, F_WIDTH, LAYER_COUNT, EPS = (next(_job) for _ in range(6))
-# where its weights are
-WORD, POSITION, TOKEN_TYPE, EMBED_SCALE, EMBED_SHIFT, LAYERS = (next(_job) for _ in range(6))
-# memory for the batch
-X, SUMS, X_STRIDE, QKV, QKV_STRIDE, WIDE, WIDE_STRIDE = (next(_job) for _ in range(7))
-# of quantised products: rows of integers, their stride in words, scale and low of each row, the
-# blocks of the rotations over D and F and their signs, the limits of a row's norm
-INTEGERS, INTEGERS_STRIDE, ROW_SCALES, BLOCK_D, BLOCK_F, SIGNS, NORM_D, NORM_F = (
-    next(_job) for _ in range(8)
+
+def struct(*fields: tuple[str, object]) -> np.dtype:
+    """Laid out as a C compiler does, so that every field is aligned."""
+    return np.dtype(list(fields), align=True)
+
+
+ROWS = struct(  # a matrix with a row for each token
+    ("address", ADDRESS),
+    ("stride", SIZE),  # numbers from one row to the next
 )
-# how many threads may come; two counters for each step, of tasks taken and tasks done; the C
-# function to call while waiting
-THREADS, TICKETS, YIELD = (next(_job) for _ in range(3))
-JOB_SIZE = next(_job)
 
-# a layer: four linear maps, each with these four addresses, and two layer norms
-PANELS, BIAS, SCALES, OFFSETS = range(4)
-TO_QKV, FROM_HEADS, UP, DOWN = (4 * n for n in range(4))
+NORM = struct(  # a layer norm
+    ("scale", ADDRESS),  # (D_width,) float32
+    ("shift", ADDRESS),  # (D_width,) float32
+)
 
+LINEAR_MAP = struct(  # x Wᵀ + b
+    ("panels", ADDRESS),  # W in the order in which it is read: see `weights.packing`
+    ("bias", ADDRESS),  # (out_width,) float32, padded to whole panels as all that follows
+    ("scales", ADDRESS),  # (out_width,) float32, W = scale * integer; int16 and int8
+    ("offsets", ADDRESS),  # (out_width,) float32, scale * sum of a column's integers; int8
+    ("width", SIZE),  # of a row of x
+    ("out_width", SIZE),  # of a row of the result
+)
 
-NORM1_SCALE, NORM1_SHIFT, NORM2_SCALE, NORM2_SHIFT = range(16, 20)
-LAYER_SIZE = 20
+LAYER = struct(  # the names of `checkpoint.weights.Layer`
+    ("qkv", LINEAR_MAP),  # query, key and value side by side
+    ("attention_output", LINEAR_MAP),
+    ("attention_norm", NORM),
+    ("up", LINEAR_MAP),
+    ("down", LINEAR_MAP),
+    ("output_norm", NORM),
+)
 
-TICKET_BYTES = 64  # a step's counters have a cache line of their own
-STEPS_BEFORE, STEPS_A_LAYER, STEPS_AFTER = 1, 9, 1  # 2 of the 9 only where products are quantised
+QUANTIZER = struct(  # how rows of one width become integers
+    ("width", SIZE),
+    ("block", SIZE),  # numbers that are rotated together; int8
+    ("norm_limit", SIZE),  # the largest norm of a row's integers; int16
+)
 
-MEAN, CLS = range(2)  # what POOLINGS says of a text
+JOB = struct(
+    # the batch
+    ("tokens", SIZE),
+    ("texts", SIZE),
+    ("ids", ADDRESS),  # (T,) int32
+    ("positions", ADDRESS),  # (T,) int32
+    ("cu_seqlens", ADDRESS),  # (S + 1,) int32
+    ("poolings", ADDRESS),  # (S,) int32, places in POOLINGS
+    # the model
+    ("D", SIZE),
+    ("D_width", SIZE),
+    ("heads", SIZE),
+    ("eps", np.float32),
+    ("layer_count", SIZE),
+    ("layers", ADDRESS),  # (layer_count,) LAYER
+    ("word", ADDRESS),  # (V, D_width) float32
+    ("position", ADDRESS),  # (P, D_width) float32
+    ("token_type", ADDRESS),  # (D_width,) float32
+    ("embedding_norm", NORM),
+    # results of the steps
+    ("x", ROWS),  # (T, D_width): what goes into a layer, and the last hidden state
+    ("sums", ROWS),  # (T, D_width): what is normalised next
+    ("qkv", ROWS),  # (T, 3 D_width): queries, keys, values; then what the heads gathered
+    ("wide", ROWS),  # (T, F_width): inside of the feed-forward
+    ("out", ADDRESS),  # (S, D_width) float32: the pooled vectors
+    # quantised products: the rows that the next one reads
+    ("integers", ROWS),  # (T, the widest): 32-bit words
+    ("row_scales", ADDRESS),  # (T, 2) float32: scale and low of each row
+    ("quantize_D", QUANTIZER),
+    ("quantize_F", QUANTIZER),
+    ("signs", ADDRESS),  # (the widest,) float32: 1 or -1, of the rotation
+    # threads
+    ("threads", SIZE),  # how many may take part
+    ("tickets", ADDRESS),  # TICKET_BYTES a phase; 0: `encode` only counts the phases
+    ("sched_yield", ADDRESS),  # the C function to call while waiting
+)
+
+WORKER = struct(  # one thread's own: this, and behind it scratch memory
+    ("phase", SIZE),  # how many phases lie behind
+    ("scratch", ADDRESS),
+)
+SCRATCH_AT = 64  # bytes from WORKER to the scratch memory: a line of the cache
+
+POOLINGS = ("mean", "cls")
+
+TICKET_BYTES = 64  # a phase's two counters have a cache line of their own
 
 # Numbers between the rows of a matrix, so that rows do not fall on the same lines of the cache.
 # `pack_values` may read up to a panel of them behind a row's last head: SPARE is no less.

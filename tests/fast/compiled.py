@@ -7,10 +7,18 @@ from numpy.typing import NDArray
 
 from engine.fast import integers, kernels
 from engine.fast.codegen.constants import LANES
+from engine.fast.codegen.records import view
 from engine.fast.codegen.simd import load_f, store
 from engine.fast.kernels import jit
 
 Floats = NDArray[np.float32]
+long_at = view(np.dtype([("value", np.int64)]))
+
+
+@jit
+def load_long(address, i):  # type: ignore[no-untyped-def]
+    """The int64 at element i, of 8 bytes."""
+    return long_at(address + 8 * i).value
 
 
 @jit

@@ -166,6 +166,7 @@ class Guarded:
         self,
         shape: Example,
         precision: str,
+        encode: Callable[[int, int], None],
         fence: Fence,
         allocate: Callable[[tuple[int, ...], DTypeLike], NDArray[Any]] | None = None,
     ) -> None:
@@ -175,14 +176,15 @@ class Guarded:
         self.weights, self.batch = drawing.weights(), drawing.batch()
         arrays = {k: fence.read_only(x) for k, x in packing.packed(self.weights, kind)}
         self.model = buffers.Model(arrays, shape.config, kind, shape.threads)
-        self.scratch, self.memory = self.model.scratch(), buffers.Memory(self.model)
+        self.encode, self.worker = encode, self.model.worker()
+        self.memory = buffers.Memory(self.model, self.model.count_phases(encode))
         self.poolings = [("mean", "cls")[s % 2] for s in range(len(shape.lengths))]
-        self.codes = np.array([buffers.POOLINGS[name] for name in self.poolings], np.int32)
+        self.codes = np.array([job.POOLINGS.index(name) for name in self.poolings], np.int32)
 
-    def compute(self, encode: Callable[[int, int], None]) -> tuple[Array, Array]:
+    def compute(self) -> tuple[Array, Array]:
         """The last hidden state and the pooled vectors."""
         self.memory.take(self.batch, self.codes)
-        encode(self.memory.job.ctypes.data, self.scratch.ctypes.data)
+        self.encode(self.memory.job.ctypes.data, self.worker.ctypes.data)
         D, tokens = self.model.config.hidden, len(self.batch.ids_T)
         return self.memory.x[:tokens, :D].copy(), self.memory.out[: len(self.codes), :D].copy()
 
@@ -216,11 +218,11 @@ def hold(shape: Example, precision: str, encode: Callable[[int, int], None]) -> 
     """Nothing beside a buffer is touched, and the numbers are right, wherever the buffers lie."""
     results = []
     for at_end in (True, False):
-        guarded = Guarded(shape, precision, Fence(at_end))
-        results.append(guarded.compute(encode))
+        guarded = Guarded(shape, precision, encode, Fence(at_end))
+        results.append(guarded.compute())
         assert all((bytes_ == UNWRITTEN).all() for bytes_ in guarded.spare())
-        used = 2 + (7 if precision == "float32" else 9) * shape.layers
-        assert guarded.phases() == [n < used for n in range(guarded.model.steps)]
+        phases = 2 + (7 if precision == "float32" else 9) * shape.layers
+        assert guarded.phases() == [True] * phases
     for at_end, at_start, want in zip(*results, guarded.truth(), strict=True):
         BARS[precision].hold(at_end, want)
         assert at_end.tobytes() == at_start.tobytes()
@@ -249,7 +251,7 @@ def check_random_shapes(precision: str, number: int, last: Path) -> None:
 # text for the scratch memory. Between rows are spare numbers, of which attention may read some.
 ROWS, SCRATCH = Example(1, 20, 4, 2, 9, (1,) * 12, 1, 1), Example(1, 20, 4, 2, 9, (12,), 12, 12)
 SHORTENED: dict[str, tuple[Example, int]] = {
-    "scratch": (SCRATCH, 1),
+    "worker": (SCRATCH, 1),
     "ids": (ROWS, 1),
     "positions": (ROWS, 1),
     "cu_seqlens": (ROWS, 1),
@@ -274,15 +276,15 @@ def check_shortened() -> None:
         child = os.fork()
         if not child:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            shortened(name, shape, less).compute(encode)
+            shortened(name, shape, less, encode).compute()
             os._exit(0)
         if os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGSEGV:
             print(name)
 
 
-def shortened(name: str, shape: Example, less: int) -> Guarded:
+def shortened(name: str, shape: Example, less: int, encode: Callable[[int, int], None]) -> Guarded:
     """As `Guarded`, but the last `less` elements of one buffer lie on the forbidden page."""
-    order = ["layers", "scratch", "job", *(name for name in SHORTENED if name != "scratch")]
+    order = ["layers", "worker", "job", *(name for name in SHORTENED if name != "worker")]
     fence = Fence(at_end=True)
 
     def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -291,7 +293,7 @@ def shortened(name: str, shape: Example, less: int) -> Guarded:
         short = fence.allocate((int(np.prod(shape)) - less,), dtype)
         return np.lib.stride_tricks.as_strided(short, shape, np.empty(shape, dtype).strides)
 
-    return Guarded(shape, "int8", fence, allocate)
+    return Guarded(shape, "int8", encode, fence, allocate)
 
 
 if __name__ == "__main__":

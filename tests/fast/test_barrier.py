@@ -1,4 +1,4 @@
-"""Threads over one job: every task once, nobody ahead of a step, nobody waited for needlessly."""
+"""Threads over one job: every task once, and no thread in a phase before the last one is done."""
 
 import ctypes
 import threading
@@ -10,39 +10,45 @@ import numpy as np
 import pytest
 
 from engine.fast import barrier
-from engine.fast import job as at
-from engine.fast.codegen.simd import load_long
+from engine.fast.codegen.records import view
+from engine.fast.job import JOB, TICKET_BYTES, WORKER
 from engine.fast.kernels import jit
-from tests.fast.compiled import address
+from tests.fast.compiled import address, load_long
 
 PATIENCE = 60  # seconds after which something hangs
 STEPS = 5
 COUNTS = (0, 1, 2, 7, 1000)
-WORD = at.TICKET_BYTES // 8
+WORD = TICKET_BYTES // 8
 NOTED, SHUT, EARLY = 0, 1, 2  # places of the table that the tasks below find as their `layer`
+job_at, worker_at = view(JOB), view(WORKER)
 
 
-@barrier.step
 @jit  # type: ignore[untyped-decorator]
-def note(job, scratch, layer, task):  # type: ignore[no-untyped-def]
+def given(job, layer, count):  # type: ignore[no-untyped-def]
+    return count
+
+
+@barrier.phase(given)
+@jit  # type: ignore[untyped-decorator]
+def note(job, me, task, layer, count):  # type: ignore[no-untyped-def]
     """Adds one to the task's own place in a table."""
     barrier.take_ticket(load_long(layer, NOTED) + 8 * task)
 
 
-@barrier.step
+@barrier.phase(given)
 @jit  # type: ignore[untyped-decorator]
-def note_all(job, scratch, layer, task):  # type: ignore[no-untyped-def]
-    """The same, and counts tasks of the step before that are still to be done."""
-    count, before = load_long(layer, SHUT), load_long(layer, NOTED)
+def note_all(job, me, task, layer, count):  # type: ignore[no-untyped-def]
+    """The same, and counts tasks of the phase before that are still to be done."""
+    before = load_long(layer, NOTED)
     for earlier in range(count):
         if barrier.read_ticket(before + 8 * earlier) == 0:
             barrier.take_ticket(layer + 8 * EARLY)
     barrier.take_ticket(before + 8 * (count + task))
 
 
-@barrier.step
+@barrier.phase(given)
 @jit  # type: ignore[untyped-decorator]
-def note_behind_a_gate(job, scratch, layer, task):  # type: ignore[no-untyped-def]
+def note_behind_a_gate(job, me, task, layer, count):  # type: ignore[no-untyped-def]
     """Notes the task; task 0 ends only when the gate is open."""
     barrier.take_ticket(load_long(layer, NOTED) + 8 * task)
     while task == 0 and barrier.read_ticket(layer + 8 * SHUT) == 1:
@@ -50,19 +56,19 @@ def note_behind_a_gate(job, scratch, layer, task):  # type: ignore[no-untyped-de
 
 
 @jit  # type: ignore[untyped-decorator]
-def run_note(job, layer, number, count):  # type: ignore[no-untyped-def]
-    return note(job, 0, layer, number, count)
+def run_note(job, worker, layer, count):  # type: ignore[no-untyped-def]
+    note(job_at(job), worker_at(worker), layer, count)
 
 
 @jit  # type: ignore[untyped-decorator]
-def run_two(job, layer, number, count):  # type: ignore[no-untyped-def]
-    number = note(job, 0, layer, number, count)
-    return note_all(job, 0, layer, number, count)
+def run_two(job, worker, layer, count):  # type: ignore[no-untyped-def]
+    note(job_at(job), worker_at(worker), layer, count)
+    note_all(job_at(job), worker_at(worker), layer, count)
 
 
 @jit  # type: ignore[untyped-decorator]
-def run_gate(job, layer, number, count):  # type: ignore[no-untyped-def]
-    return note_behind_a_gate(job, 0, layer, number, count)
+def run_gate(job, worker, layer, count):  # type: ignore[no-untyped-def]
+    note_behind_a_gate(job_at(job), worker_at(worker), layer, count)
 
 
 class Job:
@@ -73,14 +79,17 @@ class Job:
         self.tickets = np.zeros((STEPS, WORD), np.int64)
         self.noted = np.zeros(2 * count + 1, np.int64)
         self.on_wait = ctypes.CFUNCTYPE(ctypes.c_int)(on_wait)
-        self.table, self.layer = np.zeros(at.JOB_SIZE, np.int64), np.zeros(3, np.int64)
-        self.table[at.TICKETS] = address(self.tickets)
-        self.table[at.YIELD] = ctypes.cast(self.on_wait, ctypes.c_void_p).value
-        self.table[at.THREADS] = 4
+        self.table, self.layer = np.zeros((), JOB), np.zeros(3, np.int64)
+        self.table["tickets"] = address(self.tickets)
+        self.table["sched_yield"] = ctypes.cast(self.on_wait, ctypes.c_void_p).value
         self.layer[NOTED] = address(self.noted)
 
-    def run(self, step: Any, number: int = 0) -> int:
-        return int(step(address(self.table), address(self.layer), number, self.count))
+    def run(self, phases: Any, number: int = 0) -> int:
+        """One thread from phase `number` on; the number of the phase that follows."""
+        worker = np.zeros((), WORKER)
+        worker["phase"] = number
+        phases(address(self.table), address(worker), address(self.layer), self.count)
+        return int(worker["phase"])
 
     def times(self) -> list[int]:
         return self.noted[: self.count].tolist()
@@ -152,7 +161,7 @@ def test_a_function_is_called_by_its_address() -> None:
     assert calls == [1]
 
 
-# steps
+# phases
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -164,7 +173,7 @@ def test_one_alone_does_everything(count: int) -> None:
     assert job.noted[count:].tolist() == [0] * (count + 1)
 
 
-def test_each_step_has_counters_of_its_own() -> None:
+def test_each_phase_has_counters_of_its_own() -> None:
     """Of tasks taken and tasks done; the one who finds no task left has taken one too many."""
     job = Job(7)
     job.run(run_note, number=3)
@@ -178,17 +187,16 @@ def test_each_step_has_counters_of_its_own() -> None:
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("helpers", [2, 4])
-def test_several_do_each_task_once_and_one_step_after_the_other(count: int, helpers: int) -> None:
+def test_several_do_each_task_once_and_one_phase_after_the_other(count: int, helpers: int) -> None:
     Job(1).run(run_two)
     for _ in range(20):
         job = Job(count)
-        job.layer[SHUT] = count
         numbers: list[int] = []
         with threads(helpers, lambda job=job, out=numbers: out.append(job.run(run_two))):
             pass
         assert numbers == [2] * helpers
         assert job.noted.tolist() == [1] * (2 * count) + [0]
-        assert job.layer[EARLY] == 0, "a task began before the last step was done"
+        assert job.layer[EARLY] == 0, "a task began before the last phase was done"
         assert job.tickets[:2, :2].tolist() == [[count + helpers, count]] * 2
 
 
@@ -200,7 +208,7 @@ def test_one_that_comes_late_finds_nothing_to_do() -> None:
     assert job.tickets[0, :2].tolist() == [9, 7]
 
 
-def test_nobody_leaves_a_step_before_its_last_task_is_done() -> None:
+def test_no_thread_leaves_a_phase_before_its_last_task_is_done() -> None:
     """One is held up in task 0; the other does all others, waits, and lets other threads run."""
     calls = [0]
 
@@ -227,3 +235,10 @@ def test_one_that_comes_in_the_middle_helps_with_what_is_left() -> None:
     job.tickets[0, :2] = 3, 3  # three tasks are taken and done already
     job.run(run_gate)
     assert job.times() == [0, 0, 0, 1, 1]
+
+
+def test_without_tickets_phases_are_counted_and_nothing_is_done() -> None:
+    job = Job(7)
+    job.table["tickets"] = 0
+    assert job.run(run_two) == 2
+    assert not job.noted.any() and not job.tickets.any()

@@ -15,9 +15,9 @@ from engine import model
 from engine.batch import PackedBatch
 from engine.checkpoint.config import Config, read_config
 from engine.checkpoint.weights import Weights, load_weights
-from engine.fast import job as at
 from engine.fast.codegen.target import host_target
-from engine.fast.runtime.buffers import POOLINGS, Memory, Model
+from engine.fast.job import POOLINGS, TICKET_BYTES
+from engine.fast.runtime.buffers import Memory, Model
 from engine.fast.weights import prepared
 from engine.fast.weights.packing import Shape, packed
 from tests.fast.compiled import address
@@ -52,13 +52,14 @@ class Encoder:
             if not name[0].isdigit() or int(name.partition(".")[0]) < layers
         }
         self.model = Model(arrays, replace(config, layers=layers), shape, threads=1)
-        self.hidden, self.memory = config.hidden, Memory(self.model)
+        self.phases = self.model.count_phases(self.encode)
+        self.hidden, self.memory = config.hidden, Memory(self.model, self.phases)
 
     def run(self, batch: PackedBatch, poolings: list[str]) -> tuple[Array, Array]:
         """The hidden states x_TD, and what is pooled of each text."""
-        self.memory.take(batch, np.array([POOLINGS[name] for name in poolings], np.int32))
-        scratch = np.zeros(self.model.scratch_size, np.float32)
-        self.encode(address(self.memory.job), address(scratch))
+        self.memory.take(batch, np.array([POOLINGS.index(name) for name in poolings], np.int32))
+        worker = self.model.worker()
+        self.encode(address(self.memory.job), address(worker))
         tokens, texts = len(batch.ids_T), len(poolings)
         return self.memory.x[:tokens, : self.hidden], self.memory.out[:texts, : self.hidden]
 
@@ -113,18 +114,17 @@ def test_pooling_of_each_text(
 
 
 @each_precision
-def test_every_step_has_counters_and_does_all_its_tasks(
+def test_every_phase_has_counters_and_does_all_its_tasks(
     precision: str, checkpoint: tuple[Config, Weights]
 ) -> None:
     """What only integers need is left out in float32."""
     encoder = Encoder(*checkpoint, precision, SIZES["layers"])
     encoder.run(batch_of((5, 17)), ["mean"] * 2)
-    taken, done = encoder.memory.tickets.view(np.int64).reshape(-1, at.TICKET_BYTES // 8)[:, :2].T
-    a_layer = at.STEPS_A_LAYER - (2 if precision == "float32" else 0)
-    steps = at.STEPS_BEFORE + a_layer * SIZES["layers"] + at.STEPS_AFTER
-    assert (done[:steps] > 0).all() and (taken[:steps] == done[:steps] + 1).all()
-    assert not taken[steps:].any() and not done[steps:].any()
-    assert done[0] == 11 and done[steps - 1] == 2  # 22 tokens, two a task; two texts
+    taken, done = encoder.memory.tickets.view(np.int64).reshape(-1, TICKET_BYTES // 8)[:, :2].T
+    a_layer = 7 if precision == "float32" else 9
+    assert encoder.phases == len(taken) == 1 + a_layer * SIZES["layers"] + 1
+    assert (done > 0).all() and (taken == done + 1).all()
+    assert done[0] == 11 and done[-1] == 2  # 22 tokens, two a task; two texts
 
 
 @each_precision
@@ -134,12 +134,12 @@ def test_several_threads_over_one_job(precision: str, checkpoint: tuple[Config, 
     encoder = Encoder(*checkpoint, precision, SIZES["layers"])
     states, pooled = (array.copy() for array in encoder.run(batch, names))
     for _ in range(10):
-        memory = Memory(encoder.model)
+        memory = Memory(encoder.model, encoder.phases)
         memory.take(batch, np.zeros(5, np.int32))
-        scratch = [np.zeros(encoder.model.scratch_size, np.float32) for _ in range(3)]
+        workers = [encoder.model.worker() for _ in range(3)]
         threads = [
             Thread(target=encoder.encode, args=(address(memory.job), address(each)))
-            for each in scratch
+            for each in workers
         ]
         for thread in threads:
             thread.start()

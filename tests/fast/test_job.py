@@ -1,62 +1,55 @@
-"""The tables of addresses: each place has one meaning, and there are counters for every phase."""
+"""The structures of a job: aligned, complete, and without two names for one place."""
 
-import ast
-import inspect
-from collections import Counter
-from itertools import product
+import numpy as np
+import pytest
 
-from engine.fast import encoder, job
+from engine import model
+from engine.fast import job
+from engine.fast.job import JOB, LAYER, LINEAR_MAP, NORM, QUANTIZER, ROWS, WORKER
 
-LINEAR_MAPS = (job.TO_QKV, job.FROM_HEADS, job.UP, job.DOWN)
-FIELDS = (job.PANELS, job.BIAS, job.SCALES, job.OFFSETS)
-NORMS = (job.NORM1_SCALE, job.NORM1_SHIFT, job.NORM2_SCALE, job.NORM2_SHIFT)
-
-
-def job_fields() -> list[str]:
-    """The names that get a place in a job: what is assigned from its counter."""
-    names = []
-    for node in ast.parse(inspect.getsource(job)).body:
-        if isinstance(node, ast.Assign) and "next(_job)" in ast.unparse(node.value):
-            names += [name.id for name in ast.walk(node.targets[0]) if isinstance(name, ast.Name)]
-    return names
+STRUCTURES = {
+    "JOB": JOB, "LAYER": LAYER, "LINEAR_MAP": LINEAR_MAP, "NORM": NORM, "QUANTIZER": QUANTIZER,
+    "ROWS": ROWS, "WORKER": WORKER,
+}  # fmt: skip
 
 
-def test_every_field_of_a_job_has_its_own_place() -> None:
-    fields = [name for name in job_fields() if name != "JOB_SIZE"]
-    assert len(fields) > 30
-    assert sorted(getattr(job, name) for name in fields) == [*range(job.JOB_SIZE)]
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_fields_are_aligned_and_do_not_overlap(name: str) -> None:
+    structure = STRUCTURES[name]
+    assert structure.isalignedstruct and structure.fields
+    end = 0
+    for field, offset in sorted(structure.fields.values(), key=lambda one: one[1]):
+        assert offset >= end and offset % field.alignment == 0
+        end = offset + field.itemsize
+    assert end <= structure.itemsize
 
 
-def test_every_field_of_a_layer_has_its_own_place() -> None:
-    places = [*(place + field for place, field in product(LINEAR_MAPS, FIELDS)), *NORMS]
-    assert sorted(places) == [*range(job.LAYER_SIZE)]
+def test_a_worker_ends_before_its_scratch_memory_on_a_line_of_the_cache() -> None:
+    assert job.SCRATCH_AT % 64 == 0 and WORKER.itemsize <= job.SCRATCH_AT
 
 
 def test_counters_of_two_phases_share_no_cache_line() -> None:
     assert job.TICKET_BYTES > 0 and job.TICKET_BYTES % 64 == 0
 
 
-FUNCTIONS = {
-    node.name: node
-    for node in ast.parse(inspect.getsource(encoder)).body
-    if isinstance(node, ast.FunctionDef)
-}
-PHASES = {
-    name
-    for name, node in FUNCTIONS.items()
-    if "step" in [ast.unparse(decorator) for decorator in node.decorator_list]
-}
+def test_every_pooling_of_the_model_has_a_code() -> None:
+    assert set(job.POOLINGS) == set(model.POOLINGS)
 
 
-def phases_of(function: str) -> Counter[str]:
-    """How often a function of the encoder calls each phase."""
-    calls = [node for node in ast.walk(FUNCTIONS[function]) if isinstance(node, ast.Call)]
-    names = [node.func.id for node in calls if isinstance(node.func, ast.Name)]
-    return Counter(name for name in names if name in PHASES)
+@pytest.mark.parametrize("length", [1, 5, 32, 33, 512])
+@pytest.mark.parametrize("K", [1, 12, 32, 33, 64])
+@pytest.mark.parametrize(("rows", "panel"), [(4, 16), (6, 32), (14, 32)])
+def test_scratch_memory_of_a_head_holds_its_parts(
+    length: int, K: int, rows: int, panel: int
+) -> None:
+    values, scores, spare, end = job.head_scratch(length, K, rows, panel)
+    assert values >= K * length and values % panel == 0
+    assert scores - values >= length * K
+    assert spare - scores >= rows * length
+    assert end - spare == rows * panel
 
 
-def test_there_are_counters_for_every_phase_of_the_encoder() -> None:
-    """A phase without counters of its own would write behind them."""
-    assert phases_of("encoder_layer").total() == job.STEPS_A_LAYER
-    assert phases_of("encode") == {"embed": job.STEPS_BEFORE, "pool": job.STEPS_AFTER}
-    assert phases_of("encoder_layer") + phases_of("encode") == Counter(PHASES)
+def test_python_fills_in_by_name() -> None:
+    one = np.zeros((), JOB)
+    one["x"]["stride"], one["embedding_norm"]["scale"] = 7, 9
+    assert one["x"].item() == (0, 7) and one["embedding_norm"].item() == (9, 0)

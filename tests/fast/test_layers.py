@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.fast import job as at
+from engine.fast import encoder
 from engine.fast import layers as fast
 from engine.fast.codegen.constants import LANES, PRECISION, TARGET
+from engine.fast.codegen.records import view
+from engine.fast.job import JOB, LINEAR_MAP, QUANTIZER, SCRATCH_AT, TICKET_BYTES, WORKER
+from engine.fast.job import ROWS as ROWS_OF
+from engine.fast.kernels import jit
 from engine.fast.layers import GELU, NOTHING, PANEL, RESIDUAL, ROWS, ROWS_A_TASK
 from engine.fast.weights import packing, quantize
 from engine.fast.weights.packing import Shape
@@ -38,19 +42,49 @@ BARS = {
 }
 
 
-def packed(w_OI: Array, width: int) -> dict[int, Array]:
-    """The arrays of a linear map, as `pack` makes them, at their places; all but the bias."""
+job_at, worker_at, rows_at = view(JOB), view(WORKER), view(ROWS_OF)
+map_at, quantizer_at = view(LINEAR_MAP), view(QUANTIZER)
+
+
+@jit  # type: ignore[untyped-decorator]
+def run_linear(job, worker, x, weights, out, then):  # type: ignore[no-untyped-def]
+    me = worker_at(worker)
+    me.phase, me.scratch = 0, worker + SCRATCH_AT
+    encoder.linear(job_at(job), me, rows_at(x), map_at(weights), rows_at(out), then)
+
+
+@jit  # type: ignore[untyped-decorator]
+def count_tasks(job, x, weights):  # type: ignore[no-untyped-def]
+    return fast.linear_tasks(job_at(job), rows_at(x), map_at(weights), rows_at(x), NOTHING)
+
+
+@jit  # type: ignore[untyped-decorator]
+def quantize_one(job, worker, row, quantizer, r):  # type: ignore[no-untyped-def]
+    me = worker_at(worker)
+    me.scratch = worker + SCRATCH_AT
+    fast.quantize_row(job_at(job), me, row, quantizer_at(quantizer), r)
+
+
+def packed(w_OI: Array, width: int) -> dict[str, Array]:
+    """The arrays of a linear map, as `packing` makes them, by their fields; all but the bias."""
     rows = np.zeros((packing.round_up(len(w_OI), PANEL), width), np.float32)
     rows[: len(w_OI)] = w_OI
     if PRECISION == "float32":
-        return {at.PANELS: packing.panels(rows, SHAPE)}
+        return {"panels": packing.panels(rows, SHAPE)}
     if PRECISION == "int16":
         integers, scales = quantize.int16(rows)
-        return {at.PANELS: packing.panels(integers, SHAPE), at.SCALES: scales}
+        return {"panels": packing.panels(integers, SHAPE), "scales": scales}
     turned = quantize.rotate(rows, quantize.block_size(width, LANES))
-    integers, scales = quantize.int8(turned, pairs=TARGET.int8 == "pairs")
+    integers, scales = quantize.int8(turned, pairs=TARGET.sums_pairs)
     offsets = (scales * integers.sum(axis=1, dtype=np.int32)).astype(np.float32)
-    return {at.PANELS: packing.panels(integers, SHAPE), at.SCALES: scales, at.OFFSETS: offsets}
+    return {"panels": packing.panels(integers, SHAPE), "scales": scales, "offsets": offsets}
+
+
+def rows(array: Array) -> NDArray[Any]:
+    """A ROWS of the array."""
+    one = np.zeros((), ROWS_OF)
+    one["address"], one["stride"] = address(array), array.shape[1]
+    return one
 
 
 class Case:
@@ -64,52 +98,52 @@ class Case:
         )
         self.bias = draw.standard_normal(packing.round_up(out_width, PANEL)).astype(np.float32)
         self.residual = draw.standard_normal((tokens, out_width + 5)).astype(np.float32)
-        self.arrays = {**packed(self.w, width), at.BIAS: self.bias}
-        self.map = np.zeros(4, np.int64)
-        for place, array in self.arrays.items():
-            self.map[place] = address(array)
-        self.scratch = np.zeros(max(ROWS * PANEL, width), np.float32)
+        self.arrays = {**packed(self.w, width), "bias": self.bias}
+        self.map = np.zeros((), LINEAR_MAP)
+        self.map["width"], self.map["out_width"] = width, out_width
+        for field, array in self.arrays.items():
+            self.map[field] = address(array)
+        self.worker = np.zeros(SCRATCH_AT // 4 + max(ROWS * PANEL, width), np.float32)
         self.signs = quantize.signs(width)
         self.source = np.zeros((tokens, width + 3), np.float32)  # or integers, in words
         self.scales = np.zeros((tokens, 2), np.float32)
-        self.job = self.table(threads)
+        self.tickets = np.zeros(TICKET_BYTES // 8, np.int64)
+        self.job = np.zeros((), JOB)
+        self.job["tokens"], self.job["threads"] = tokens, threads
+        self.job["x"], self.job["integers"] = rows(self.residual), rows(self.source)
+        self.job["row_scales"], self.job["signs"] = address(self.scales), address(self.signs)
+        self.job["tickets"] = address(self.tickets)
         self.take(self.x)
-
-    def table(self, threads: int) -> NDArray[np.int64]:
-        job = np.zeros(at.JOB_SIZE, np.int64)
-        job[at.TOKENS], job[at.THREADS] = self.tokens, threads
-        job[at.X], job[at.X_STRIDE] = address(self.residual), self.residual.shape[1]
-        job[at.INTEGERS], job[at.INTEGERS_STRIDE] = address(self.source), self.source.shape[1]
-        job[at.ROW_SCALES], job[at.SIGNS] = address(self.scales), address(self.signs)
-        return job
 
     def take(self, x: Array) -> None:
         """Rows as the product wants them: quantised one by one, or as they are."""
         if PRECISION == "float32":
             self.source[:, : self.width] = x
             return
-        block = quantize.block_size(self.width, LANES)
-        norm = int(quantize.length_limit(self.width))
+        quantizer = np.zeros((), QUANTIZER)
+        quantizer["width"], quantizer["block"] = self.width, quantize.block_size(self.width, LANES)
+        quantizer["norm_limit"] = quantize.length_limit(self.width)
         for r, row in enumerate(x):
-            places = address(self.job), address(self.scratch), address(row)
-            fast.quantize_row(*places, self.width, block, norm, r)
+            places = address(self.job), address(self.worker), address(row)
+            quantize_one(*places, address(quantizer), r)
 
     def tasks(self) -> int:
-        return int(fast.linear_tasks(address(self.job), self.width, self.out_width))
+        return int(count_tasks(address(self.job), address(rows(self.source)), address(self.map)))
 
-    def run(self, then: int, tasks: Any) -> Array:
-        """A table of results, in which only what these tasks compute is not UNTOUCHED."""
+    def run(self, then: int, first: int = 0) -> Array:
+        """A table of results, UNTOUCHED where only the tasks before `first` compute."""
         stride = self.out_width + 2 * PANEL
         out = np.full((self.tokens + ROWS, stride), UNTOUCHED)
-        places = address(self.job), address(self.scratch), address(self.map)
-        source, sizes = address(self.source), (stride, self.out_width)
-        for task in tasks:
-            fast.linear(
-                *places, source, self.source.shape[1], self.width, address(out), *sizes, then, task
-            )
+        self.compute(out, then, first)
         assert (out[self.tokens :] == UNTOUCHED).all(), "wrote below the last token"
         assert (out[:, self.out_width :] == UNTOUCHED).all(), "wrote beside the last column"
         return out[: self.tokens, : self.out_width]
+
+    def compute(self, out: Array, then: int, first: int = 0) -> None:
+        self.tickets[:2] = first
+        x, table = rows(self.source), rows(out)
+        places = (address(each) for each in (self.job, self.worker, x, self.map, table))
+        run_linear(*places, then)
 
     def product(self) -> Array:
         """x Wᵀ + b in float64."""
@@ -126,29 +160,36 @@ class Case:
 @pytest.mark.parametrize("tokens", TOKENS)
 def test_a_product_and_what_follows(tokens: int, width: int, out_width: int) -> None:
     case = Case(tokens, width, out_width)
-    product, every = case.product(), range(case.tasks())
-    case.hold(case.run(NOTHING, every), product)
-    case.hold(case.run(GELU, every), exact_gelu(product))
-    case.hold(case.run(RESIDUAL, every), product + case.residual[:, :out_width])
+    product = case.product()
+    case.hold(case.run(NOTHING), product)
+    case.hold(case.run(GELU), exact_gelu(product))
+    case.hold(case.run(RESIDUAL), product + case.residual[:, :out_width])
 
 
 @pytest.mark.parametrize("threads", [1, 8])
 @pytest.mark.parametrize(("width", "out_width"), WIDTHS)
 @pytest.mark.parametrize("tokens", TOKENS)
 def test_each_number_is_one_tasks(tokens: int, width: int, out_width: int, threads: int) -> None:
+    """A number that two tasks computed would have the residual, which is the result, twice."""
     case = Case(tokens, width, out_width, threads)
-    times = sum(
-        (case.run(NOTHING, [task]) != UNTOUCHED).astype(int) for task in range(case.tasks())
-    )
-    assert (times == 1).all()
+    expected = case.run(RESIDUAL)
+    case.compute(case.residual, RESIDUAL)
+    assert np.array_equal(case.residual[:, :out_width], expected)
+
+
+@pytest.mark.parametrize(("width", "out_width"), WIDTHS)
+def test_a_task_leaves_the_numbers_of_the_others_alone(width: int, out_width: int) -> None:
+    case = Case(ROWS_A_TASK + 1, width, out_width)
+    untouched = [(case.run(NOTHING, first) == UNTOUCHED).sum() for first in range(case.tasks() + 1)]
+    assert untouched[0] == 0 and untouched[-1] == case.tokens * out_width
+    assert (np.diff(untouched) > 0).all()
 
 
 def test_each_row_gets_its_own_residual() -> None:
     case = Case(3, whole(40), PANEL)
-    before = case.run(RESIDUAL, range(case.tasks()))
+    before = case.run(RESIDUAL)
     case.residual[1] += 1000
-    after = case.run(RESIDUAL, range(case.tasks()))
-    changed = after - before
+    changed = case.run(RESIDUAL) - before
     assert not changed[[0, 2]].any()
     np.testing.assert_allclose(changed[1], 1000, rtol=1e-5)
 
@@ -157,9 +198,10 @@ def test_each_row_gets_its_own_residual() -> None:
 
 
 def tasks(tokens: int, width: int, panels: int, threads: int) -> int:
-    job = np.zeros(at.JOB_SIZE, np.int64)
-    job[at.TOKENS], job[at.THREADS] = tokens, threads
-    return int(fast.linear_tasks(address(job), width, panels * PANEL))
+    job, weights = np.zeros((), JOB), np.zeros((), LINEAR_MAP)
+    job["tokens"], job["threads"] = tokens, threads
+    weights["width"], weights["out_width"] = width, panels * PANEL
+    return int(count_tasks(address(job), address(job), address(weights)))
 
 
 def test_with_many_tokens_a_task_is_one_panel_and_a_block_of_rows() -> None:

@@ -107,9 +107,10 @@ def compute(weights: Weights, batch: PackedBatch, precision: str) -> tuple[Array
     kind, texts = packing.Shape(host_target(), precision), len(batch.cu_seqlens) - 1
     with np.errstate(over="ignore"):
         built = buffers.Model(dict(packing.packed(weights, kind)), SHAPE.config, kind, threads=1)
-    room, scratch = buffers.Memory(built), built.scratch()
+    encode = kernels(precision)[0]
+    room, worker = buffers.Memory(built, built.count_phases(encode)), built.worker()
     room.take(batch, np.zeros(texts, np.int32))
-    kernels(precision)[0](room.job.ctypes.data, scratch.ctypes.data)
+    encode(room.job.ctypes.data, worker.ctypes.data)
     D = SHAPE.config.hidden
     return room.x[: len(batch.ids_T), :D].copy(), room.out[:texts, :D].copy()
 

@@ -108,7 +108,10 @@ def check_allowed() -> None:
 
 
 def load(code: bytes) -> tuple[Encode, object]:
-    """The function in an object file, as encode(job, scratch); and what must stay alive with it."""
+    """The function in an object file, encode(job, worker), and what must stay alive with it.
+
+    Its arguments are addresses: of a JOB and of a WORKER (`fast.job`).
+    """
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -127,8 +130,8 @@ def load(code: bytes) -> tuple[Encode, object]:
     nowhere = (ctypes.c_int64 * 2)()
     result, error = ctypes.addressof(nowhere), ctypes.addressof(nowhere) + 8
 
-    def encode(job: int, scratch: int) -> None:
-        function(result, error, job, scratch)
+    def encode(job: int, worker: int) -> None:
+        function(result, error, job, worker)
 
     return encode, (engine, nowhere)
 

@@ -15,7 +15,6 @@ from engine.fast.codegen.constants import LANES
 from engine.fast.codegen.numba_vectors import (
     F32,
     I32,
-    I64,
     F,
     I,
     M,
@@ -68,11 +67,6 @@ def load_float(address, i):
 @taught((int32, int64, int64, _loads(I32)))
 def load_int(address, i):
     """The int32 at element i."""
-
-
-@taught((int64, int64, int64, lambda b, a, i: b.load(b.gep(b.inttoptr(a, I64.as_pointer()), [i]))))
-def load_long(address, i):
-    """The int64 at element i, of 8 bytes."""
 
 
 @taught(

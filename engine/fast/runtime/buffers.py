@@ -1,7 +1,7 @@
-"""The tables through which Python speaks to the compiled `encode`, and the memory of a batch."""
+"""The structures of `fast.job` filled in for a model, and the memory of a batch."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -9,31 +9,22 @@ from numpy.typing import DTypeLike, NDArray
 from engine.batch import PackedBatch
 from engine.checkpoint.config import Config
 from engine.errors import CheckpointError, EngineError
-from engine.fast import job as at
 from engine.fast.codegen.target import NUMBERS_A_WORD
+from engine.fast.job import (
+    JOB,
+    LAYER,
+    SCRATCH_AT,
+    SPARE,
+    TICKET_BYTES,
+    WORKER,
+    head_scratch,
+)
 from engine.fast.weights import quantize
 from engine.fast.weights.packing import Shape
 from engine.fast.weights.quantize import WIDEST
 
-POOLINGS = {"mean": at.MEAN, "cls": at.CLS}
 BUDGET = 512  # tokens of a batch: enough that reading the weights costs little
-
-MAPS = {"qkv": at.TO_QKV, "heads": at.FROM_HEADS, "up": at.UP, "down": at.DOWN}
-FIELDS = {"panels": at.PANELS, "bias": at.BIAS, "scales": at.SCALES, "offsets": at.OFFSETS}
-NORMS = {
-    "norm1.scale": at.NORM1_SCALE,
-    "norm1.shift": at.NORM1_SHIFT,
-    "norm2.scale": at.NORM2_SCALE,
-    "norm2.shift": at.NORM2_SHIFT,
-}
-SHARED = {
-    "word": at.WORD,
-    "position": at.POSITION,
-    "token_type": at.TOKEN_TYPE,
-    "embed_scale": at.EMBED_SCALE,
-    "embed_shift": at.EMBED_SHIFT,
-    "signs": at.SIGNS,
-}
+Encode = Callable[[int, int], None]
 
 
 def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
@@ -63,77 +54,81 @@ class Model:
         self.width, self.wide = shape.width(config.hidden), shape.width(config.feed_forward)
         self.widest = max(self.width, self.wide)  # a row that a linear map reads is no wider
         self.budget = max(BUDGET, config.max_tokens)
-        self.steps = at.STEPS_BEFORE + at.STEPS_A_LAYER * config.layers + at.STEPS_AFTER
-        self.layers = self._layer_tables()
-        self.job = self._job()
-        self.job[at.THREADS] = threads
+        self.layers = allocate((config.layers,), LAYER)
+        self.job = np.zeros((), JOB)
+        self._describe(threads)
 
     @property
-    def scratch_size(self) -> int:
-        """Numbers (float32) that one thread needs: for a head, a tile, or a row."""
+    def worker_size(self) -> int:
+        """Numbers (float32) of a WORKER and of scratch memory for a head, a tile or a row."""
         target, precision = self.shape.target, self.shape.precision
         tokens, K = self.config.max_tokens, self.config.hidden // self.config.heads
-        *_, head = at.head_scratch(
-            tokens, K, target.tiles["attention"][0], target.panel("attention")
-        )
-        return max(head, target.tiles[precision][0] * target.panel(precision), self.widest)
+        *_, head = head_scratch(tokens, K, target.tiles["attention"][0], target.panel("attention"))
+        tile = target.tiles[precision][0] * target.panel(precision)
+        return SCRATCH_AT // 4 + max(head, tile, self.widest)
 
-    def scratch(self) -> NDArray[np.float32]:
+    def worker(self) -> NDArray[np.float32]:
         """Memory that one thread at a time computes in."""
-        return allocate((self.scratch_size,), np.float32)
+        return allocate((self.worker_size,), np.float32)
 
-    def _layer_tables(self) -> NDArray[np.int64]:
-        tables = allocate((self.config.layers, at.LAYER_SIZE), np.int64)
+    def count_phases(self, encode: Encode) -> int:
+        """The phases of a batch: without tickets, `encode` counts them and computes nothing."""
+        job, worker = self.job.copy(), np.zeros((), WORKER)
+        encode(job.ctypes.data, worker.ctypes.data)
+        return int(worker["phase"])
+
+    def _describe(self, threads: int) -> None:
+        """Fills in what is the same for every batch."""
+        job, config, lanes = self.job, self.config, self.shape.target.lanes
+        job["D"], job["D_width"], job["heads"] = config.hidden, self.width, config.heads
+        job["eps"], job["threads"] = config.eps, threads
+        job["layer_count"], job["layers"] = config.layers, self.layers.ctypes.data
         for name, array in self.arrays.items():
             number, _, rest = name.partition(".")
-            if not number.isdigit():
-                continue
-            linear, _, field = rest.partition(".")
-            place = NORMS[rest] if rest in NORMS else MAPS[linear] + FIELDS[field]
-            tables[int(number), place] = array.ctypes.data
-        return tables
-
-    def _job(self) -> NDArray[np.int64]:
-        """The places of a job that are the same for every batch."""
-        job, config, lanes = np.zeros(at.JOB_SIZE, np.int64), self.config, self.shape.target.lanes
-        job[at.D], job[at.D_WIDTH], job[at.F_WIDTH] = config.hidden, self.width, self.wide
-        job[at.HEADS], job[at.LAYER_COUNT] = config.heads, config.layers
-        job.view(np.float32)[2 * at.EPS] = config.eps
-        for name, place in SHARED.items():
-            job[place] = self.arrays[name].ctypes.data
-        job[at.LAYERS] = self.layers.ctypes.data
-        job[at.BLOCK_D] = quantize.block_size(config.hidden, lanes)
-        job[at.BLOCK_F] = quantize.block_size(config.feed_forward, lanes)
-        job[at.NORM_D] = quantize.length_limit(config.hidden)
-        job[at.NORM_F] = quantize.length_limit(config.feed_forward)
-        job[at.YIELD] = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
-        return job
+            table, path = (self.layers[int(number)], rest) if number.isdigit() else (job, name)
+            *folders, field = path.split(".")
+            for folder in folders:
+                table = table[folder]
+            table[field] = array.ctypes.data
+        for name, width, out_width in (
+            ("qkv", self.width, 3 * self.width),
+            ("attention_output", self.width, self.width),
+            ("up", self.width, self.wide),
+            ("down", self.wide, self.width),
+        ):
+            self.layers[name]["width"], self.layers[name]["out_width"] = width, out_width
+        for name, size in ("quantize_D", config.hidden), ("quantize_F", config.feed_forward):
+            job[name]["width"] = self.shape.width(size)
+            job[name]["block"] = quantize.block_size(size, lanes)
+            job[name]["norm_limit"] = quantize.length_limit(size)
+        yielding = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
+        job["sched_yield"] = yielding or 0
 
 
 class Memory:
-    """Room for one batch of at most `budget` tokens, and the job's table that points to it.
+    """Room for one batch of at most `budget` tokens, and the job that points to it.
 
     Kernels read nothing that they, or `take`, have not written for the same batch.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, phases: int) -> None:
         self.config, self.budget = model.config, model.budget
         tokens, width = model.budget, model.width
-        self.job = allocate((at.JOB_SIZE,), np.int64)
-        self.job[:] = model.job
-        self.ids = self._array(at.IDS, (tokens,), np.int32)
-        self.positions = self._array(at.POSITIONS, (tokens,), np.int32)
-        self.cu_seqlens = self._array(at.CU_SEQLENS, (tokens + 1,), np.int32)
-        self.poolings = self._array(at.POOLINGS, (tokens,), np.int32)
-        self.x = self._rows(at.X, at.X_STRIDE, width)
-        self.sums = self._rows(at.SUMS, at.X_STRIDE, width)
-        self.qkv = self._rows(at.QKV, at.QKV_STRIDE, 3 * width)
-        self.wide = self._rows(at.WIDE, at.WIDE_STRIDE, model.wide)
+        self.job = allocate((), JOB)
+        self.job[()] = model.job
+        self.ids = self._array("ids", (tokens,), np.int32)
+        self.positions = self._array("positions", (tokens,), np.int32)
+        self.cu_seqlens = self._array("cu_seqlens", (tokens + 1,), np.int32)
+        self.poolings = self._array("poolings", (tokens,), np.int32)
+        self.x = self._rows("x", width)
+        self.sums = self._rows("sums", width)
+        self.qkv = self._rows("qkv", 3 * width)
+        self.wide = self._rows("wide", model.wide)
         words = model.widest // NUMBERS_A_WORD[model.shape.precision]
-        self.integers = self._rows(at.INTEGERS, at.INTEGERS_STRIDE, words)
-        self.row_scales = self._array(at.ROW_SCALES, (tokens, 2), np.float32)
-        self.out = self._array(at.OUT, (tokens, width), np.float32)
-        self.tickets = self._array(at.TICKETS, (model.steps * at.TICKET_BYTES,), np.uint8)
+        self.integers = self._rows("integers", words)
+        self.row_scales = self._array("row_scales", (tokens, 2), np.float32)
+        self.out = self._array("out", (tokens, width), np.float32)
+        self.tickets = self._array("tickets", (phases * TICKET_BYTES,), np.uint8)
 
     def take(self, batch: PackedBatch, poolings: NDArray[np.int32]) -> None:
         """Copies a batch of texts of one token or more, and what `poolings` says of each, in.
@@ -142,7 +137,7 @@ class Memory:
         better messages. ValueError if there is no room.
         """
         tokens, texts = len(batch.ids_T), len(poolings)
-        self.job[at.TOKENS], self.job[at.TEXTS] = tokens, texts
+        self.job["tokens"], self.job["texts"] = tokens, texts
         self.ids[:tokens] = batch.ids_T
         self.positions[:tokens] = batch.positions_T
         self.cu_seqlens[: texts + 1] = batch.cu_seqlens
@@ -154,12 +149,13 @@ class Memory:
         if self.positions[:tokens].max() >= self.config.max_tokens:
             raise EngineError(f"a text may have at most {self.config.max_tokens} tokens.")
 
-    def _rows(self, place: int, stride: int, width: int) -> NDArray[np.float32]:
+    def _rows(self, name: str, width: int) -> NDArray[np.float32]:
         """A row for each token."""
-        self.job[stride] = width + at.SPARE
-        return self._array(place, (self.budget, width + at.SPARE), np.float32)
+        rows = allocate((self.budget, width + SPARE), np.float32)
+        self.job[name]["address"], self.job[name]["stride"] = rows.ctypes.data, width + SPARE
+        return rows
 
-    def _array(self, place: int, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    def _array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         array = allocate(shape, dtype)
-        self.job[place] = array.ctypes.data
+        self.job[name] = array.ctypes.data
         return array

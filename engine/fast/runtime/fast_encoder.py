@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from engine.batch import PackedBatch, plan
 from engine.checkpoint.config import Config
 from engine.fast.codegen.target import host_target
-from engine.fast.runtime.buffers import POOLINGS, Memory, Model, allocate
+from engine.fast.job import POOLINGS
+from engine.fast.runtime.buffers import Memory, Model, allocate
 from engine.fast.runtime.thread_team import Job, Team, closed
 from engine.fast.weights import prepared
 from engine.fast.weights.packing import Shape
@@ -31,7 +32,8 @@ class FastEncoder:
         self._encode, self._code = prepared.kernels(shape)
         model = Model(prepared.weights(folder, config, shape), config, shape, threads)
         self._model: Model | None = model
-        self._team = Team(threads, partial(allocate, (model.scratch_size,), np.float32))
+        self._phases = model.count_phases(self._encode)
+        self._team = Team(threads, partial(allocate, (model.worker_size,), np.float32))
         self._free: list[Memory] = []
         weakref.finalize(self, self._team.dismiss).atexit = False
 
@@ -66,7 +68,7 @@ class FastEncoder:
         model = self._model
         if model is None:
             raise closed()
-        names = np.array([POOLINGS[name] for name in poolings], np.int32)
+        names = np.array([POOLINGS.index(name) for name in poolings], np.int32)
         batches = plan([len(one) for one in ids], model.budget)
         self._team.run([self._job(model, texts, ids, names, keep) for texts in batches])
 
@@ -83,9 +85,9 @@ class FastEncoder:
             memory = self._take_memory(model)
             memory.take(batch, poolings[texts])
 
-        def run(scratch: Array) -> None:
+        def run(worker: Array) -> None:
             assert memory
-            self._encode(memory.job.ctypes.data, scratch.ctypes.data)
+            self._encode(memory.job.ctypes.data, worker.ctypes.data)
 
         def end() -> None:
             assert memory
@@ -101,4 +103,4 @@ class FastEncoder:
         try:
             return self._free.pop()
         except IndexError:
-            return Memory(model)
+            return Memory(model, self._phases)

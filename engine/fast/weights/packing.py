@@ -1,7 +1,8 @@
 """A checkpoint -> the arrays that the kernels read, in the order in which they read them.
 
-Widths are padded with zeros to whole vectors, and the columns of a product to whole panels. A panel
-is [step][column][number]: what one step of `gemm` reads lies together.
+An array is named by its place in the structures of `fast.job`: "3.up.panels" is of layer 3. Widths
+are padded with zeros to whole vectors, and the columns of a product to whole panels. A panel is
+[step][column][number]: what one step of `micro_kernel` reads lies together.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.checkpoint.weights import Layer, Linear, Weights
+from engine.checkpoint.weights import Layer, Linear, Norm, Weights
 from engine.fast.codegen.target import NUMBERS_A_WORD, Target
 from engine.fast.weights import quantize
 
@@ -44,8 +45,7 @@ def packed(weights: Weights, shape: Shape) -> Iterator[Named]:
     yield "word", padded(weights.word_VD, width)
     yield "position", padded(weights.position_PD, width)
     yield "token_type", padded(weights.token_type_D[None], width)
-    yield "embed_scale", padded(weights.embedding_norm.scale[None], width)
-    yield "embed_shift", padded(weights.embedding_norm.shift[None], width)
+    yield from _norm("embedding_norm", weights.embedding_norm, width)
     yield "signs", quantize.signs(max(width, shape.width(weights.layers[0].up.w_OI.shape[0])))[None]
     for n, layer in enumerate(weights.layers):
         for name, array in _layer(layer, shape):
@@ -62,12 +62,16 @@ def padded(x_ND: NDArray, width: int) -> NDArray:
 def _layer(layer: Layer, shape: Shape) -> Iterator[Named]:
     width = shape.width(layer.query.w_OI.shape[1])
     yield from _linear("qkv", [layer.query, layer.key, layer.value], shape)
-    yield from _linear("heads", [layer.attention_output], shape)
+    yield from _linear("attention_output", [layer.attention_output], shape)
     yield from _linear("up", [layer.up], shape)
     yield from _linear("down", [layer.down], shape)
-    for name, norm in ("norm1", layer.attention_norm), ("norm2", layer.output_norm):
-        yield f"{name}.scale", padded(norm.scale[None], width)
-        yield f"{name}.shift", padded(norm.shift[None], width)
+    yield from _norm("attention_norm", layer.attention_norm, width)
+    yield from _norm("output_norm", layer.output_norm, width)
+
+
+def _norm(name: str, norm: Norm, width: int) -> Iterator[Named]:
+    yield f"{name}.scale", padded(norm.scale[None], width)
+    yield f"{name}.shift", padded(norm.shift[None], width)
 
 
 def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:

@@ -30,7 +30,7 @@ KERNEL_SOURCES = (
     "_version", "fast.barrier", "fast.encoder", "fast.integers", "fast.job", "fast.kernels",
     "fast.layers", "fast.codegen.compilation", "fast.codegen.constants",
     "fast.codegen.dot_products", "fast.codegen.micro_kernel", "fast.codegen.numba_vectors",
-    "fast.codegen.simd", "fast.codegen.target",
+    "fast.codegen.records", "fast.codegen.simd", "fast.codegen.target",
 )  # fmt: skip
 WEIGHT_SOURCES = (
     "_version", "literals", "checkpoint.config", "checkpoint.json_files", "checkpoint.module_list",

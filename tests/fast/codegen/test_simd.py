@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.fast.codegen import simd
 from engine.fast.codegen.constants import LANES
 from engine.fast.kernels import jit
-from tests.fast.compiled import address
+from tests.fast.compiled import address, load_long
 from tests.fast.rounding import multiply_add, rounded_once
 
 Array = NDArray[Any]
@@ -156,7 +156,7 @@ def test_lanes_below_a_number_are_selected() -> None:
     @jit  # type: ignore[untyped-decorator]
     def call(x, out, n):  # type: ignore[no-untyped-def]
         for i in range(0, n, LANES):
-            low = simd.lane() < simd.splat(simd.load_long(x, i // LANES))
+            low = simd.lane() < simd.splat(load_long(x, i // LANES))
             simd.store(out, i, simd.select(low, simd.splat(1.0), simd.splat(-2.0)))
 
     limits = np.array([0, 1, LANES - 1, LANES, LANES + 1, 1000, -1, -1000])
@@ -187,7 +187,7 @@ def test_an_integer_in_every_lane(value: int) -> None:
 
     @jit  # type: ignore[untyped-decorator]
     def call(x, out, n):  # type: ignore[no-untyped-def]
-        simd.store(out, 0, simd.splat(simd.load_long(x, 0)))
+        simd.store(out, 0, simd.splat(load_long(x, 0)))
 
     x = np.full(LANES, value, np.int64)
     assert same(run(call, x, out=np.int32), x.astype(np.int32))
@@ -254,15 +254,6 @@ def test_loads_from_every_place(name: str) -> None:
         out = np.zeros(LANES, dtype)
         call(address(x), i, address(out))
         assert np.array_equal(out[:numbers], x[i : i + numbers])
-
-
-def test_a_long_is_eight_bytes() -> None:
-    @jit  # type: ignore[untyped-decorator]
-    def call(x, i):  # type: ignore[no-untyped-def]
-        return simd.load_long(x, i)
-
-    x = np.array([1, -(2**63), 2**62 + 3, -5], np.int64)
-    assert [call(address(x), i) for i in range(4)] == x.tolist()
 
 
 @pytest.mark.parametrize("name", ["store of floats", "store of integers", "store of a number"])

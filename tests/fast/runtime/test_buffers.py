@@ -26,7 +26,7 @@ def batch(*texts: list[int]) -> PackedBatch:
 
 
 def take(*texts: list[int]) -> buffers.Memory:
-    room = buffers.Memory(model_of())
+    room = buffers.Memory(model_of(), phases=1)
     room.take(batch(*texts), np.zeros(len(texts), np.int32))
     return room
 
