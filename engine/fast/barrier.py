@@ -7,6 +7,7 @@ from engine.fast.job import TICKET_BYTES
 from engine.fast.kernels import jit
 
 
+# seq_cst is the strongest order; a phase has few tickets, so a weaker one would save nothing.
 @taught(
     (
         int64,

@@ -36,6 +36,7 @@ from engine.fast.layers import (
     row_of,
 )
 
+# Few, so that short texts too give every thread a task; claiming a task costs little beside a row.
 CHUNK = 2  # rows a task, where rows are computed one by one
 CLS = POOLINGS.index("cls")
 LAYER_BYTES = LAYER.itemsize
@@ -49,6 +50,8 @@ def linear(job, me, task, x, weights, out, then):
     """x Wᵀ + b for some panels of columns and a block of rows, then what `then` names."""
     if QUANTIZES:
         x = job.integers  # the same rows
+    # Tasks are numbered block by block within a group of panels: threads that work at the same time
+    # read the same weights, from a cache that they share.
     steps, group = weights.width // A_WORD, panels_a_task(job, weights)
     blocks = (job.tokens + ROWS_A_TASK - 1) // ROWS_A_TASK
     left, top = (task // blocks) * group * PANEL, (task % blocks) * ROWS_A_TASK
@@ -76,6 +79,7 @@ def rows_of(job, task):
 @jit
 def normalize_row(job, me, norm, r):
     """Row r of `sums`, normalised -> row r of `x`, and of the integers that the products read."""
+    # `D_width` is padded with zeros; the mean is over the real D.
     out, width = row_of(job.x, r), job.D_width
     kernels.layer_norm(row_of(job.sums, r), out, width, job.D, norm.scale, norm.shift, job.eps)
     if QUANTIZES:
@@ -116,6 +120,8 @@ def head_tasks(job):
 @jit
 def attend(job, me, task):
     """softmax(Q Kᵀ / √K) V of one head of one text; the result takes the place of its queries."""
+    # A row of `qkv` is queries, keys, values of all heads. Heads lie side by side in each part, so
+    # splitting is arithmetic: nothing is copied.
     first, length, column = split_heads(job, task)
     query = row_of(job.qkv, first) + column * 4
     key = query + job.D_width * 4
@@ -127,6 +133,7 @@ def attend(job, me, task):
 @jit
 def attention(job, me, layer):
     """Every token gathers from the tokens of its own text, as much as query and key agree."""
+    # One product for query, key and value: the rows of x are read once.
     linear(job, me, job.x, layer.qkv, job.qkv, NOTHING)
     attend(job, me)
     if QUANTIZES:
@@ -172,6 +179,7 @@ def encode(job_address, worker_address):
     """The token ids of a batch -> the last hidden state in `x`, and pooled vectors in `out`."""
     job, me = job_at(job_address), worker_at(worker_address)
     me.phase, me.scratch = 0, worker_address + SCRATCH_AT
+    # All threads walk through the same phases; `job` says what, `me` says how far.
     embed(job, me)
     for n in range(job.layer_count):
         encoder_layer(job, me, layer_at(job.layers + n * LAYER_BYTES))

@@ -37,9 +37,12 @@ def rotate(row, signs, out, width, block):
     than a vector only get their signs. Fast Walsh-Hadamard transform: first within each vector,
     then between vectors 1, 2, 4, ... apart.
     """
+    # The first log2(LANES) rounds of butterflies are between lanes of one vector.
     for i in range(0, width, LANES):
         x = load_f(row, i) * load_f(signs, i)
         store(out, i, hadamard_lanes(x) if block >= LANES else x)
+    # The rest are between whole vectors, `step` apart. The result is not divided by √block: the
+    # weights are, twice, when they are prepared.
     step = LANES
     while 4 * step <= block:  # two rounds of sums and differences at once
         for first in range(0, width, 4 * step):
@@ -66,6 +69,7 @@ def quantize_int16(row, out, width, norm_limit):
     Together with the norms of the weights' columns this bounds every sum of products
     (Cauchy-Schwarz), see `engine.fast.weights.quantize`.
     """
+    # 1e-30: a row of zeros gets a scale too
     squares, peak = splat(0.0), splat(1e-30)
     for i in range(0, width, LANES):
         x = load_f(row, i)
@@ -74,8 +78,10 @@ def quantize_int16(row, out, width, norm_limit):
         peak = select(size > peak, size, peak)
     norm = sqrt(total(squares)) + 1e-20  # never too short, even where squares underflow
     nothing = norm - norm  # NaN, where the norm is infinite or NaN
+    # The norm bounds every sum of products; 32767 is what int16 holds. The smaller scale wins.
     inverse = float32(min(norm_limit / norm, 32767.0 / largest(peak)) + nothing)
     for i in range(0, width, LANES):
+        # + 1.5 * 2²³ rounds to an integer and leaves it in the low bits (see `kernels.exp`)
         shifted = fma(load_f(row, i), splat(inverse), splat(MAGIC))
         store_short(out, i, bits(shifted) - splat(MAGIC_BITS))
     return float32(1.0) / inverse
@@ -84,6 +90,7 @@ def quantize_int16(row, out, width, norm_limit):
 @jit
 def quantize_int8(row, out, width, parameters):
     """x ≈ low + scale * integer, 0 <= integer <= TARGET.levels; `parameters` gets scale and low."""
+    # A range of its own for each row: GELU's outputs begin at -0.17, not at -high
     low, high = load_f(row, 0), load_f(row, 0)
     zeros = low * splat(0.0)
     for i in range(LANES, width, LANES):
@@ -91,6 +98,7 @@ def quantize_int8(row, out, width, parameters):
         low = select(x > low, low, x)
         high = select(x > high, x, high)
         zeros = fma(x, splat(0.0), zeros)  # NaN, once a number is not finite
+    # 1e-30 again. 0 * x is NaN for infinity and NaN, else 0: `zeros` poisons the scale.
     least = smallest(low)
     scale = (largest(high) - least) / float32(LEVELS) + (float32(1e-30) + total(zeros))
     inverse = float32(1.0) / scale
@@ -98,4 +106,5 @@ def quantize_int8(row, out, width, parameters):
         shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))
         store_byte(out, i, bits(shifted) - splat(MAGIC_BITS))
     store(parameters, 0, scale)
+    # x = least + scale * integer, and products see integer - OFFSET
     store(parameters, 1, least + float32(OFFSET) * scale)

@@ -55,10 +55,13 @@ def exp(x):
     x = n ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial (least maximum, 3e-9); 2^n by adding n to
     the exponent's bits.
     """
+    # x log2(e) rounded to the nearest n: in the sum with 1.5 * 2²³ the unit is the last bit.
     shifted = fma(x, splat(LOG2_E), splat(MAGIC))
     n = shifted - splat(MAGIC)
+    # r = x - n ln 2 in two steps (Cody & Waite 1980): n LN2_HIGH is exact, so no digits are lost.
     r = fma(n, splat(-LN2_HIGH), x)
     r = fma(n, splat(-LN2_LOW), r)
+    # Horner's rule, least power last
     p = splat(0.0013814469218067608)
     p = fma(p, r, splat(0.00836878076210591))
     p = fma(p, r, splat(0.04166839419471974))
@@ -66,6 +69,7 @@ def exp(x):
     p = fma(p, r, splat(0.49999993412493693))
     p = fma(p, r, splat(1.0))
     p = fma(p, r, splat(1.0))
+    # The low bits of `shifted` are n; 23 places up they are the exponent's.
     scaled = from_bits(bits(p) + (bits(shifted) << splat(23)))
     return select(splat(LEAST) > x, splat(0.0), scaled)
 
@@ -78,6 +82,8 @@ def gelu(x):
     7.1.26 with a term more, fitted here for the least error of x Φ(x), 2e-8.
     """
     size = absolute(x)
+    # As in the model, with |x|: no case for negative x, and no difference of nearly equal numbers
+    # where the result is tiny.
     t = splat(1.0) / fma(size, splat(0.57 * 0.7071067811865476), splat(1.0))
     p = splat(0.11597368326153983)
     p = fma(p, t, splat(-0.513032498294399))
@@ -96,6 +102,7 @@ def layer_norm(row, out, width, real_width, scale, shift, eps):
 
     NaN where the squares overflow: divided by infinity, the row would pass for the shift alone.
     """
+    # Two passes, mean first: squares of what is already centred do not cancel.
     mean = splat(0.0)
     for i in range(0, width, LANES):
         mean = mean + load_f(row, i)
@@ -103,9 +110,11 @@ def layer_norm(row, out, width, real_width, scale, shift, eps):
     squares = splat(0.0)
     for i in range(0, width, LANES):
         centred = load_f(row, i) - mean
+        # The zeros behind the row would count as -mean.
         centred = select(lane() < splat(real_width - i), centred, splat(0.0))
         squares = fma(centred, centred, squares)
     variance = splat(total(squares) / real_width)
+    # variance - variance: 0, or NaN where it overflowed
     factor = splat(1.0) / sqrt(variance + splat(eps)) + (variance - variance)
     for i in range(0, width, LANES):
         normal = (load_f(row, i) - mean) * factor
@@ -115,6 +124,7 @@ def layer_norm(row, out, width, real_width, scale, shift, eps):
 @jit
 def softmax(row, length, width, factor):
     """Numbers 0..length of `factor` times the row to shares that sum to 1; the rest to 0."""
+    # First pass: scale the scores, put -inf behind them (their exp is 0), find the largest.
     peak = splat(-math.inf)
     for i in range(0, width, LANES):
         scores = load_f(row, i) * splat(factor)
@@ -122,11 +132,13 @@ def softmax(row, length, width, factor):
         store(row, i, scores)
         peak = select(scores > peak, scores, peak)
     peak = splat(largest(peak))
+    # Second pass: exp and sum. Subtracting the largest changes no share, and exp cannot overflow.
     sum_ = splat(0.0)
     for i in range(0, width, LANES):
         weights = exp(load_f(row, i) - peak)
         store(row, i, weights)
         sum_ = sum_ + weights
+    # Third pass: one division for the row.
     share = splat(1.0) / splat(total(sum_))
     for i in range(0, width, LANES):
         store(row, i, load_f(row, i) * share)
@@ -141,6 +153,7 @@ def padded(size, multiple):
 @jit
 def pack_keys(keys, stride, length, K, out):
     """Rows of K numbers -> panels of PANEL tokens, [number][token], zeros behind the last token."""
+    # A transposition: keys are the columns of Q Kᵀ, and `multiply` reads a panel of columns.
     for token in range(padded(length, PANEL)):
         panel = out + (token // PANEL) * PANEL * K * 4
         for k in range(K):
@@ -169,19 +182,27 @@ def attention_head(query, key, value, stride, length, K, out, ldo, scratch):
     time see all keys, so that their scores stay in the first cache: no L x L array exists.
     `scratch` is laid out by `head_scratch`.
     """
+    # `head_scratch` counts numbers, addresses count bytes.
     places = head_scratch(length, K, ROWS, PANEL)
     keys_width, keys, values = padded(length, PANEL), scratch, scratch + places[0] * 4
     scores, spare = scratch + places[1] * 4, scratch + places[2] * 4
+    # Keys and values are packed once, and read for every ROWS queries.
     pack_keys(key, stride, length, K, keys)
     pack_values(value, stride, length, K, values)
     factor = float32(1.0) / sqrt(float32(K))
+    # Like FlashAttention (Dao et al. 2022) in that scores never leave the cache; but all keys of a
+    # text fit it here, so softmax needs no running maximum, and the sums keep one order.
     for top in range(0, length, ROWS):
         m = min(ROWS, length - top)
         rows = query + top * stride * 4
+        # scores = Q Kᵀ for these rows, a panel of keys at a time
         for j in range(0, keys_width, PANEL):
             multiply(m, rows, stride, keys + j * K * 4, K, scores + j * 4, keys_width)
+        # 1 / √K is applied here; zeros behind the last key become shares of 0
         for r in range(m):
             softmax(scores + r * keys_width * 4, length, keys_width, factor)
+        # weights times V, a panel of V's columns at a time. The last one may be wider than the
+        # head: its tile goes aside, or it would overwrite the next head's columns.
         for j in range(0, K, PANEL):
             target, panel = out + (top * ldo + j) * 4, values + j * length * 4
             if j + PANEL <= K:

@@ -12,6 +12,8 @@ from engine.fast.integers import quantize_int8, quantize_int16, rotate
 from engine.fast.kernels import gelu, jit
 
 ROWS, PANEL = TARGET.tiles[PRECISION][0], TARGET.panel(PRECISION)
+# Enough that a panel of weights, read once a task, is used for many rows; few enough that there are
+# tasks for all threads.
 ROWS_A_TASK = 16 * ROWS
 STRETCH = 300_000  # bytes of weights that a task reads, at most, where there are few tokens
 A_WORD = NUMBERS_A_WORD[PRECISION]
@@ -31,6 +33,7 @@ def row_of(rows, r):
 def panels_a_task(job, weights):
     """With few tokens, several: a long run of weights is read faster. But each thread gets two
     tasks at least, so that all end together."""
+    # With many tokens the products take the time, and small tasks balance best.
     if job.tokens > 4 * ROWS:
         return 1
     bytes_a_panel = weights.width // A_WORD * PANEL * 4
@@ -58,6 +61,7 @@ def epilogue(job, weights, sums, m, top, column, out, then):
         row, residual = row_of(out, top + r), row_of(job.x, top + r)
         parameters = row_scales + (top + r) * 8
         for c in range(0, width, LANES):
+            # QUANTIZES and `then` are constants of the compiled code: only one branch remains.
             if QUANTIZES:
                 y = unquantized(sums, r * PANEL + c, parameters, scales, offsets, column + c)
             else:
@@ -91,5 +95,6 @@ def quantize_row(job, me, row, quantizer, r):
         scale = quantize_int16(row, out, quantizer.width, quantizer.norm_limit)
         store(parameters, 0, scale)
     else:
+        # rotated into scratch memory, so that the float32 row stays: the residual needs it
         rotate(row, job.signs, me.scratch, quantizer.width, quantizer.block)
         quantize_int8(me.scratch, out, quantizer.width, parameters)

@@ -116,6 +116,7 @@ def load(code: bytes) -> tuple[Encode, object]:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    # MCJIT here only places the object file in memory and applies its relocations.
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -127,6 +128,7 @@ def load(code: bytes) -> tuple[Encode, object]:
     function = ctypes.CFUNCTYPE(
         ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
     )(address)
+    # ctypes releases the interpreter's lock during the call, so other threads run meanwhile.
     nowhere = (ctypes.c_int64 * 2)()
     result, error = ctypes.addressof(nowhere), ctypes.addressof(nowhere) + 8
 
@@ -140,6 +142,7 @@ def llvm_ir() -> str:
     """`encoder.encode` as numba optimised it, in LLVM's language, under the name SYMBOL."""
     from engine.fast.encoder import SIGNATURE, encode
 
+    # One signature, so one compiled version; its name is numba's own, so it gets ours.
     encode.compile(SIGNATURE)
     (overload,) = encode.overloads.values()
     return overload.library.get_llvm_str().replace(overload.fndesc.llvm_func_name, SYMBOL)
@@ -151,11 +154,14 @@ def module_for(text: str, triple: str, cpu: str, features: str):
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
+    # "jitdefault" and "pic": the code may be put anywhere in memory.
     machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=cpu, features=features, opt=3, reloc="pic", codemodel="jitdefault"
     )
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = triple, str(machine.target_data)
+    # All else becomes private to the module, so that what `encode` does not call can be removed:
+    # numba's wrappers for Python.
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration and value.name != SYMBOL:
             value.linkage = "internal"
@@ -167,6 +173,7 @@ def module_for(text: str, triple: str, cpu: str, features: str):
 
 def main() -> None:
     """In the compiler's process: writes the object file to standard output, and nothing else."""
+    # LLVM and numba may print. Standard output is for the object file alone.
     output = os.dup(1)
     os.dup2(2, 1)
     import llvmlite.binding as llvm
@@ -175,6 +182,7 @@ def main() -> None:
 
     triple = llvm.get_process_triple()
     module, machine = module_for(llvm_ir(), triple, TARGET.cpu, TARGET.features)
+    # A function of the C library, such as expf, would be missing where nothing links the code.
     undefined = [f.name for f in module.functions if f.is_declaration and "llvm." not in f.name]
     if undefined:
         raise SystemExit(f"the kernels call what will not be there: {', '.join(undefined)}")

@@ -10,6 +10,8 @@ from engine.fast.codegen.constants import LANES, TARGET
 from engine.fast.codegen.numba_vectors import F, I, fma_value, llvm_call, llvm_declared
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
+# A word, 32 bits, holds two 16-bit numbers or four bytes. Vectors of words are cast to these where
+# an instruction wants their parts.
 QUADS = ir.VectorType(I8, 4 * LANES)
 PAIRS = ir.VectorType(I16, 2 * LANES)
 
@@ -21,6 +23,7 @@ class Float32:
 
     @staticmethod
     def step(b, sums, words, x):
+        # x first: LLVM may then read it from memory and put it into all lanes in one instruction
         return fma_value(b, x, words, sums)
 
 
@@ -84,6 +87,8 @@ class Int8Sdot(Int8Plain):
 
     @staticmethod
     def step(b, sums, words, x):
+        # a xor 128, read as signed, is a - 128. The 128 b that is missing is added afterwards:
+        # `quantize_int8` puts 128 * scale into the offset of the row (`TARGET.offset`).
         a, w = (
             b.xor(b.bitcast(x, QUADS), ir.Constant(QUADS, [128] * 4 * LANES)),
             b.bitcast(words, QUADS),
@@ -104,12 +109,14 @@ class Int8Pairs(Int8Plain):
         kind = ir.FunctionType(PAIRS, [bytes_, bytes_])
         multiply = llvm_declared(b, "llvm.x86.avx2.pmadd.ub.sw", kind)
         pairs = b.call(multiply, [b.bitcast(x, bytes_), b.bitcast(words, bytes_)])
+        # vpmaddwd with ones widens and adds neighbours, which AVX2 has no other instruction for.
         ones = ir.Constant(PAIRS, [1] * 2 * LANES)
         return b.add(sums, pair_sums(b, products(b, pairs, ones)))
 
 
 def products(b, x, y):
     """x y in int32, for int16."""
+    # LLVM recognises sign extension, product and the sum of neighbours, and makes pmaddwd of them.
     wide = ir.VectorType(I32, 2 * LANES)
     return b.mul(b.sext(x, wide), b.sext(y, wide))
 
@@ -121,6 +128,8 @@ def pair_sums(b, x):
 
 def even_and_odd(b, x, words):
     """Bytes 0 and 2 of each word, then 1 and 3, as int16: of x without sign, of the words with."""
+    # By shifts, because SSE2 has no instruction that widens bytes. Left and back clears or extends
+    # the upper byte, right brings it down: logical for activations, arithmetic for signed weights.
     a, w, byte = b.bitcast(x, PAIRS), b.bitcast(words, PAIRS), ir.Constant(PAIRS, [8] * 2 * LANES)
     yield b.lshr(b.shl(a, byte), byte), b.ashr(b.shl(w, byte), byte)
     yield b.lshr(a, byte), b.ashr(w, byte)
@@ -132,6 +141,7 @@ def every(b, x, start, stride):
     return b.shuffle_vector(x, x, ir.Constant(ir.VectorType(I32, len(places)), places))
 
 
+# By the names that a Target gives.
 INT16 = {"pairs": Int16, "wide": Int16Wide}
 INT8 = {
     "vnni": Int8Vnni,

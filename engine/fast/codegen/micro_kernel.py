@@ -37,6 +37,8 @@ def tile(name):
     multiply(m, a, lda, panel, steps, out, ldo): addresses, and strides in words; `out` gets m rows
     of float32 or int32, `vectors` vectors each. 1 <= m <= rows; steps a multiple of `unroll`.
     """
+    # The shape decides the speed: sums fill the registers, so each word of A and B that is loaded
+    # takes part in as many products as possible (Goto & van de Geijn 2008).
     kind, (rows, vectors) = KINDS[name], TARGET.tiles[name]
 
     def multiply(m, a, lda, panel, steps, out, ldo):
@@ -54,8 +56,11 @@ def _function(module, name, kind, rows, vectors):
     if name in module.globals:
         return module.globals[name]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 7), name)
+    # numba may emit this into several modules; the linker keeps one.
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
+    # Every sum has its register for the whole loop, so the number of rows must be known when the
+    # code is made: one loop for each m, and a jump to the right one.
     m, *values = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
     done = function.append_basic_block("done")
@@ -87,14 +92,18 @@ def prefetch(b, pointer, size):
 def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):
     """LLVM for one tile of exactly `rows` rows."""
     start, loop, end = b.block, b.append_basic_block("along_k"), b.append_basic_block("store")
+    # Where each row of A begins. Its words are read one at a time, so A needs no packing.
     tops = [element(b, a, b.mul(lda, I64(r)), I32) for r in range(rows)]
     b.branch(loop)
 
     b.position_at_end(loop)
+    # A phi holds a value from one turn to the next: LLVM keeps each of these in a register.
     k = b.phi(I64)
     sums = [[b.phi(kind.sum) for _ in range(vectors)] for _ in range(rows)]
     new = [list(row) for row in sums]
     vector = ir.VectorType(kind.sum.element, LANES)
+    # Loads of the panel come first and are shared by all rows; then, row by row, one word of A is
+    # put into every lane and multiplied with all of them.
     for step in range(kind.unroll):
         at = b.add(k, I64(step))
         places = [b.add(b.mul(at, I64(vectors * LANES)), I64(v * LANES)) for v in range(vectors)]
@@ -105,6 +114,8 @@ def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):
             x = splat_value(b, b.bitcast(word, vector.element))
             for v in range(vectors):
                 new[r][v] = kind.step(b, new[r][v], words[v], x)
+    # The sums of the next turn. A turn never starts with no step left: steps > 0 is the caller's
+    # promise, and the test at the end saves one at the beginning.
     following = b.add(k, I64(kind.unroll))
     zero = ir.Constant(kind.sum, [0] * kind.sum.count)
     for phi, first, value in [(k, I64(0), following)] + [
@@ -115,6 +126,7 @@ def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):
     b.cbranch(b.icmp_signed("<", following, steps), loop, end)
 
     b.position_at_end(end)
+    # Results go out once, when the loop is over.
     for r in range(rows):
         row = b.mul(ldo, I64(r))
         for v in range(vectors):

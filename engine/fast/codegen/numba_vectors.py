@@ -14,6 +14,8 @@ from engine.fast.codegen.constants import LANES, TARGET
 I1, I8, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 
 
+# numba has no vectors as values. A type of its own, held as one LLVM vector, keeps a whole vector
+# in a register from load to store.
 class VectorType(types.Type):
     """A vector of LANES elements."""
 
@@ -40,6 +42,8 @@ def teach(function, *cases_given):
     emit(builder, *values) adds LLVM instructions and gives the result's value.
     """
 
+    # Two things numba must know: which result type each call has (typing), and which instructions
+    # it becomes (lowering).
     class Template(ConcreteTemplate):
         key = function
         cases = tuple(signature(*kinds) for *kinds, _ in cases_given)
@@ -52,6 +56,7 @@ def teach(function, *cases_given):
 def _lowered(emit):
     def lower(context, builder, sig, args):
         value = emit(builder, *args)
+        # Python's None, where the function returns nothing
         return context.get_dummy_value() if sig.return_type == void else value
 
     return lower
@@ -75,6 +80,7 @@ def llvm_declared(builder, name, kind):
 
 def element(builder, address, index, kind):
     """Pointer to element `index` (of 4 bytes) behind `address`, as a pointer to `kind`."""
+    # int32 pointers, whatever the elements are: all elements have four bytes
     base = builder.inttoptr(address, I32.as_pointer())
     return builder.bitcast(builder.gep(base, [index]), kind.as_pointer())
 
@@ -82,12 +88,14 @@ def element(builder, address, index, kind):
 def splat_value(builder, x):
     kind = ir.VectorType(x.type, LANES)
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(I32, 0))
+    # LLVM makes a broadcast of "lane 0 everywhere".
     zeros = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
 
 def fma_value(b, x, y, z):
     """x y + z, rounded once where the CPU can."""
+    # Without the instruction, llvm.fma would call a slow function of the C library.
     if TARGET.fuses:
         return llvm_call(b, f"llvm.fma.v{LANES}f32", x, y, z)
     return b.fadd(b.fmul(x, y), z)

@@ -7,6 +7,7 @@ from numba.extending import intrinsic
 def view(dtype):
     """A function for numba: an address -> the record of that dtype there, read and written in
     place. A field costs one load; a field that is a structure is a record itself."""
+    # numba represents a record as a pointer to its bytes, so the address is all there is to give.
     record = from_dtype(dtype)
 
     @intrinsic

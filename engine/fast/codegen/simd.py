@@ -37,10 +37,13 @@ teach(operator.sub, (F, F, F, B.fsub), (I, I, I, B.sub))
 teach(operator.mul, (F, F, F, B.fmul), (I, I, I, B.mul))
 teach(operator.truediv, (F, F, F, B.fdiv))
 teach(operator.lshift, (I, I, I, B.shl))
+# "Ordered" comparisons are false with NaN; `select` must put NaN where it is not lost.
 teach(operator.gt, (M, F, F, lambda b, x, y: b.fcmp_ordered(">", x, y)))
 teach(operator.lt, (M, I, I, lambda b, x, y: b.icmp_signed("<", x, y)))
 
 
+# align=4: rows begin at any number, not at whole vectors. Modern CPUs load these as fast, but where
+# a load crosses a line of the cache.
 def _loads(kind):
     return lambda b, address, i: b.load(element(b, address, i, kind), align=4)
 
@@ -133,6 +136,7 @@ def _folds(combine):
     """Halves are combined until one lane is left: a fixed order."""
 
     def emit(builder, x):
+        # Not `llvm.vector.reduce.fadd`: its order may differ between CPUs, and so would the bits.
         width = LANES
         while width > 1:
             width //= 2
@@ -159,6 +163,7 @@ def _stores_low(width):
     """Keeps the low `width` bits of each lane; index i counts elements of that width."""
 
     def emit(b, address, i, value):
+        # align=1, because a row of bytes may begin anywhere
         low = b.trunc(value, ir.VectorType(ir.IntType(width), LANES))
         place = b.gep(b.inttoptr(address, ir.IntType(width).as_pointer()), [i])
         b.store(low, b.bitcast(place, low.type.as_pointer()), align=1)
@@ -180,6 +185,7 @@ def _hadamard(b, x):
     """Butterflies within the vector: lane i meets lane i ^ s, for s = 1, 2, 4, ..."""
     s = 1
     while s < LANES:
+        # Lanes whose number has the bit s get x[i ^ s] - x[i], the others x[i] + x[i ^ s].
         partner = [i ^ s for i in range(LANES)]
         signs = [-1.0 if i & s else 1.0 for i in range(LANES)]
         swapped = b.shuffle_vector(x, x, ir.Constant(ir.VectorType(I32, LANES), partner))

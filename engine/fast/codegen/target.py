@@ -67,6 +67,7 @@ V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
 V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 FUSED = ",+fast-dpwssd"  # no feature: LLVM's leave to write vpdpwssd for vpmaddwd and vpaddd
 
+# int8 of "avx512" and of "avx2" needs registers for the parts of a word, so its tiles are smaller.
 X86 = (  # best first
     Target("avx512vnni", "x86-64-v4", "+avx512vnni" + FUSED, (*V4, "avx512vnni"), 16, "vnni", WIDE),
     Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (7, 3)}),
@@ -87,6 +88,7 @@ def able_targets() -> list[Target]:
 
     machine = llvm.get_process_triple().split("-")[0]
     kinds = {"x86_64": X86, "aarch64": ARM64, "arm64": ARM64}.get(machine, ())
+    # What the operating system does not save at a context switch, LLVM does not report.
     features = llvm.get_host_cpu_features()
     return [target for target in kinds if all(features.get(need) for need in target.needs)]
 

@@ -54,6 +54,7 @@ class Model:
         self.width, self.wide = shape.width(config.hidden), shape.width(config.feed_forward)
         self.widest = max(self.width, self.wide)  # a row that a linear map reads is no wider
         self.budget = max(BUDGET, config.max_tokens)
+        # Addresses are kept in these structures; the arrays themselves stay alive in `arrays`.
         self.layers = allocate((config.layers,), LAYER)
         self.job = np.zeros((), JOB)
         self._describe(threads)
@@ -83,6 +84,7 @@ class Model:
         job["D"], job["D_width"], job["heads"] = config.hidden, self.width, config.heads
         job["eps"], job["threads"] = config.eps, threads
         job["layer_count"], job["layers"] = config.layers, self.layers.ctypes.data
+        # "3.up.panels" -> layers[3]["up"]["panels"]; "embedding_norm.scale" -> job[...][...]
         for name, array in self.arrays.items():
             number, _, rest = name.partition(".")
             table, path = (self.layers[int(number)], rest) if number.isdigit() else (job, name)
@@ -101,6 +103,7 @@ class Model:
             job[name]["width"] = self.shape.width(size)
             job[name]["block"] = quantize.block_size(size, lanes)
             job[name]["norm_limit"] = quantize.length_limit(size)
+        # Kernels cannot call Python; this gives the core to another thread while they wait.
         yielding = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
         job["sched_yield"] = yielding or 0
 
@@ -142,6 +145,7 @@ class Memory:
         self.positions[:tokens] = batch.positions_T
         self.cu_seqlens[: texts + 1] = batch.cu_seqlens
         self.poolings[:texts] = poolings
+        # the last batch's counters
         self.tickets[:] = 0
         ids = self.ids[:tokens].view(np.uint32)  # a negative number is a large one
         if ids.max() >= self.config.vocabulary:

@@ -35,6 +35,7 @@ class FastEncoder:
         self._phases = model.count_phases(self._encode)
         self._team = Team(threads, partial(allocate, (model.worker_size,), np.float32))
         self._free: list[Memory] = []
+        # An encoder that nobody refers to ends its threads, without waiting for them.
         weakref.finalize(self, self._team.dismiss).atexit = False
 
     def pooled(self, ids: Sequence[Ids], poolings: Sequence[str]) -> Array:
@@ -42,6 +43,8 @@ class FastEncoder:
         out = np.empty((len(ids), self.config.hidden), np.float32)
 
         def keep(texts: list[int], batch: PackedBatch, memory: Memory) -> None:
+            # Called once for a batch, by the thread that finished it. Batches have different texts,
+            # so no two threads write the same rows.
             out[texts] = memory.out[: len(texts), : self.config.hidden]
 
         self._run(ids, poolings, keep)
@@ -82,6 +85,7 @@ class FastEncoder:
         def begin() -> None:
             nonlocal batch, memory
             batch = PackedBatch.of([ids[i] for i in texts])
+            # Here, not when the job is made: of many batches few are under way at a time.
             memory = self._take_memory(model)
             memory.take(batch, poolings[texts])
 

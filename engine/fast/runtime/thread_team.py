@@ -62,6 +62,8 @@ class Job:
 
     def take_part(self, scratch: Scratch) -> bool:
         """Computes along until the whole job is done. True for the one who kept the results."""
+        # Numbers of threads, not a count: adding one to a count is several bytecodes, and an
+        # interrupt between them would leave it wrong.
         me = get_ident()
         self.inside.add(me)  # before it looks at `over`: who finds nobody inside can rely on it
         try:
@@ -133,6 +135,7 @@ class _Pool:
                 helper.join()
 
     def _run(self, jobs: Sequence[Job], alone: bool) -> None:
+        # A caller that is alone computes itself, so it needs one helper less.
         helpers = self.size - alone
         if len(self.helpers) < helpers:
             undisturbed(partial(self._hire, helpers))
@@ -149,6 +152,7 @@ class _Pool:
 
     def _compute_along(self, call: _Call) -> None:
         try:
+            # pop and append are single C calls: either this caller has the memory or the list has
             scratch = self.spare.pop()
         except IndexError:
             scratch = self.make_scratch()

@@ -42,6 +42,7 @@ def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray]]) -> None:
     put(MAGIC)
     for name, array in arrays:
         put(b"\0" * (-place % ALIGNMENT))
+        # 64 bytes: no array shares a line of the cache with another
         table[name] = [place, array.dtype.str, list(array.shape)]
         put(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     text = json.dumps(table).encode()
@@ -65,6 +66,7 @@ def check(file: BinaryIO) -> None:
 def read(file: BinaryIO) -> dict[str, NDArray]:
     """The arrays, mapped from the file, read-only. Raises Damaged where it is no file of arrays."""
     try:
+        # Pages are read when they are used, and shared with every process that maps the file.
         content = np.memmap(file, np.uint8, "r")
         end = len(content) - END
         if end < len(MAGIC) or content[-len(MAGIC) :].tobytes() != MAGIC:

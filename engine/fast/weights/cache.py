@@ -74,6 +74,7 @@ def _made_for_this_process(make: Make, what: str) -> Arrays:
 
 def _kept(path: Path, make: Make, what: str) -> Arrays:
     with PrivateFolder(path.parent) as folder:
+        # The common case needs no lock: a file under its final name is whole.
         with contextlib.suppress(FileNotFoundError, array_files.Damaged):
             return _read(folder, path.name)
         with folder.locked(path.with_suffix(".lock").name):

@@ -28,6 +28,7 @@ class Shape:
     @property
     def panel(self) -> int:
         """Columns of a panel."""
+        # A tile's columns: the inner loop computes all of them at once.
         return self.target.panel(self.precision)
 
     def width(self, size: int) -> int:
@@ -47,6 +48,7 @@ def packed(weights: Weights, shape: Shape) -> Iterator[Named]:
     yield "token_type", padded(weights.token_type_D[None], width)
     yield from _norm("embedding_norm", weights.embedding_norm, width)
     yield "signs", quantize.signs(max(width, shape.width(weights.layers[0].up.w_OI.shape[0])))[None]
+    # Names say where each array's address goes: the fields of `fast.job`.
     for n, layer in enumerate(weights.layers):
         for name, array in _layer(layer, shape):
             yield f"{n}.{name}", array
@@ -61,6 +63,7 @@ def padded(x_ND: NDArray, width: int) -> NDArray:
 
 def _layer(layer: Layer, shape: Shape) -> Iterator[Named]:
     width = shape.width(layer.query.w_OI.shape[1])
+    # Side by side, they are one product: x is read, or quantised, once.
     yield from _linear("qkv", [layer.query, layer.key, layer.value], shape)
     yield from _linear("attention_output", [layer.attention_output], shape)
     yield from _linear("up", [layer.up], shape)
@@ -76,6 +79,7 @@ def _norm(name: str, norm: Norm, width: int) -> Iterator[Named]:
 
 def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
     """Maps side by side: the outputs of each begin at a whole vector."""
+    # Zeros in W and b give zeros behind each part, which `layer_norm` and products rely on.
     outputs, inputs = maps[0].w_OI.shape
     width, each = shape.width(inputs), shape.width(outputs)
     rows = round_up(each * len(maps), shape.panel)
@@ -95,6 +99,7 @@ def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
         integers, scales = quantize.int8(
             quantize.rotate(w_OI, block), pairs=shape.target.sums_pairs
         )
+        # Activations are low + scale a, so each output also has low times the sum of its weights.
         sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)
         yield f"{name}.offsets", (scales * sums)[None]
     yield f"{name}.scales", scales[None]
@@ -105,5 +110,6 @@ def panels(w_OI: NDArray, shape: Shape) -> NDArray:
     """(outputs, inputs) -> [panel][step][column][number of the word]."""
     a_word = NUMBERS_A_WORD[shape.precision]
     outputs, inputs = w_OI.shape
+    # The inner loop reads its panel from start to end, as fast as memory gives it.
     tiles = w_OI.reshape(outputs // shape.panel, shape.panel, inputs // a_word, a_word)
     return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3))

@@ -26,6 +26,7 @@ from engine.fast.weights.packing import Shape, packed
 from engine.system import folders
 
 PACKAGE = Path(__file__).parents[2]
+# Modules whose text decides the result. A test walks their imports and misses none.
 KERNEL_SOURCES = (
     "_version", "fast.barrier", "fast.encoder", "fast.integers", "fast.job", "fast.kernels",
     "fast.layers", "fast.codegen.compilation", "fast.codegen.constants",
@@ -90,6 +91,7 @@ def _versions() -> Iterator[str]:
     """Of numba and llvmlite, neither of them imported: that would cost more than all the rest."""
     path = compilation.search_path()
     for name in ("numba", "llvmlite"):
+        # the file's text, because importing either package takes longer than loading a model
         spec = PathFinder.find_spec(name, path)
         yield Path(spec.origin).with_name("_version.py").read_text() if spec and spec.origin else ""
 

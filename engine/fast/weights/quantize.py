@@ -43,6 +43,7 @@ def length_limit(K: int) -> float:
 
 def int16(w_OI: Array) -> tuple[NDArray[np.int16], Array]:
     """Integers and the scale of each row: w ≈ scale * integer."""
+    # float64: scales decide every number of the row, and this runs once.
     lengths = np.sqrt(np.square(w_OI, dtype=np.float64).sum(axis=1))
     largest = np.abs(w_OI).max(axis=1).astype(np.float64)  # exact for the smallest numbers too
     scales = _usable(np.maximum(lengths / length_limit(w_OI.shape[1]), largest / 32767))
@@ -61,6 +62,7 @@ def signs(K: int) -> Array:
 
     Of order n, it agrees with no row of Hadamard's matrix by more than √(2n).
     """
+    # Bit by bit: a place has 1 1 where it and its half both have a 1. Then parity, by folding.
     both = np.arange(K) & np.arange(K) >> 1
     for shift in (16, 8, 4, 2, 1):
         both ^= both >> shift
@@ -73,6 +75,7 @@ def rotate(w_OI: Array, block: int) -> Array:
     The kernel does the same to activations but for the division, so that products stay the same.
     Divided first, the largest sums do not overflow; it is exact, because a block is a power of two.
     """
+    # The fast Walsh-Hadamard transform: log2(block) rounds of sums and differences.
     x = (w_OI * (signs(w_OI.shape[1]) / np.float32(block))).reshape(-1, block)
     step = 1
     while step < block:
@@ -87,6 +90,7 @@ def int8(w_OI: Array, pairs: bool) -> tuple[NDArray[np.int8], Array]:
     """Integers and the scale of each row: w ≈ scale * integer."""
     scales = _usable(np.abs(w_OI).max(axis=1).astype(np.float64) / 127)
     integers = np.rint(w_OI / scales[:, None])
+    # Rounding can bring a pair just over the limit again, so until none is.
     while pairs and (over := _fullest_pair(integers) / PAIR_LIMIT).max() > 1:
         # a coarser scale where a sum could overflow
         scales = _usable(scales * np.where(over > 1, over * 1.001, 1))
