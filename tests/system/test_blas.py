@@ -39,7 +39,7 @@ def test_the_smallest_limit_counts_until_the_last_has_left() -> None:
 
 def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     before = products_threads()
-    for place in ("blas", "reference"):
+    for place in ("system.blas", "reference"):
         monkeypatch.setattr(f"engine.{place}.openblas", lambda: None)
     with blas.at_most(1):
         assert blas.products_threads() == 0

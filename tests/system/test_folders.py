@@ -75,7 +75,7 @@ def test_without_a_home_one_temporary_folder_and_one_warning(no_home: None) -> N
 
 
 def test_without_a_home_the_queue_has_a_place_too(no_home: None) -> None:
-    from engine.serve.queue.store import default_url
+    from engine.serve.queue.database import default_url
 
     with pytest.warns(UserWarning, match="no home directory"):
         assert default_url() == f"sqlite:///{folders.user_state()}/queue.sqlite"

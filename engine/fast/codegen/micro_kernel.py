@@ -89,8 +89,14 @@ def prefetch(b, pointer, size):
         b.call(function, [b.gep(address, [I64(AHEAD + line)]), I32(0), I32(3), I32(1)])
 
 
+def _carry(phi, first, following):
+    """Gives a phi its value before the loop and its value of the turn before."""
+    phi.add_incoming(*first)
+    phi.add_incoming(*following)
+
+
 def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):
-    """LLVM for one tile of exactly `rows` rows."""
+    """LLVM for one tile of exactly `rows` rows; steps > 0."""
     start, loop, end = b.block, b.append_basic_block("along_k"), b.append_basic_block("store")
     # Where each row of A begins. Its words are read one at a time, so A needs no packing.
     tops = [element(b, a, b.mul(lda, I64(r)), I32) for r in range(rows)]
@@ -114,22 +120,18 @@ def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):
             x = splat_value(b, b.bitcast(word, vector.element))
             for v in range(vectors):
                 new[r][v] = kind.step(b, new[r][v], words[v], x)
-    # The sums of the next turn. A turn never starts with no step left: steps > 0 is the caller's
-    # promise, and the test at the end saves one at the beginning.
     following = b.add(k, I64(kind.unroll))
     zero = ir.Constant(kind.sum, [0] * kind.sum.count)
-    for phi, first, value in [(k, I64(0), following)] + [
-        (sums[r][v], zero, new[r][v]) for r in range(rows) for v in range(vectors)
-    ]:
-        phi.add_incoming(first, start)
-        phi.add_incoming(value, loop)
+    _carry(k, (I64(0), start), (following, loop))
+    for r in range(rows):
+        for v in range(vectors):
+            _carry(sums[r][v], (zero, start), (new[r][v], loop))
     b.cbranch(b.icmp_signed("<", following, steps), loop, end)
 
     b.position_at_end(end)
     # Results go out once, when the loop is over.
-    for r in range(rows):
+    for r, row_of_sums in enumerate(new):
         row = b.mul(ldo, I64(r))
-        for v in range(vectors):
+        for v, one in enumerate(row_of_sums):
             place = element(b, out, b.add(row, I64(v * LANES)), vector)
-            result = new[r][v] if kind.sum == vector else pair_sums(b, new[r][v])
-            b.store(result, place, align=4)
+            b.store(one if kind.sum == vector else pair_sums(b, one), place, align=4)

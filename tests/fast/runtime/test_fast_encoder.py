@@ -45,9 +45,9 @@ def test_memory_is_reused(two: engine.Embedder, monkeypatch: pytest.MonkeyPatch)
     made = list[threading.Thread]()
     memory = engine.fast.runtime.fast_encoder.Memory  # type: ignore[attr-defined]
 
-    def counted(model: object) -> object:
+    def counted(model: object, phases: int) -> object:
         made.append(threading.current_thread())
-        return memory(model)
+        return memory(model, phases)
 
     monkeypatch.setattr("engine.fast.runtime.fast_encoder.Memory", counted)
     for _ in range(5):

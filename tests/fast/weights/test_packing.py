@@ -60,12 +60,12 @@ def test_a_checkpoint_is_found_again_in_its_arrays(target: object) -> None:
     assert np.array_equal(arrays["word"][:, :hidden], weights.word_VD)
     assert np.array_equal(arrays["position"][:, :hidden], weights.position_PD)
     assert np.array_equal(arrays["token_type"][0, :hidden], weights.token_type_D)
-    assert np.array_equal(arrays["embed_scale"][0, :hidden], weights.embedding_norm.scale)
-    assert np.array_equal(arrays["embed_shift"][0, :hidden], weights.embedding_norm.shift)
+    assert np.array_equal(arrays["embedding_norm.scale"][0, :hidden], weights.embedding_norm.scale)
+    assert np.array_equal(arrays["embedding_norm.shift"][0, :hidden], weights.embedding_norm.shift)
     layer = weights.layers[1]
     maps = {
         "qkv": [layer.query, layer.key, layer.value],
-        "heads": [layer.attention_output],
+        "attention_output": [layer.attention_output],
         "up": [layer.up],
         "down": [layer.down],
     }
@@ -78,7 +78,7 @@ def test_a_checkpoint_is_found_again_in_its_arrays(target: object) -> None:
             expected[n * each : n * each + outputs, :inputs] = part.w_OI
             assert np.array_equal(bias[n * each : n * each + outputs], part.b)
         assert np.array_equal(rows, expected)
-    for name, norm in ("norm1", layer.attention_norm), ("norm2", layer.output_norm):
+    for name, norm in ("attention_norm", layer.attention_norm), ("output_norm", layer.output_norm):
         for kind in ("scale", "shift"):
             row = arrays[f"1.{name}.{kind}"][0]
             assert np.array_equal(row[:hidden], getattr(norm, kind)) and not row[hidden:].any()
