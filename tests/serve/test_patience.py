@@ -73,20 +73,36 @@ def test_single_bytes_do_not_extend_the_read_timeout():
         assert works(server)
 
 
-def test_a_client_that_does_not_read_its_responses_is_disconnected():
-    with fake_server("--read-timeout", "0.5") as server:
-        peer = socket.socket()
+@contextlib.contextmanager
+def connect_without_reading(server):
+    """A connection with a small receive buffer, and a request for half a megabyte."""
+    body = json.dumps({"model": "fake", "input": ["some text"] * 2048}).encode()
+    head = b"POST /v1/embeddings HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.connect(("127.0.0.1", server.port))
-        body = json.dumps({"model": "fake", "input": ["some text"] * 2048}).encode()
-        head = b"POST /v1/embeddings HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
-        with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            for _ in range(200):  # responses of half a megabyte each
-                peer.sendall(head + body)
+        yield peer, head + body
+
+
+def test_a_client_that_does_not_read_its_responses_is_disconnected():
+    with fake_server("--read-timeout", "0.5") as server:
+        lost = pytest.raises((BrokenPipeError, ConnectionResetError))
+        with connect_without_reading(server) as (peer, request), lost:
+            for _ in range(200):
+                peer.sendall(request)
                 time.sleep(0.05)
-        peer.close()
         assert works(server)
         assert server.stop() == 0
+
+
+def test_a_client_that_does_not_read_does_not_block_the_shutdown():
+    server = fake_server("--read-timeout", "1")
+    with server, connect_without_reading(server) as (peer, request):
+        peer.sendall(request * 10)
+        time.sleep(0.5)  # the first responses fill the buffers of the connection
+        began = time.perf_counter()
+        assert server.stop() == 0
+        assert time.perf_counter() - began < 10
 
 
 def test_a_request_that_takes_too_long_gets_408():

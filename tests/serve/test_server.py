@@ -7,7 +7,8 @@ import pytest
 
 from engine.errors import EngineError
 from engine.serve import server
-from engine.serve.server import _listen, _raise_file_limit, service_of
+from engine.serve.app import App
+from engine.serve.server import _config, _listen, _raise_file_limit, service_of
 from engine.serve.settings import ModelChoice, Settings
 from tests.serve.fake_embedder import FakeEmbedder
 
@@ -30,6 +31,15 @@ def test_each_model_gets_a_batcher_with_the_limits_of_the_settings() -> None:
     service.models.all[1].batcher.waiting = 4
     assert b"te_queue_size 7.0" in service.metrics.text()
     assert service.queue is None
+
+
+def test_uvicorn_gets_the_limits_of_the_settings() -> None:
+    settings = Settings(request_timeout=1.5, read_timeout=2.0, keep_alive=7, max_connections=9)
+    service = service_of(settings, lambda choice, settings: FakeEmbedder())
+    config = _config(App(service), settings)
+    assert config.timeout_graceful_shutdown == 4  # a request, and the rest of its response
+    assert (config.timeout_keep_alive, config.limit_concurrency) == (7, 9)
+    assert config.http.read_timeout == 2.0
 
 
 def test_an_address_in_use_is_an_error_before_a_model_is_loaded() -> None:

@@ -25,6 +25,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # `pause_writing` as soon as a byte has to wait
         self._head_bytes = self._unsent = 0
         self._write_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = self._start_timer(self._head_timeout)
@@ -55,7 +56,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._close(b"431 Request Header Fields Too Large")
 
     def pause_writing(self) -> None:
-        """Called by the event loop when the client reads more slowly than we write."""
+        """Called by the event loop when the client does not read as fast as we write."""
         super().pause_writing()
         self._watch_writing()
 
