@@ -10,14 +10,7 @@ from numpy.typing import ArrayLike
 from engine.checks import not_finite
 from engine.errors import NotFinite
 from engine.literals import OnTruncate, Pooling
-from engine.options import (
-    CutCount,
-    EncodeKeywords,
-    EncodeOptions,
-    check_count,
-    check_texts,
-    each_text,
-)
+from engine.options import CutCount, EncodeArgs, EncodeOptions, check_count, check_texts, each_text
 from engine.system.progress import Progress
 from engine.token_embedder import TokenEmbedder, Vectors
 from engine.tokenizer.tokens import Tokens
@@ -67,22 +60,18 @@ class Embedder(TokenEmbedder):
         vectors = np.concatenate(parts) if parts else np.empty((0, truncate_dim or self.dim), "f4")
         return vectors[0] if isinstance(texts, str) else vectors
 
-    def encode_query(
-        self, texts: str | Iterable[str], **options: Unpack[EncodeKeywords]
-    ) -> Vectors:
+    def encode_query(self, texts: str | Iterable[str], **options: Unpack[EncodeArgs]) -> Vectors:
         """As `encode`, with the checkpoint's prompt for queries, or none if it has none."""
         options["prompt"] = self.prompt_for("query", options.get("prompt"))
         return self.encode(texts, **options)
 
-    def encode_document(
-        self, texts: str | Iterable[str], **options: Unpack[EncodeKeywords]
-    ) -> Vectors:
+    def encode_document(self, texts: str | Iterable[str], **options: Unpack[EncodeArgs]) -> Vectors:
         """As `encode`, with the checkpoint's prompt for documents, or none if it has none."""
         options["prompt"] = self.prompt_for("document", options.get("prompt"))
         return self.encode(texts, **options)
 
     def stream(
-        self, texts: Iterable[str], *, chunk: int = WINDOW, **options: Unpack[EncodeKeywords]
+        self, texts: Iterable[str], *, chunk: int = WINDOW, **options: Unpack[EncodeArgs]
     ) -> Iterator[Vectors]:
         """Yields arrays (m, D), m <= `chunk`, in the order of `texts`, which may be infinite.
 

@@ -22,7 +22,7 @@ PACKAGE = str(Path(__file__).parent) + os.sep
 class EncodeOptions:
     """The keyword arguments of `Embedder.encode`, which says what each means, with their defaults.
 
-    The signature of `encode` and EncodeKeywords repeat the names for readers and type checkers; a
+    The signature of `encode` and EncodeArgs repeat the names for readers and type checkers; a
     test compares the three.
     """
 
@@ -43,7 +43,7 @@ class EncodeOptions:
         return self
 
 
-class EncodeKeywords(TypedDict, total=False):
+class EncodeArgs(TypedDict, total=False):
     """EncodeOptions as **keywords, for methods that pass them on."""
 
     prompt: str | None

@@ -14,7 +14,7 @@ from engine.embedder import Embedder
 from engine.errors import InputError, TooLong, TruncationWarning
 from engine.options import (
     CutCount,
-    EncodeKeywords,
+    EncodeArgs,
     EncodeOptions,
     callers_level,
     check_choice,
@@ -39,12 +39,12 @@ def test_the_defaults() -> None:
 
 
 def test_the_three_lists_of_options_agree() -> None:
-    """The dataclass, the keywords for type checkers, and the signature of `encode`."""
+    """The dataclass, the TypedDict, and the signature of `encode`."""
     signature = inspect.signature(Embedder.encode).parameters
     keywords = {name: p for name, p in signature.items() if p.kind is p.KEYWORD_ONLY}
     assert {name: p.default for name, p in keywords.items()} == asdict(EncodeOptions())
     types = {name: p.annotation for name, p in keywords.items()}
-    assert types == get_type_hints(EncodeOptions) == get_type_hints(EncodeKeywords)
+    assert types == get_type_hints(EncodeOptions) == get_type_hints(EncodeArgs)
 
 
 @pytest.mark.parametrize(

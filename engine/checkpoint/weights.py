@@ -93,7 +93,7 @@ def load_weights(folder: Path, config: Config) -> Weights:
         embedding_norm=reader.norm(EMBEDDINGS["embedding_norm"]),
         layers=tuple(_layer(reader, LAYER.format(n)) for n in range(config.layers)),
     )
-    reader.refuse_others("config.json says num_hidden_layers is " + str(config.layers))
+    reader.refuse_unused("config.json says num_hidden_layers is " + str(config.layers))
     return weights
 
 
@@ -143,7 +143,7 @@ class TensorReader:
     def norm(self, name: str, width: str = "D") -> Norm:
         return Norm(self.take(f"{name}.weight", width), self.take(f"{name}.bias", width))
 
-    def refuse_others(self, why: str) -> None:
+    def refuse_unused(self, why: str) -> None:
         """CheckpointError if a tensor was not taken: the checkpoint's model computes more."""
         if self._left:
             names = ", ".join(sorted(self._left)[:3])

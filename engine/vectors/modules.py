@@ -115,7 +115,7 @@ def _layer_norm(folder: Path, config: JsonObject, width: int) -> LayerNorm:
     reader = TensorReader(folder, read_tensors(folder))
     reader.sizes = {"D": width}
     norm = reader.norm("norm")
-    reader.refuse_others("a LayerNorm has norm.weight and norm.bias")
+    reader.refuse_unused("a LayerNorm has norm.weight and norm.bias")
     return LayerNorm(norm)
 
 
@@ -130,7 +130,7 @@ def _dense(folder: Path, config: JsonObject, width: int) -> Dense:
     bias = reader.take("linear.bias", "O") if has_bias else np.zeros(outputs, np.float32)
     square = width == outputs
     residual = reader.take("residual.weight", "O", "I") if has_residual and not square else None
-    reader.refuse_others("a Dense has linear.weight, and linear.bias and residual.weight if set")
+    reader.refuse_unused("a Dense has linear.weight, and linear.bias and residual.weight if set")
     keeps_input = has_residual and square
     return Dense(Linear(weight, bias), _activation(config), residual, keeps_input)
 

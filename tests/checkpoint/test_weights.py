@@ -273,10 +273,10 @@ def test_a_reader_of_other_modules(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"2 tensors .* such as norm\.bias, norm\.weight; why"
     ):
-        reader.refuse_others("why")
+        reader.refuse_unused("why")
     norm = reader.norm("norm", "W")
     assert norm.scale is tensors["norm.weight"] and norm.shift is tensors["norm.bias"]
-    reader.refuse_others("why")
+    reader.refuse_unused("why")
 
 
 def test_weights_cannot_be_replaced(tmp_path: Path) -> None:
