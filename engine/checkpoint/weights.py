@@ -86,8 +86,8 @@ def load_weights(folder: Path, config: Config) -> Weights:
     reader.sizes = {**sizes, "P": config.positions, "types": config.token_types}
     weights = Weights(
         word_VD=reader.take(EMBEDDINGS["word_VD"], "V", "D"),
-        # A text's first token has position 0, in every encoder. An architecture whose positions
-        # begin at a later row of its table (RoBERTa) drops the rows before it here.
+        # Encoders give a text's first token position 0. An architecture whose positions begin at
+        # a later row of the table (RoBERTa) drops the rows before it here; P counts the others.
         position_PD=reader.take(EMBEDDINGS["position_PD"], "P", "D"),
         token_type_D=reader.take(EMBEDDINGS["token_type"], "types", "D")[0],
         embedding_norm=reader.norm(EMBEDDINGS["embedding_norm"]),
