@@ -2,7 +2,7 @@
 
     python -m tests.integration.interrupts random --threads 2 --callers 2 --count 10000
 
-prints what it did when all went well. `--precision reference` does the same to numpy's path.
+prints what it did if nothing failed. `--precision reference` tests the numpy encoder instead.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def watch() -> None:
 
 @contextmanager
 def callers(count: int, work: Callable[[int], None]) -> Iterator[None]:
-    """Other threads that repeat `work(number)`; an error of theirs is raised here."""
+    """Other threads that repeat `work(number)`; an error in one is raised here."""
     stop, errors = threading.Event(), list[BaseException]()
 
     def repeat(number: int) -> None:
@@ -189,7 +189,7 @@ def everywhere(precision: str, threads: int, others: int) -> None:
 
 
 def first(threads: int) -> None:
-    """As `everywhere`, in the first call of a thread pool, which starts threads, and its end."""
+    """As `everywhere`, in a new thread pool's first call, which starts threads, and its close."""
     before = count_threads()
     for moment in itertools.count():
         watch()

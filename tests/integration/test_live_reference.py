@@ -1,7 +1,7 @@
 """Our vectors against those of sentence-transformers and transformers, both computed now.
 
-The golden files hold one version's numbers of texts made for the purpose; here it is the installed
-version, other texts (the standard library's own docstrings), and checkpoints of other shapes.
+The golden files have the vectors of one version for our own texts. These tests use the installed
+version, other texts (docstrings of the standard library), and checkpoints of other shapes.
 """
 
 import importlib

@@ -1,8 +1,8 @@
-"""The classic mistakes, planted one by one: the golden test's own assertion must see each.
+"""Typical mistakes, made one at a time: the golden test's own assertion must detect each.
 
-A test that has never failed proves little. Most mistakes are made in a copy of the checkpoint,
-which is the same as making them in the program: leaving out a bias is a bias of zero. The others
-replace a step of the model, or handle its tokens wrongly.
+Most mistakes are made in a copy of the checkpoint, which is the same as making them in the program:
+leaving out a bias is a bias of zero. The others replace a step of the model, or handle its tokens
+wrongly.
 """
 
 import json

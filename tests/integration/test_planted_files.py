@@ -1,8 +1,8 @@
 """The command in a folder full of modules that must not run: installed from a wheel, and editable.
 
-`python -m` itself asks the working directory for a few modules of the standard library before any
-program begins, and for the program's own package. Those are Python's to protect (`python -P`), and
-the same for an empty program; everything else is ours.
+Before any program starts, `python -m` itself looks for a few modules of the standard library in the
+working directory, and for the program's package. Only Python can prevent that (`python -P`). No
+other module may be imported from there.
 """
 
 import json

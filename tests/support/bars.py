@@ -1,11 +1,11 @@
 """Every tolerance of the model's tests, with its reason. A new name in PRECISIONS runs all of these
 tests on another implementation.
 
-The noise floor is measured, not guessed: weights/reference/*.json record how far the float32 of
-sentence-transformers itself lies from the same model in float64 (`float32_error`). Two float32
-programs that are both right differ by the sum of their errors, and a mistake in the model moves the
-numbers far more than that: test_mistakes.py plants them. Cosine would not see them, so it is only
-for the quantised precisions.
+The rounding error is measured: weights/reference/*.json record the difference between
+sentence-transformers in float32 and the same model in float64 (`float32_error`). Two correct
+float32 programs differ by at most the sum of their errors. Mistakes in the model cause much larger
+differences, which test_mistakes.py shows. Cosine is too coarse for that, so it is used only for the
+quantised precisions.
 """
 
 from collections.abc import Sequence

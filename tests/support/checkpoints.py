@@ -1,7 +1,7 @@
 """The three checkpoints that the model is tested on: where they are, or how they are made.
 
 tiny       committed, two layers, odd sizes, random weights
-minilm     all-MiniLM-L6-v2, real weights; fetched when it is nowhere on this machine
+minilm     all-MiniLM-L6-v2, real weights; downloaded if it is not on this machine
 bge_shape  BGE-base's exact shape and vocabulary, random weights, 438 MB; generated when missing
 """
 

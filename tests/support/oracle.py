@@ -1,7 +1,7 @@
 """A second BERT, as slow and plain as possible: the reference of the tests.
 
-Lists of Python's own floats (64 bits), one text, one number at a time; nothing of `engine` is used.
-The tensors are read by the names they have in the file.
+Lists of Python floats (64 bits), one text and one number at a time, without any code of `engine`.
+Tensors are read by their names in the file.
 """
 
 import math

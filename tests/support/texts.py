@@ -1,8 +1,8 @@
 """The texts of the golden files: 200 of mixed lengths, the same in every version of Python.
 
 First the difficult ones, by hand; then texts of 1 to 34 sentences, drawn from the sentences below.
-`random.Random.random` is the one method whose sequence Python promises to keep, so nothing else is
-used of it.
+`random.Random.random` is the only method whose sequence Python promises not to change, so no other
+is used.
 """
 
 import hashlib

@@ -88,7 +88,7 @@ def write(
 ) -> None:
     """Saves a BertTokenizer made with `written`, then puts `changed` into its configuration.
 
-    baked_side: of a truncation that tokenizer.json says, with a padding.
+    baked_side: the side of a truncation in tokenizer.json, which then has a padding too.
     """
     from tokenizers import AddedToken
     from transformers import BertTokenizer
