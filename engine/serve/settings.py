@@ -102,9 +102,9 @@ class Settings:
     )
     max_batch_tokens: int = _option(2048, "maximum tokens per batch", _positive)
     max_waiting_texts: int = _option(512, "queued texts above which requests get 429", _positive)
-    max_waiting_tokens: int = _option(65_536, "queued tokens above which they get 429", _positive)
+    max_waiting_tokens: int = _option(65_536, "the same limit in queued tokens", _positive)
     max_waiting_bytes: int = _option(
-        500_000_000, "total bytes of request bodies above which requests get 429", _positive
+        500_000_000, "the same limit in bytes of all request bodies in memory", _positive
     )
     max_client_batch_size: int = _option(32, "maximum texts per request to TEI's routes", _positive)
     max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", _positive)
@@ -122,8 +122,10 @@ class Settings:
         "database of the batch queue: sqlite:///FILE, postgresql://..., or none "
         "[a SQLite file in the user's state folder]",
     )
-    queue_concurrency: int = _option(8, "queued items computed at the same time", _positive)
-    queue_retention: float = _option(86_400.0, "seconds for which its results are kept", _seconds)
+    queue_concurrency: int = _option(8, "items of queued batches computed at once", _positive)
+    queue_retention: float = _option(
+        86_400.0, "seconds to keep results of queued batches", _seconds
+    )
     queue_max_requests: int = _option(1000, "queued batches above which more get 429", _positive)
     access_log: bool = _option(True, "log one JSON line per request to standard error", _flag)
     tokens: tuple[str, ...] = ()  # only a variable: other users can see a process's arguments
