@@ -1,10 +1,8 @@
 """The log: one JSON line on standard error for each request and each event of the server.
 
-It never contains texts, tokens, query strings or headers. The lines of requests that end in the
-same iteration of the event loop are written together.
+It never contains texts, tokens, query strings or headers.
 """
 
-import asyncio
 import contextlib
 import logging
 import sys
@@ -16,27 +14,18 @@ import orjson
 
 from engine.serve.http.messages import Request
 
-_pending: list[bytes] = []  # lines of requests; used only on the event loop's thread
-
 
 def log_event(event: str, **fields: Any) -> None:
     """Writes one line. Thread-safe."""
-    _write(_line(event, fields))
-
-
-def _line(event: str, fields: dict[str, Any]) -> bytes:
     record = {"time": datetime.now(UTC), "event": event, **fields}
-    return orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _write(lines: bytes) -> None:
+    line = orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE)
     with contextlib.suppress(OSError, ValueError):  # standard error is closed
-        sys.stderr.buffer.write(lines)
+        sys.stderr.buffer.write(line)
         sys.stderr.buffer.flush()
 
 
 def log_request(request: Request, status: int) -> None:
-    """Writes the line of one request soon. Status 499: the client left before the response."""
+    """Writes the line of one request. Status 499: the client left before the response."""
     fields: dict[str, Any] = {
         "id": request.id,
         "client": request.client.host if request.client else "",
@@ -47,14 +36,7 @@ def log_request(request: Request, status: int) -> None:
     }
     if request.model:
         fields |= {"model": request.model, "texts": request.texts, "tokens": request.tokens}
-    if not _pending:
-        asyncio.get_running_loop().call_soon(_write_pending)
-    _pending.append(_line("request", fields))
-
-
-def _write_pending() -> None:
-    _write(b"".join(_pending))
-    _pending.clear()
+    log_event("request", **fields)
 
 
 class JSONHandler(logging.Handler):
