@@ -134,7 +134,7 @@ class TEI(Dialect):
         special = validation.flag(body, "add_special_tokens", True)
         size = sum(map(len, texts))
         if size > MAX_TOKENIZED:
-            message = f"`inputs` has {size} characters; at most {MAX_TOKENIZED} are taken here."
+            message = f"`inputs` has {size} characters; the limit is {MAX_TOKENIZED}."
             raise HTTPError(ErrorKind.INVALID, message)
         async with self._tokenize_slots:
             return JSONResponse(await asyncio.to_thread(self._token_details, texts, special))
