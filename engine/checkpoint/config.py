@@ -82,7 +82,7 @@ def _read_bert(folder: Path, settings: JsonObject, pooling: Pooling, **others: o
     _refuse_unsupported(bert)
     hidden, heads = bert.integer("hidden_size"), bert.integer("num_attention_heads")
     if hidden % heads:
-        raise bert.wrong("num_attention_heads", f"a divisor of hidden_size, {hidden}")
+        raise bert.invalid("num_attention_heads", f"a divisor of hidden_size, {hidden}")
     positions = bert.integer("max_position_embeddings")
     return Config(
         hidden=hidden,
@@ -107,7 +107,7 @@ def _refuse_unsupported(bert: JsonObject) -> None:
     bert.choice("hidden_act", ["gelu", "gelu_python"], "gelu")  # both are x Φ(x) with erf
     bert.choice("position_embedding_type", ["absolute"], "absolute")
     bert.choice("is_decoder", [False], False)
-    bert.absent("pruned_heads", "quantization_config")
+    bert.refuse("pruned_heads", "quantization_config")
     if (bert.path.parent / "adapter_config.json").exists():
         raise CheckpointError(
             f"{bert.path.parent} has an adapter_config.json, and adapters (PEFT) are unsupported. "
@@ -138,11 +138,11 @@ def _transformer_settings(folder: Path) -> JsonObject:
     settings = next((each for each in found if each and each.content), None)
     if settings is None:
         return JsonObject(folder / TRANSFORMER_SETTINGS[0], {})
-    settings.known(KNOWN_SETTINGS)
+    settings.allow_only(KNOWN_SETTINGS)
     settings.choice("transformer_task", ["feature-extraction"], "feature-extraction")
     settings.choice("modality_config", [TEXT_ONLY], TEXT_ONLY)
     settings.choice("module_output_name", ["token_embeddings"], "token_embeddings")
-    settings.absent(*sorted(UNSUPPORTED))
+    settings.refuse(*sorted(UNSUPPORTED))
     return settings
 
 
@@ -150,7 +150,7 @@ def _max_tokens(folder: Path, settings: JsonObject, positions: int) -> int:
     """max_seq_length, else the smaller of the tokenizer's limit and the number of positions."""
     limit = settings.integer("max_seq_length", None, least=SMALLEST_LIMIT)
     if limit is not None and limit > positions:
-        raise settings.wrong("max_seq_length", f"at most max_position_embeddings, {positions}")
+        raise settings.invalid("max_seq_length", f"at most max_position_embeddings, {positions}")
     if limit is None:
         limit = min(_tokenizer_limit(folder), positions)
     if limit < SMALLEST_LIMIT:
@@ -188,9 +188,9 @@ KNOWN_POOLING = {
 
 def _pooling(config: JsonObject) -> Pooling:
     """One mode, given by name (sentence-transformers 5.2 and later) or by one flag per mode."""
-    config.known(KNOWN_POOLING)
+    config.allow_only(KNOWN_POOLING)
     if not {"embedding_dimension", "word_embedding_dimension"} & {*config}:
-        raise config.wrong("embedding_dimension", "the width of the model")
+        raise config.invalid("embedding_dimension", "the width of the model")
     modes = config.content.get("pooling_mode")
     if modes is None:
         flags = [mode for key, mode in POOLING_FLAGS.items() if config.boolean(key, False)]
@@ -208,5 +208,5 @@ def _pooling(config: JsonObject) -> Pooling:
 def _default_prompt(settings: JsonObject) -> str | None:
     name = settings.text("default_prompt_name", None)
     if name is not None and name not in {"query", "document", *settings.texts("prompts")}:
-        raise settings.wrong("default_prompt_name", "the name of one of the prompts")
+        raise settings.invalid("default_prompt_name", "the name of one of the prompts")
     return name  # type: ignore[no-any-return]

@@ -55,7 +55,7 @@ class JsonObject:
         if value is None and default is not REQUIRED:
             return default
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.wrong(key, f"an integer of at least {least}")
+            raise self.invalid(key, f"an integer of at least {least}")
         return value
 
     def fraction(self, key: str, default: float) -> float:
@@ -64,7 +64,7 @@ class JsonObject:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-            raise self.wrong(key, "a number between 0 and 1")
+            raise self.invalid(key, "a number between 0 and 1")
         return float(value)
 
     def boolean(self, key: str, default: bool) -> bool:
@@ -73,7 +73,7 @@ class JsonObject:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise self.wrong(key, "true or false")
+            raise self.invalid(key, "true or false")
         return value
 
     def text(self, key: str, default: Any = REQUIRED) -> Any:
@@ -82,7 +82,7 @@ class JsonObject:
         if value is None and default is not REQUIRED:
             return default
         if not isinstance(value, str):
-            raise self.wrong(key, "a string")
+            raise self.invalid(key, "a string")
         return value
 
     def texts(self, key: str) -> dict[str, str]:
@@ -91,10 +91,10 @@ class JsonObject:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise self.wrong(key, "an object of strings")
+            raise self.invalid(key, "an object of strings")
         for name, text in value.items():
             if text is not None and not isinstance(text, str):
-                raise self.wrong(key, f"an object of strings, and {name!r} is not one")
+                raise self.invalid(key, f"an object of strings, and {name!r} is not one")
         return {name: text or "" for name, text in value.items()}
 
     def choice(self, key: str, allowed: Collection[Any], default: Any = REQUIRED) -> Any:
@@ -104,22 +104,22 @@ class JsonObject:
             return default
         if not any(value is one or (value == one and type(value) is type(one)) for one in allowed):
             names = ", ".join(json.dumps(one) for one in allowed)
-            raise self.wrong(key, names if len(allowed) == 1 else f"one of {names}")
+            raise self.invalid(key, names if len(allowed) == 1 else f"one of {names}")
         return value
 
-    def absent(self, *keys: str) -> None:
+    def refuse(self, *keys: str) -> None:
         """Refuses settings that would change the result and are not supported."""
         for key in keys:
             if self.content.get(key) not in (None, {}, [], ""):
-                raise self.wrong(key, "absent, because the engine does not support it")
+                raise self.invalid(key, "absent, because the engine does not support it")
 
-    def known(self, keys: Collection[str]) -> None:
+    def allow_only(self, keys: Collection[str]) -> None:
         """Refuses a field that is not in `keys`."""
         for key in self.content:
             if key not in keys:
-                raise self.wrong(key, f"absent; the known fields are {', '.join(sorted(keys))}")
+                raise self.invalid(key, f"absent; the known fields are {', '.join(sorted(keys))}")
 
-    def wrong(self, key: str, allowed: str) -> CheckpointError:
+    def invalid(self, key: str, allowed: str) -> CheckpointError:
         """The error for the value of `key`."""
         value = self.content.get(key, "missing")
         return CheckpointError(

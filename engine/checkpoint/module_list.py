@@ -42,12 +42,12 @@ def list_modules(folder: Path) -> list[Module]:
 def _module(folder: Path, entry: JsonObject) -> Module:
     kind, path = TYPES.fullmatch(entry.text("type")), entry.text("path")
     if not kind:
-        raise entry.wrong(
+        raise entry.invalid(
             "type",
             "a Transformer, Pooling, Dense, LayerNorm, Normalize or Dropout of "
             "sentence_transformers; other modules are not supported",
         )
     windows = PureWindowsPath(path)  # its rules cover those of POSIX
     if windows.anchor or ".." in windows.parts or "\0" in path:
-        raise entry.wrong("path", "a folder inside the checkpoint")
+        raise entry.invalid("path", "a folder inside the checkpoint")
     return Module(kind["kind"], folder / path)

@@ -46,10 +46,10 @@ class AddedTokens:
                 self._named[name] = token and flags.get(_content(token), token)
         extra = fields.get(EXTRA, fields.get(OLD_EXTRA)) or []
         if not isinstance(extra, list):
-            raise settings.wrong(EXTRA, "a list of tokens")
+            raise settings.invalid(EXTRA, "a list of tokens")
         self._extra = [self._token(token, EXTRA) for token in extra]
 
-    def name(self, **defaults: str) -> dict[str, str]:
+    def names(self, **defaults: str) -> dict[str, str]:
         """The token for each of these names; `defaults` are used where the files have none.
 
         A name that the files set to null is an error: transformers would use the word "None".
@@ -58,7 +58,7 @@ class AddedTokens:
             self._named.setdefault(name, default)
         missing = [name for name in defaults if not self._named[name]]
         if missing and missing[0] not in ("pad_token", "mask_token"):
-            raise self._settings.wrong(missing[0], "a string")
+            raise self._settings.invalid(missing[0], "a string")
         return {name: _content(token) for name in defaults if (token := self._named[name])}
 
     def add_to(self, tokenizer: Any) -> None:
@@ -121,7 +121,7 @@ def _merge_special_tokens_map(folder: Path, fields: dict[str, Any]) -> None:
     file = JsonObject.read(folder / "special_tokens_map.json")
     if file is None:
         return
-    file.known((*NAMES, EXTRA, OLD_EXTRA))
+    file.allow_only((*NAMES, EXTRA, OLD_EXTRA))
     for key, value in file.content.items():
         if isinstance(value, dict) and key != EXTRA:
             value = _with_flags({**value, "special": True})

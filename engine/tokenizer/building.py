@@ -94,18 +94,18 @@ def _family(folder: Path, settings: JsonObject) -> Callable[[Source], Draft]:
         return unigram
     if name in OTHER_CLASSES:
         return as_it_is
-    raise file.wrong("tokenizer_class", f"one of {', '.join((*BERT_CLASSES, *OTHER_CLASSES))}")
+    raise file.invalid("tokenizer_class", f"one of {', '.join((*BERT_CLASSES, *OTHER_CLASSES))}")
 
 
 def _refuse_other_processing(folder: Path, settings: JsonObject, config: JsonObject) -> None:
     """CheckpointError if the reference would use a processor, or would rewrite the text."""
-    settings.absent(*REFUSED)
-    config.absent("processor_class")
+    settings.refuse(*REFUSED)
+    config.refuse("processor_class")
     for name in PROCESSORS:
-        JsonObject.read_or_empty(folder / name).absent("processor_class", "auto_map")
+        JsonObject.read_or_empty(folder / name).refuse("processor_class", "auto_map")
     names = settings.content.get("model_input_names")
     if names is not None and not {"input_ids", "attention_mask"} <= set(_strings(names)):
-        raise settings.wrong("model_input_names", 'a list with "input_ids" and "attention_mask"')
+        raise settings.invalid("model_input_names", 'a list with "input_ids" and "attention_mask"')
     for name in TEMPLATES:
         if (folder / name).exists():
             raise CheckpointError(

@@ -46,7 +46,7 @@ def wordpiece(source: Source) -> Draft:
     """BertTokenizer: the vocabulary from the file, everything else from tokenizer_config.json."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    names = source.tokens.name(
+    names = source.tokens.names(
         unk_token="[UNK]", sep_token="[SEP]", cls_token="[CLS]", pad_token="[PAD]",
         mask_token="[MASK]",
     )  # fmt: skip
@@ -97,14 +97,14 @@ def _parts(file: JsonObject, kind: str) -> tuple[dict[str, Any], Any]:
 
     model = file.content.get("model")
     if not isinstance(model, dict):
-        raise file.wrong("model", "an object")
+        raise file.invalid("model", "an object")
     if not isinstance(model.get("vocab"), dict | list):
-        raise file.wrong("model", 'an object with a "vocab"')
+        raise file.invalid("model", 'an object with a "vocab"')
     # A WordPiece is read faster without its vocabulary. The oldest files do not name the type.
     light = {**model, "vocab": {}} if model.get("type") == "WordPiece" else model
     rest = Tokenizer.from_str(json.dumps({**file.content, "model": light, "added_tokens": []}))
     if not isinstance(rest.model, getattr(models, kind)):
-        raise file.wrong("model", f"a {kind} model for this tokenizer_class")
+        raise file.invalid("model", f"a {kind} model for this tokenizer_class")
     return model, rest
 
 
@@ -112,7 +112,7 @@ def unigram(source: Source) -> Draft:
     """XLMRobertaTokenizer: vocabulary and character map from the file, the rest is fixed."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    names = source.tokens.name(
+    names = source.tokens.names(
         bos_token="<s>", eos_token="</s>", unk_token="<unk>", sep_token="</s>", cls_token="<s>",
         pad_token="<pad>", mask_token="<mask>",
     )  # fmt: skip
@@ -145,9 +145,9 @@ def as_it_is(source: Source) -> Draft:
         raise _no_tokenizer_json(source.folder, "PreTrainedTokenizerFast")
     tokenizer = Tokenizer.from_file(str(source.content.path))
     if isinstance(tokenizer.model, models.BPE) and tokenizer.model.dropout:
-        raise source.content.wrong("model", "one without dropout, which is not deterministic")
+        raise source.content.invalid("model", "one without dropout, which is not deterministic")
     if tokenizer.padding:
-        source.tokens.name(pad_token=tokenizer.padding["pad_token"])
+        source.tokens.names(pad_token=tokenizer.padding["pad_token"])
     return Draft(tokenizer, tokenizer.get_vocab(), tokenizer.truncation)
 
 

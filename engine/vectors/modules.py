@@ -110,7 +110,7 @@ def load_modules(modules: Sequence[Module], width: int) -> Modules:
 
 
 def _layer_norm(folder: Path, config: JsonObject, width: int) -> LayerNorm:
-    config.known({"dimension", "module_input_name", "module_output_name"})
+    config.allow_only({"dimension", "module_input_name", "module_output_name"})
     config.choice("dimension", [width])
     reader = TensorReader(folder, read_tensors(folder))
     reader.sizes = {"D": width}
@@ -121,7 +121,7 @@ def _layer_norm(folder: Path, config: JsonObject, width: int) -> LayerNorm:
 
 def _dense(folder: Path, config: JsonObject, width: int) -> Dense:
     config.choice("in_features", [width])
-    config.absent("init_weight", "init_bias")
+    config.refuse("init_weight", "init_bias")
     has_bias, has_residual = config.boolean("bias", True), config.boolean("use_residual", False)
     outputs = config.integer("out_features")
     reader = TensorReader(folder, read_tensors(folder))
@@ -140,7 +140,7 @@ def _activation(config: JsonObject) -> Step:
     path = config.text("activation_function", "torch.nn.Tanh")
     names = {prefix + name: step for name, step in ACTIVATIONS.items() for prefix in PATHS}
     if path not in names:
-        raise config.wrong("activation_function", f"one of {', '.join(ACTIVATIONS)} of torch.nn")
+        raise config.invalid("activation_function", f"one of {', '.join(ACTIVATIONS)} of torch.nn")
     return names[path]
 
 

@@ -115,7 +115,7 @@ def test_a_null_is_a_missing_field() -> None:
         assert there.text("key", None) is None
         assert there.texts("key") == {}
         assert there.choice("key", ["a"], "b") == "b"
-        there.absent("key")
+        there.refuse("key")
 
 
 def test_a_field_without_a_default_must_be_there() -> None:
@@ -189,7 +189,7 @@ def test_a_choice_lists_what_is_allowed() -> None:
 
 @pytest.mark.parametrize("empty", [None, {}, [], ""])
 def test_an_empty_setting_is_absent(empty: Any) -> None:
-    holding(empty).absent("other", "key")
+    holding(empty).refuse("other", "key")
 
 
 @pytest.mark.parametrize(
@@ -198,13 +198,13 @@ def test_an_empty_setting_is_absent(empty: Any) -> None:
 )
 def test_an_unsupported_setting_is_refused(value: Any, shown: str) -> None:
     allowed = "absent, because the engine does not support it"
-    refused(lambda: holding(value).absent("other", "key"), shown, allowed)
+    refused(lambda: holding(value).refuse("other", "key"), shown, allowed)
 
 
 def test_unknown_fields_are_refused() -> None:
-    holding(1).known({"key", "other"})
-    holding(1).known(["key"])
-    refused(lambda: holding(1).known({"b", "a"}), "1", "absent; the known fields are a, b")
+    holding(1).allow_only({"key", "other"})
+    holding(1).allow_only(["key"])
+    refused(lambda: holding(1).allow_only({"b", "a"}), "1", "absent; the known fields are a, b")
 
 
 def test_a_long_value_is_shortened() -> None:
