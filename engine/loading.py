@@ -48,7 +48,7 @@ def load_folder(
     return Embedder(
         folder,
         config,
-        load_modules(config.after, config.hidden),
+        load_modules(config.after_pooling, config.hidden),
         _encoder(config, precision, count),
         entry=entry,
         precision=precision,

@@ -101,7 +101,7 @@ class TokenEmbedder:
     @cached_property
     def model_hash(self) -> str:
         """SHA-256 (hex) of the weights, including those of the modules after the pooling."""
-        folders = [self.config.transformer, *weight_folders(self.config.after)]
+        folders = [self.config.transformer, *weight_folders(self.config.after_pooling)]
         hashes = [registry.weights_hash(folder) for folder in folders]
         return (
             hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -92,7 +92,7 @@ def test_the_hash_of_the_weights(tmp_path: Path) -> None:
     folder = copy_tiny(tmp_path)
     expected = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     after = (Module("Normalize", folder / "nowhere"),)
-    assert toy_embedder(transformer=folder, after=after).model_hash == expected
+    assert toy_embedder(transformer=folder, after_pooling=after).model_hash == expected
 
 
 def test_the_hash_of_modules_after_the_pooling(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_hash_of_modules_after_the_pooling(tmp_path: Path) -> None:
         hashes.append(hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest())
     expected = hashlib.sha256("".join(hashes).encode()).hexdigest()
     after = tuple(Module(kind, folder / name) for name, kind in kinds.items())
-    embedder = toy_embedder(transformer=folder, after=after)
+    embedder = toy_embedder(transformer=folder, after_pooling=after)
     assert embedder.model_hash == expected
     (folder / "model.safetensors").unlink()
     assert embedder.model_hash == expected  # computed once

@@ -23,7 +23,7 @@ SMALLEST_LIMIT = 3  # tokens: [CLS], one of the text, [SEP]
 class Config:
     """Sizes are named as in `engine.model`; `max_tokens` counts the special tokens too.
 
-    `after` are the modules that follow the pooling, in order. `prompts` are put before a text, by
+    `after_pooling` lists the modules that follow, in order. `prompts` are put before a text, by
     name; `default_prompt` is the name of the one that `encode` uses. `transformer` is the folder
     of the BERT itself: config.json, weights and tokenizer. Prepared weights are named after the
     repr, so fields that do not change what the BERT computes are not part of it.
@@ -46,7 +46,7 @@ class Config:
     truncate_dim: int | None = field(default=None, repr=False)
     similarity: Similarity = field(default="cosine", repr=False)
     transformer: Path = field(default=Path(), repr=False)
-    after: tuple[Module, ...] = field(default=(), repr=False)
+    after_pooling: tuple[Module, ...] = field(default=(), repr=False)
 
 
 def read_config(folder: Path) -> Config:
@@ -67,7 +67,7 @@ def read_config(folder: Path) -> Config:
         default_prompt=_default_prompt(settings),
         truncate_dim=settings.integer("truncate_dim", None),
         similarity=settings.choice("similarity_fn_name", SIMILARITIES, "cosine"),
-        after=tuple(after),
+        after_pooling=tuple(after),
     )
 
 

@@ -67,7 +67,7 @@ def test_the_tiny_checkpoint() -> None:
         truncate_dim=None,
         similarity="cosine",
         transformer=TINY,
-        after=(Module("Normalize", TINY / "2_Normalize"),),
+        after_pooling=(Module("Normalize", TINY / "2_Normalize"),),
     )
 
 
@@ -86,7 +86,7 @@ def test_the_defaults_of_a_config() -> None:
     config = Config(**sizes, **others)  # type: ignore[arg-type]
     assert config.include_prompt and not config.do_lower_case
     assert (config.prompts, config.default_prompt, config.truncate_dim) == ({}, None, None)
-    assert (config.similarity, config.transformer, config.after) == ("cosine", Path(), ())
+    assert (config.similarity, config.transformer, config.after_pooling) == ("cosine", Path(), ())
 
 
 # config.json
@@ -228,7 +228,7 @@ def test_a_bare_bert_is_mean_pooling_and_nothing_else(folder: Path) -> None:
     (folder / LIMIT).write_text("not JSON")
     config = read_config(folder)
     assert (config.pooling, config.prompts, config.truncate_dim) == ("mean", {}, None)
-    assert (config.max_tokens, config.after, config.transformer) == (61, (), folder)
+    assert (config.max_tokens, config.after_pooling, config.transformer) == (61, (), folder)
     assert config.include_prompt and config.hidden == 40
 
 
@@ -574,14 +574,15 @@ def test_each_module_is_read_from_its_own_folder(folder: Path) -> None:
     config = read_config(folder)
     assert (config.transformer, config.max_tokens, config.pooling) == (bert, 21, "cls")
     assert config.prompts == {"query": "query: ", "document": "passage: "}
-    assert config.after == (Module("Dense", folder / "d"), Module("LayerNorm", folder / "n"))
+    after = (Module("Dense", folder / "d"), Module("LayerNorm", folder / "n"))
+    assert config.after_pooling == after
 
 
 def test_modules_after_the_pooling(folder: Path) -> None:
     write_modules(folder, ["Dense", "Normalize"])
-    assert [module.kind for module in read_config(folder).after] == ["Dense", "Normalize"]
+    assert [module.kind for module in read_config(folder).after_pooling] == ["Dense", "Normalize"]
     write_modules(folder, [])
-    assert read_config(folder).after == ()
+    assert read_config(folder).after_pooling == ()
 
 
 def test_a_config_cannot_be_changed() -> None:
