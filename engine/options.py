@@ -57,7 +57,7 @@ class EncodeArgs(TypedDict, total=False):
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     """InputError unless the value is one of those allowed."""
     if not isinstance(value, str) or value not in allowed:
-        raise InputError(f"{name} is {value!r}; it may be one of {', '.join(allowed)}.")
+        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}.")
 
 
 def check_prompt(prompt: object) -> None:
@@ -74,7 +74,7 @@ def check_count(name: str, value: object, most: int | None = None) -> int:
         count = 0
     if count < 1 or (most is not None and count > most):
         allowed = "a positive integer" if most is None else f"an integer from 1 to {most}"
-        raise InputError(f"{name} is {value!r}; it may be {allowed}.")
+        raise InputError(f"{name} is {value!r}; it must be {allowed}.")
     return count
 
 

@@ -232,7 +232,7 @@ def test_chunks(chunk: Any) -> None:
 def test_wrong_chunks(chunk: Any) -> None:
     with pytest.raises(InputError) as caught:
         toy_embedder().stream(["red"], chunk=chunk)
-    assert str(caught.value) == f"chunk is {chunk!r}; it may be a positive integer."
+    assert str(caught.value) == f"chunk is {chunk!r}; it must be a positive integer."
 
 
 # progress

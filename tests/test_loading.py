@@ -82,7 +82,7 @@ def test_another_precision_is_refused(precision: Any) -> None:
     with pytest.raises(InputError) as caught:
         engine.load("no such model", precision=precision)
     assert str(caught.value) == (
-        f"precision is {precision!r}; it may be one of float32, int16, int8, reference."
+        f"precision is {precision!r}; it must be one of float32, int16, int8, reference."
     )
 
 
@@ -90,7 +90,7 @@ def test_another_precision_is_refused(precision: Any) -> None:
 def test_wrong_threads_are_refused(threads: Any) -> None:
     with pytest.raises(InputError) as caught:
         engine.load("no such model", threads=threads)
-    assert str(caught.value) == f"threads is {threads!r}; it may be a positive integer."
+    assert str(caught.value) == f"threads is {threads!r}; it must be a positive integer."
 
 
 @pytest.mark.parametrize("threads", [2, np.int64(2), np.uint8(2)])

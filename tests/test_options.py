@@ -72,8 +72,8 @@ def test_what_is_allowed(keywords: Any) -> None:
 
 PROMPT = "; give a string, or None."
 NORMALIZE = "; give True, False, or None."
-POOLING, CUT = "; it may be one of mean, cls.", "; it may be one of warn, error, ignore."
-DIM = "; it may be an integer from 1 to 40."
+POOLING, CUT = "; it must be one of mean, cls.", "; it must be one of warn, error, ignore."
+DIM = "; it must be an integer from 1 to 40."
 WRONG: list[tuple[str, Any, str]] = [
     *(("prompt", value, PROMPT) for value in (1, 0, b"query", ["a"], False)),
     *(("pooling", value, POOLING) for value in ("max", "CLS", "", 1, 0, ["cls"], True, b"cls")),
@@ -90,7 +90,7 @@ def test_wrong_types_and_values(name: str, value: Any, allowed: str) -> None:
 
 @pytest.mark.parametrize("value", [np.float32(3), np.bool_(True), np.array([1, 2]), np.int8(-1)])
 def test_numpys_other_numbers_are_refused(value: Any) -> None:
-    refused(lambda: check_count("n", value), f"n is {value!r}; it may be a positive integer.")
+    refused(lambda: check_count("n", value), f"n is {value!r}; it must be a positive integer.")
 
 
 @pytest.mark.parametrize("kind", [int, np.int8, np.uint8, np.int32, np.int64, np.uint64])
@@ -102,17 +102,17 @@ def test_integers_of_all_kinds_are_counts(kind: Any) -> None:
 def test_the_bounds_of_a_count() -> None:
     assert [check_count("n", n, 3) for n in (1, 2, 3)] == [1, 2, 3]
     assert check_count("n", 1) == 1 and check_count("n", 10**30) == 10**30
-    refused(lambda: check_count("n", 4, 3), "n is 4; it may be an integer from 1 to 3.")
-    refused(lambda: check_count("n", 0), "n is 0; it may be a positive integer.")
-    refused(lambda: check_count("n", 1, 0), "n is 1; it may be an integer from 1 to 0.")
-    refused(lambda: check_count("n", None), "n is None; it may be a positive integer.")
+    refused(lambda: check_count("n", 4, 3), "n is 4; it must be an integer from 1 to 3.")
+    refused(lambda: check_count("n", 0), "n is 0; it must be a positive integer.")
+    refused(lambda: check_count("n", 1, 0), "n is 1; it must be an integer from 1 to 0.")
+    refused(lambda: check_count("n", None), "n is None; it must be a positive integer.")
 
 
 def test_choices_are_strings_of_the_list() -> None:
     check_choice("x", "a", ("a", "b"))
     check_choice("x", np.str_("b"), ("a", "b"))
-    refused(lambda: check_choice("x", "ab", ("ab c",)), "x is 'ab'; it may be one of ab c.")
-    refused(lambda: check_choice("x", 1, ("1",)), "x is 1; it may be one of 1.")
+    refused(lambda: check_choice("x", "ab", ("ab c",)), "x is 'ab'; it must be one of ab c.")
+    refused(lambda: check_choice("x", 1, ("1",)), "x is 1; it must be one of 1.")
 
 
 def test_prompts() -> None:

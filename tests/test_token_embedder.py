@@ -200,7 +200,7 @@ def test_wrong_arguments(entry: str) -> None:
 
 @pytest.mark.parametrize("side", ["middle", "Left", ""])
 def test_a_wrong_side(side: Any) -> None:
-    message = f"truncation_side is {side!r}; it may be one of right, left."
+    message = f"truncation_side is {side!r}; it must be one of right, left."
     refused(lambda: toy_embedder().tokenize(["a"], truncation_side=side), message)
 
 
@@ -289,10 +289,10 @@ def test_a_pooling_for_each_text() -> None:
         given = ["mean"] * count
         message = f"{count} poolings for 2 texts; give one for each."
         refused(lambda given=given: encode(TOKENS, pooling=given), message)
-    refused(lambda: encode(TOKENS, pooling=""), "pooling is ''; it may be one of mean, cls.")
+    refused(lambda: encode(TOKENS, pooling=""), "pooling is ''; it must be one of mean, cls.")
     refused(
         lambda: encode(TOKENS, pooling=["cls", "max"]),
-        "pooling is 'max'; it may be one of mean, cls.",
+        "pooling is 'max'; it must be one of mean, cls.",
     )
 
 
@@ -300,7 +300,7 @@ def test_a_wrong_length_of_vectors() -> None:
     modules = Modules([doubled], 4, False)
     for wrong in (0, 5, True, "3"):
         with pytest.raises(
-            InputError, match=r"^truncate_dim is .*; it may be an integer from 1 to 4\."
+            InputError, match=r"^truncate_dim is .*; it must be an integer from 1 to 4\."
         ):
             toy_embedder(modules=modules).encode_tokens(TOKENS, truncate_dim=wrong)  # type: ignore[arg-type]
 

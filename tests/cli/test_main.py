@@ -102,7 +102,7 @@ def test_wrong_usage_is_status_2(bge: Run, words: list[str], complaint: str) -> 
         (["a", "-o", "nowhere/out.jsonl", "--model", "nope"], "nowhere/out.jsonl\n"),
         (["a", "--model", "bge-bas-en-v1.5"], "Did you mean bge-base-en-v1.5"),
         (["a", "--model", "./nowhere"], "There is no folder nowhere"),
-        (["a", "--truncate-dim", "41"], "it may be an integer from 1 to 40"),
+        (["a", "--truncate-dim", "41"], "it must be an integer from 1 to 40"),
         (["-", "--field", "body"], "line 1: no field 'body'; its fields are: 'text'"),
         (["-", "--field", "text"], "line 2: not JSON"),
     ],
