@@ -78,7 +78,7 @@ def test_without_a_home_the_queue_has_a_place_too(no_home: None) -> None:
     from engine.serve.queue.database import default_url
 
     with pytest.warns(UserWarning, match="no home directory"):
-        assert default_url() == f"sqlite:///{folders.user_state()}/queue.sqlite"
+        assert default_url().database == f"{folders.user_state()}/queue.sqlite"
 
 
 def test_without_a_home_a_path_below_it_is_refused(no_home: None) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
+from sqlalchemy import URL
+
 from engine.errors import Overloaded
 from engine.serve.queue.database import default_url
 from engine.serve.queue.responses import Item
@@ -38,7 +40,7 @@ class BatchQueue:
 
     def __init__(
         self,
-        url: str,
+        url: str | URL,
         run_item: RunItem,
         *,
         concurrency: int = 8,

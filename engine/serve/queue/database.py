@@ -69,13 +69,12 @@ class Database:
             self.lock.close()
 
 
-def default_url() -> str:
+def default_url() -> sa.URL:
     """The SQLite file of this user: in the state folder of the platform, outside any cache."""
-    path = user_state() / "queue.sqlite"
-    return sa.URL.create("sqlite", database=str(path)).render_as_string()
+    return sa.URL.create("sqlite", database=str(user_state() / "queue.sqlite"))
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str | sa.URL) -> Database:
     """The database a URL names: sqlite:///path, or postgresql://user@host/database."""
     try:
         parsed = sa.make_url(url)

@@ -62,7 +62,7 @@ class ClaimLost(EngineError):
 class Store:
     """The queue's tables. Methods block; EngineError when the database cannot be used."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | sa.URL) -> None:
         self.database = open_database(url)
         try:
             create_tables(self.database)
