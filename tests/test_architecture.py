@@ -61,7 +61,6 @@ IMPORTED_IN = {
     "uvloop": {"serve"},
     "orjson": {"serve"},
     "prometheus_client": {"serve"},
-    "dbos": {"serve.queue"},
     "sqlalchemy": {"serve.queue"},
     "pyarrow": {"jobs"},
     "ray": {"jobs.ray", "jobs.cluster"},
@@ -300,7 +299,7 @@ def test_interfaces_that_are_not_public_have_an_upper_bound() -> None:
     required = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
     bounds = {name: bound for name, _, bound in (each.partition(">=") for each in required)}
     assert bounds["numba"].startswith("0.62,<")  # 0.61 fails
-    assert ",<" in bounds["uvicorn"] and ",<" in bounds["dbos"]
+    assert ",<" in bounds["uvicorn"]
 
 
 def test_every_package_is_in_the_distribution() -> None:

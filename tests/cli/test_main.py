@@ -32,7 +32,7 @@ sys.exit(main())
 
 def without_extras(*words: str) -> "subprocess.CompletedProcess[str]":
     """The command where no extra is installed, nor what the engine itself computes with."""
-    extras = "starlette,uvicorn,uvloop,orjson,prometheus_client,dbos,sqlalchemy,pyarrow,ray"
+    extras = "starlette,uvicorn,uvloop,orjson,prometheus_client,sqlalchemy,pyarrow,ray"
     command = [sys.executable, "-c", WITHOUT, f"{extras},numba,tokenizers", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
