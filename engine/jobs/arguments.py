@@ -54,14 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bge job",
         allow_abbrev=False,
-        description="Embed a corpus: files in, shards of vectors out. Stopped at any moment, the "
-        "same command goes on from the last whole shard and ends with the same bytes.",
-        epilog="Exit status: 0 done, 1 an error, 2 wrong usage, 3 done but some rows were rejected "
-        "(OUTPUT/_rejects.jsonl says which and why), 130 stopped by Ctrl-C or SIGTERM.",
+        description="Embed a corpus: files in, shards of vectors out. If it is interrupted, the "
+        "same command resumes from the last complete shard; the output has the same bytes.",
+        epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some rows were rejected "
+        "(OUTPUT/_rejects.jsonl lists them with reasons), 130 interrupted by Ctrl-C or SIGTERM.",
     )
-    _add_input(parser.add_argument_group("what goes in"))
-    _add_model(parser.add_argument_group("what computes"))
-    _add_output(parser.add_argument_group("what comes out"))
+    _add_input(parser.add_argument_group("input"))
+    _add_model(parser.add_argument_group("model"))
+    _add_output(parser.add_argument_group("output"))
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
@@ -73,9 +73,9 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         metavar="INPUT",
         help="a file, folder or glob; - is standard input. "
-        "Text lines, jsonl, csv, tsv or Parquet, by name; gzip and zstd are seen by themselves",
+        "Text lines, jsonl, csv, tsv or Parquet, by name; gzip and zstd are detected",
     )
-    add("--input-format", choices=INPUT_FORMATS, help="when names do not tell (text for -)")
+    add("--input-format", choices=INPUT_FORMATS, help="default: by the file's name; text for -")
     add(
         "--text",
         default="text",
@@ -86,7 +86,7 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
     add(
         "--id",
         metavar="COLUMN",
-        help="the column that names a row (default: two columns, file "
+        help="the column that identifies a row (default: two columns, file "
         "and row, rows counted from 0)",
     )
     add(
@@ -95,9 +95,9 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
         action="extend",
         default=[],
         metavar="A,B",
-        help="other columns to carry along",
+        help="other columns to copy to the output",
     )
-    add("--max-rejects", type=_count, metavar="N", help="stop when more rows than this are bad")
+    add("--max-rejects", type=_count, metavar="N", help="stop when more than N rows are rejected")
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:
@@ -124,10 +124,10 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     prompt.add_argument(
         "--prompt",
         metavar="P",
-        help="put before each text, as it is (default: "
+        help="text to put before each text, unchanged (default: "
         "the checkpoint's prompt for documents, where it has one)",
     )
-    prompt.add_argument("--query", action="store_true", help="put its prompt for queries there")
+    prompt.add_argument("--query", action="store_true", help="put the model's query prompt there")
     lengths = "unit length, or as computed (default: what the checkpoint says)"
     add("--normalize", action=argparse.BooleanOptionalAction, default=None, help=lengths)
     add("--truncate-dim", type=_positive, metavar="N", help="keep the first N components")
@@ -136,7 +136,13 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-o", "--output", required=True, metavar="FOLDER", help="where shards go; one job a folder")
+    add(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FOLDER",
+        help="folder for the shards; one job per folder",
+    )
     add(
         "--format",
         default="parquet",
@@ -147,14 +153,13 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         "--dtype",
         default="float32",
         choices=DTYPES,
-        help="int8 comes with a float32 scale a row: "
-        "value = scale * integer (default: %(default)s)",
+        help="int8 adds a float32 scale per row: value = scale * integer (default: %(default)s)",
     )
     add(
         "--shard-rows",
         type=_positive,
         default=4096,
         metavar="N",
-        help="rows of the input a shard (default: %(default)s)",
+        help="input rows per shard (default: %(default)s)",
     )
     add("--quiet", action="store_true", help="no progress and no summary")

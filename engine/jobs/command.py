@@ -22,8 +22,8 @@ def main(argv: Sequence[str]) -> int:
             return _run(options)
     except KeyboardInterrupt:
         print(
-            "bge job: interrupted; run the same command again to go on from the last whole shard "
-            f"of {options.output}",
+            "bge job: interrupted; run the same command again to resume from the last complete "
+            f"shard in {options.output}",
             file=sys.stderr,
         )
         return INTERRUPTED

@@ -36,7 +36,7 @@ def run(options: Options, embedder: "Embedder") -> Summary:
     """Do a job, or what is left of it.
 
     Raises InputError, and EngineError when the disk is full, another job holds the output, or
-    rows beyond --max-rejects are bad; what was in place stays, and the next run goes on from it.
+    rows beyond --max-rejects are bad; completed shards stay, and the next run resumes from them.
     """
     job, store = plan(options, embedder)
     with store:
@@ -107,6 +107,6 @@ def _check_rejects(options: Options, store: Store) -> None:
         raise EngineError(
             f"{rejects:,} rows are bad, more than --max-rejects {limit}; the first is row "
             f"{first['row']} of {first['file']!r}: {first['reason']}. Completed "
-            "shards are kept. Raise --max-rejects and run the command again to go on, or repair "
-            "the input and start over in another output."
+            "shards are kept. Raise --max-rejects and run the command again to resume, or repair "
+            "the input and start over with another output."
         )

@@ -112,17 +112,17 @@ def _read(row: dict[str, Any], shared: Any, here: str) -> Iterator[dict[str, Any
         for shard in job.shards(row["split"], dict(row["done"])):
             yield {"shard": shard.to_bytes(), "error": ""}
     except EngineError as error:
-        yield {"shard": b"", "error": _told(error)}
+        yield {"shard": b"", "error": _as_message(error)}
 
 
-def _told(error: EngineError) -> str:
+def _as_message(error: EngineError) -> str:
     """Write an error of ours as data: Ray would bring it home wrapped in pages of traceback."""
     return json.dumps([type(error).__name__, str(error)])
 
 
-def _raise_if(told: str) -> None:
-    if told:
-        name, message = json.loads(told)
+def _raise_if(text: str) -> None:
+    if text:
+        name, message = json.loads(text)
         raise getattr(errors, name, EngineError)(message)
 
 
@@ -146,15 +146,15 @@ class _Worker:
         try:
             self._embedder = _load(target, options)
         except EngineError as error:
-            self._error = _told(error)
+            self._error = _as_message(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
-        if told := row["error"] or self._error:
-            return {"record": "", "error": told}
+        if failed := row["error"] or self._error:
+            return {"record": "", "error": failed}
         try:
             return {"record": self._embed(Shard.from_bytes(row["shard"])).to_json(), "error": ""}
         except EngineError as error:
-            return {"record": "", "error": _told(error)}
+            return {"record": "", "error": _as_message(error)}
 
     def _embed(self, shard: Shard) -> Record:
         work = embedding.tokenize(self._embedder, self._how, shard)

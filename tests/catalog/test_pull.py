@@ -200,7 +200,7 @@ def test_a_disk_that_fills_up_keeps_the_part(
         return write(part, content)
 
     monkeypatch.setattr(hub_room._Part, "write", full)
-    with pytest.raises(ModelNotFound, match=r"No space left on device.*the next pull goes on"):
+    with pytest.raises(ModelNotFound, match=r"No space left on device.*the next pull resumes"):
         pull(entry_of(), to=tmp_path / "mouse")
     (part,) = parts(tmp_path)
     assert part.stat().st_size >= 100_000

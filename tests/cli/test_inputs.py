@@ -60,7 +60,7 @@ def test_a_bad_csv_is_refused_by_line(tmp_path: Path, content: bytes, told: str)
 
 
 def test_a_field_without_end_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input, "MAX_FIELD", 1000)
+    monkeypatch.setattr("engine.cli.inputs.MAX_FIELD", 1000)
     assert read(tmp_path, b"text\n" + b"x" * 1000) == ["x" * 1000]
     told = refusal(tmp_path, b'text\na\n"' + b"x" * 1001)
     assert "line 3: not CSV (field larger than field limit (1000))" in told

@@ -126,9 +126,9 @@ def test_verify_sees_one_wrong_number(
 def test_verify_without_published_values(bge: Run) -> None:
     for model, name in (("gte-small", "gte-small"), ("acme/x", "acme/x")):
         run = bge("verify", model)
-        assert run.status == 1 and f"Nothing is published for {name} that" in run.err
+        assert run.status == 1 and f"No published vectors are known for {name}." in run.err
     run = bge("verify", TINY)
-    assert run.status == 1 and f"Nothing is published for the folder {TINY} that" in run.err
+    assert run.status == 1 and f"No published vectors are known for the folder {TINY}." in run.err
 
 
 def test_info_and_prepare(bge: Run) -> None:

@@ -57,7 +57,7 @@ def test_signals_stop_it_with_a_word(
 
     monkeypatch.setattr(corpus, "run", run)
     assert command.main(WORDS) == 130 and embedder.closed
-    assert "go on from the last whole shard of out" in capsys.readouterr().err
+    assert "resume from the last complete shard in out" in capsys.readouterr().err
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)] == before
 
 

@@ -38,7 +38,7 @@ Scratch = Any  # memory that one thread at a time may use
 
 
 def closed() -> EngineError:
-    return EngineError("this embedder is closed; load it again to go on.")
+    return EngineError("this embedder is closed; load the model again.")
 
 
 class Job:

@@ -112,8 +112,8 @@ def explain(error: OSError, path: Path) -> EngineError:
     if why is None:
         return EngineError(f"{path} could not be written: {error.strerror or error}.")
     return EngineError(
-        f"{path} could not be written: {why}. Every shard before it is whole; make room and run "
-        "the same command again, and it goes on from there."
+        f"{path} could not be written: {why}. Completed shards are kept; make room and run "
+        "the same command again to resume."
     )
 
 

@@ -146,9 +146,9 @@ class Store:
         differing = differences(read(path), self.manifest)
         if differing:
             raise InputError(
-                f"output {str(self.folder)!r} was begun by another job; what differs:\n  "
+                f"output {str(self.folder)!r} belongs to a different job; the differences:\n  "
                 + "\n  ".join(differing)
-                + "\nRun the command that began it, or name another output."
+                + "\nRun the command that it belongs to, or name another output."
             )
 
     def _open_journal(self) -> IO[bytes]:
@@ -174,7 +174,7 @@ class Store:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise EngineError(
                 f"{self.job / 'journal.jsonl'} is damaged at line {number} ({error!r}). Delete "
-                "that line and run the same command again: its shard is then made once more."
+                "that line and run the same command again: its shard is then computed again."
             ) from error
 
     def _in_place(self, record: Record) -> bool:

@@ -142,7 +142,7 @@ def test_ctrl_c_sigterm_and_sighup_stop_with_a_word_and_the_job_goes_on(
         process.send_signal(how)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "run the same command again to go on from the last whole shard" in said
+    assert "run the same command again to resume from the last complete shard" in said
     assert "Traceback" not in said
     journal = (out / "_job" / "journal.jsonl").read_text().splitlines()
     whole = [out / name for line in journal for name in json.loads(line)["files"]]
