@@ -42,6 +42,7 @@ def phase(count):
     def shared(task):
         @jit
         def run(job, me, *args):
+            # Every thread counts its own way through the phases, so all agree on the number.
             number = me.phase
             me.phase = number + 1
             if job.tickets == 0:

@@ -41,6 +41,7 @@ CHUNK = 2  # rows a task, where rows are computed one by one
 CLS = POOLINGS.index("cls")
 LAYER_BYTES = LAYER.itemsize
 
+# Kernels get addresses; these make records of them, at no cost.
 job_at, layer_at, worker_at = view(JOB), view(LAYER), view(WORKER)
 
 
@@ -48,14 +49,17 @@ job_at, layer_at, worker_at = view(JOB), view(LAYER), view(WORKER)
 @jit
 def linear(job, me, task, x, weights, out, then):
     """x Wᵀ + b for some panels of columns and a block of rows, then what `then` names."""
+    # QUANTIZES is a constant of the compiled code: in float32 the branch is not there.
     if QUANTIZES:
         x = job.integers  # the same rows
     # Tasks are numbered block by block within a group of panels: threads that work at the same time
     # read the same weights, from a cache that they share.
     steps, group = weights.width // A_WORD, panels_a_task(job, weights)
     blocks = (job.tokens + ROWS_A_TASK - 1) // ROWS_A_TASK
+    # `left` is the first column of the group, `top` the first row of the block.
     left, top = (task // blocks) * group * PANEL, (task % blocks) * ROWS_A_TASK
     bottom = min(top + ROWS_A_TASK, job.tokens)
+    # Panel after panel: its weights stay in the cache for all rows of the block.
     for column in range(left, min(left + group * PANEL, weights.out_width), PANEL):
         panel = weights.panels + column * steps * 4
         for r in range(top, bottom, ROWS):
@@ -83,6 +87,7 @@ def normalize_row(job, me, norm, r):
     out, width = row_of(job.x, r), job.D_width
     kernels.layer_norm(row_of(job.sums, r), out, width, job.D, norm.scale, norm.shift, job.eps)
     if QUANTIZES:
+        # at once, while the row is in the cache; the next product reads integers only
         quantize_row(job, me, out, job.quantize_D, r)
 
 
@@ -123,9 +128,12 @@ def attend(job, me, task):
     # A row of `qkv` is queries, keys, values of all heads. Heads lie side by side in each part, so
     # splitting is arithmetic: nothing is copied.
     first, length, column = split_heads(job, task)
+    # Queries, keys and values of a token lie D_width numbers apart in its row.
     query = row_of(job.qkv, first) + column * 4
     key = query + job.D_width * 4
     value = key + job.D_width * 4
+    # The output may overwrite the queries: each tile of them is read before its result is
+    # written, and no other task reads this head of this text.
     stride, K = job.qkv.stride, job.D // job.heads
     kernels.attention_head(query, key, value, stride, length, K, query, stride, me.scratch)
 
@@ -136,8 +144,10 @@ def attention(job, me, layer):
     # One product for query, key and value: the rows of x are read once.
     linear(job, me, job.x, layer.qkv, job.qkv, NOTHING)
     attend(job, me)
+    # Heads wrote float32. Each row is quantised as a whole, so all heads must be done first.
     if QUANTIZES:
         quantize(job, me, job.qkv, job.quantize_D)
+    # RESIDUAL adds x, which no phase since `layer_norm` has changed.
     linear(job, me, job.qkv, layer.attention_output, job.sums, RESIDUAL)
 
 
@@ -145,6 +155,7 @@ def attention(job, me, layer):
 def feed_forward(job, me, layer):
     """Two linear maps with GELU between them, each token by itself."""
     linear(job, me, job.x, layer.up, job.wide, GELU)
+    # A row's scale needs its largest number, so GELU's whole row must be there.
     if QUANTIZES:
         quantize(job, me, job.wide, job.quantize_F)
     linear(job, me, job.wide, layer.down, job.sums, RESIDUAL)
@@ -165,6 +176,7 @@ def embed(job, me, task):
     """Word + token type + position, normalised."""
     width, token_type = job.D_width, job.token_type
     for r in rows_of(job, task):
+        # ids and positions were checked before; nothing is checked here
         word = job.word + load_int(job.ids, r) * width * 4
         position = job.position + load_int(job.positions, r) * width * 4
         sums = row_of(job.sums, r)
@@ -177,6 +189,7 @@ def embed(job, me, task):
 @jit
 def encode(job_address, worker_address):
     """The token ids of a batch -> the last hidden state in `x`, and pooled vectors in `out`."""
+    # `me` is this thread's alone, `job` everybody's: only tickets and buffers in it are written.
     job, me = job_at(job_address), worker_at(worker_address)
     me.phase, me.scratch = 0, worker_address + SCRATCH_AT
     # All threads walk through the same phases; `job` says what, `me` says how far.
@@ -190,6 +203,7 @@ def encode(job_address, worker_address):
 def mean_pool(job, first, last, out):
     """The average of the tokens from row `first` to before `last`, [CLS] and [SEP] included."""
     x, stride = row_of(job.x, first), job.x.stride
+    # Multiplied once a number instead of divided; tokens are added in their order.
     share = splat(1.0) / splat(float32(last - first))
     for i in range(0, job.D_width, LANES):
         sums = splat(0.0)
@@ -216,6 +230,7 @@ def text_tasks(job):
 def pool(job, me, text):
     """One vector of a text, as its pooling says."""
     first, last = load_int(job.cu_seqlens, text), load_int(job.cu_seqlens, text + 1)
+    # rows of `out` lie side by side: they are copied out at once
     out = job.out + text * job.D_width * 4
     if load_int(job.poolings, text) == CLS:
         cls_pool(job, first, out)

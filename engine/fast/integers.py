@@ -44,6 +44,7 @@ def rotate(row, signs, out, width, block):
     # The rest are between whole vectors, `step` apart. The result is not divided by √block: the
     # weights are, twice, when they are prepared.
     step = LANES
+    # Two rounds in one pass over memory: the same sums in the same order, half the loads.
     while 4 * step <= block:  # two rounds of sums and differences at once
         for first in range(0, width, 4 * step):
             for i in range(first, first + step, LANES):

@@ -43,6 +43,7 @@ multiply = tile("attention")
 head_scratch = jit(job.head_scratch)
 
 LOG2_E = 1.4426950408889634
+# as Cephes splits it (Moshier 1989)
 LN2_HIGH, LN2_LOW = 0.693359375, -2.1219444005469057e-4  # ln 2, the first exact in 10 bits
 LEAST = -86.99999237060547  # the float32 next to -87
 MAGIC = 12582912.0  # 1.5 * 2^23: adding it rounds a float32 to an integer, in its low bits
@@ -116,6 +117,7 @@ def layer_norm(row, out, width, real_width, scale, shift, eps):
     variance = splat(total(squares) / real_width)
     # variance - variance: 0, or NaN where it overflowed
     factor = splat(1.0) / sqrt(variance + splat(eps)) + (variance - variance)
+    # scale and shift are padded with zeros, so the numbers behind the row become 0.
     for i in range(0, width, LANES):
         normal = (load_f(row, i) - mean) * factor
         store(out, i, fma(normal, load_f(scale, i), load_f(shift, i)))
@@ -157,6 +159,7 @@ def pack_keys(keys, stride, length, K, out):
     for token in range(padded(length, PANEL)):
         panel = out + (token // PANEL) * PANEL * K * 4
         for k in range(K):
+            # zeros behind the last key: `multiply` reads whole panels
             number = load_float(keys, token * stride + k) if token < length else float32(0)
             store(panel, k * PANEL + token % PANEL, number)
 
@@ -168,6 +171,7 @@ def pack_values(values, stride, length, K, out):
     Whole panels are read, so that up to PANEL - 1 numbers behind K come along; they are not used.
     """
     for first in range(0, K, PANEL):
+        # Values need no transposition: they are already rows along the sum, which is over tokens.
         for token in range(length):
             for i in range(0, PANEL, LANES):
                 store(out, token * PANEL + i, load_f(values, token * stride + first + i))
@@ -215,6 +219,7 @@ def attention_head(query, key, value, stride, length, K, out, ldo, scratch):
 @jit
 def copy_columns(tile_, rows, columns, out, ldo):
     """The first columns of a tile, number by number."""
+    # One number at a time, because the next head begins right behind.
     for r in range(rows):
         for c in range(columns):
             store(out, r * ldo + c, load_float(tile_, r * PANEL + c))

@@ -36,6 +36,8 @@ def panels_a_task(job, weights):
     # With many tokens the products take the time, and small tasks balance best.
     if job.tokens > 4 * ROWS:
         return 1
+    # A word is 4 bytes, however many numbers it holds. Kernels count in words, so one loop serves
+    # all precisions.
     bytes_a_panel = weights.width // A_WORD * PANEL * 4
     panels = (weights.out_width + PANEL - 1) // PANEL
     return max(1, min(STRETCH // bytes_a_panel, panels // (2 * job.threads)))
@@ -44,6 +46,7 @@ def panels_a_task(job, weights):
 @jit
 def linear_tasks(job, x, weights, out, then):
     """How many tasks `linear` has: groups of panels times blocks of rows."""
+    # Both factors rounded up: a part of a panel or of a block is a task too.
     panels, group = (weights.out_width + PANEL - 1) // PANEL, panels_a_task(job, weights)
     return (panels + group - 1) // group * ((job.tokens + ROWS_A_TASK - 1) // ROWS_A_TASK)
 
@@ -92,6 +95,7 @@ def quantize_row(job, me, row, quantizer, r):
     """The numbers at `row` -> row r of `integers` and of `row_scales`."""
     out, parameters = row_of(job.integers, r), job.row_scales + r * 8
     if SHORT:
+        # no rotation: 16 bits hold outliers and the rest
         scale = quantize_int16(row, out, quantizer.width, quantizer.norm_limit)
         store(parameters, 0, scale)
     else:

@@ -58,6 +58,7 @@ def environment(target: Target, precision: str) -> dict[str, str]:
 
 def search_path() -> list[str]:
     """Where packages are installed: `sys.path` without the working directory, PYTHONPATH last."""
+    # numba is found where it is installed, never beside the user's script.
     installed = {*site.getsitepackages(), site.getusersitepackages()}
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     added = {os.path.abspath(folder) for folder in given}  # noqa: PTH100  as Python itself does
@@ -79,7 +80,11 @@ def compiled(target: Target, precision: str) -> bytes:
     """The object file, compiled in a process of its own: numba and LLVM stay out of this one."""
     try:
         done = subprocess.run(
-            command(), env=environment(target, precision), cwd=PACKAGE, capture_output=True
+            # The environment is made from nothing: a variable that is not in it cannot matter.
+            command(),
+            env=environment(target, precision),
+            cwd=PACKAGE,
+            capture_output=True,
         )
         complaint = done.stderr.decode(errors="replace")[-2000:]
     except OSError as error:
@@ -125,6 +130,7 @@ def load(code: bytes) -> tuple[Encode, object]:
     if not address:
         raise EngineError(f"the compiled kernels have no function {SYMBOL}; this is a bug.")
     # numba's own convention: where to put a result and an error (there are none), then arguments
+    # Called through ctypes, so that numba is not imported where kernels only run.
     function = ctypes.CFUNCTYPE(
         ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
     )(address)

@@ -8,6 +8,8 @@ import os
 
 from engine.fast.codegen.target import TARGETS, host_target
 
+# Constants, not arguments: numba removes the branches that they decide, and the length of vectors
+# must be known. From the environment, because numba compiles for one CPU in a process.
 TARGET = TARGETS.get(os.environ.get("BGE_COMPILE_FOR", "")) or host_target()
 PRECISION = os.environ.get("BGE_COMPILE_PRECISION", "float32")
 LANES = TARGET.lanes

@@ -55,6 +55,7 @@ def _function(module, name, kind, rows, vectors):
     """The tile as a function of its own: inlined, it would share registers with its caller."""
     if name in module.globals:
         return module.globals[name]
+    # Plain integers in, nothing out: no calling convention of numba's in between.
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 7), name)
     # numba may emit this into several modules; the linker keeps one.
     function.linkage = "linkonce_odr"
@@ -82,6 +83,7 @@ def prefetch(b, pointer, size):
     With few tokens a product is as fast as weights come from memory. CPUs look ahead by themselves,
     but not far, nor past the end of a page: this doubles what one core reads.
     """
+    # One prefetch for each line of the cache; locality 3 keeps it in all levels.
     address = b.bitcast(pointer, I8.as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [address.type, I32, I32, I32])
     function = llvm_declared(b, "llvm.prefetch.p0", kind)

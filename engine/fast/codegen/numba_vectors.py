@@ -48,6 +48,7 @@ def teach(function, *cases_given):
         key = function
         cases = tuple(signature(*kinds) for *kinds, _ in cases_given)
 
+    # From here on numba accepts calls of the function in compiled code.
     infer_global(function, types.Function(Template))
     for _, *kinds, emit in cases_given:
         lower_builtin(function, *kinds)(_lowered(emit))
@@ -75,6 +76,7 @@ def llvm_call(builder, name, *args):
 
 def llvm_declared(builder, name, kind):
     """The function `name` of this type, declared in the module once."""
+    # LLVM refuses a second declaration of a name.
     return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
 
 

@@ -31,6 +31,7 @@ from engine.fast.codegen.numba_vectors import (
     void,
 )  # fmt: skip
 
+# What Python's operators mean for vectors. No fast-math flags: LLVM may not reorder anything.
 B = ir.IRBuilder
 teach(operator.add, (F, F, F, B.fadd), (I, I, I, B.add))
 teach(operator.sub, (F, F, F, B.fsub), (I, I, I, B.sub))
@@ -146,6 +147,7 @@ def _folds(combine):
                 for at in (0, width)
             ]
             x = combine(builder, *halves)
+        # one lane is left
         return builder.extract_element(x, ir.Constant(I32, 0))
 
     return emit

@@ -57,12 +57,14 @@ class Target:
         return 128 if self.int8 == "sdot" else 0
 
 
-# 32 registers
+# 32 registers: 9 x 3 sums leave 5 for words of the panel and of the row. A head has few columns, so
+# attention's tile is narrower.
 WIDE = {"float32": (9, 3), "attention": (8, 2), "int16": (9, 3), "int8": (9, 3)}
 ARM = {"float32": (8, 3), "attention": (8, 2), "int16": (6, 2), "int8": (7, 3)}
-# 16 registers
+# 16 registers: 6 x 2 sums leave 4
 NARROW = {"float32": (6, 2), "attention": (6, 2), "int16": (6, 2), "int8": (6, 2)}
 
+# What the x86-64 microarchitecture levels v3 and v4 have, in LLVM's names.
 V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
 V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 FUSED = ",+fast-dpwssd"  # no feature: LLVM's leave to write vpdpwssd for vpmaddwd and vpaddd
@@ -86,6 +88,7 @@ def able_targets() -> list[Target]:
     """The targets that this CPU can run, best first; none on a kind of CPU that nobody tried."""
     import llvmlite.binding as llvm
 
+    # The process's architecture, which may differ from the machine's under emulation.
     machine = llvm.get_process_triple().split("-")[0]
     kinds = {"x86_64": X86, "aarch64": ARM64, "arm64": ARM64}.get(machine, ())
     # What the operating system does not save at a context switch, LLVM does not report.
@@ -96,6 +99,7 @@ def able_targets() -> list[Target]:
 def host_target() -> Target:
     """The best target that this CPU can run; $BGE_TARGET asks for a lesser one."""
     able, wanted = able_targets(), os.environ.get("BGE_TARGET")
+    # A lesser target can be asked for, to test it or to compare; never one that would crash.
     for target in able:
         if wanted in (None, "", target.name):
             return target

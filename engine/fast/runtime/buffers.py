@@ -51,8 +51,10 @@ class Model:
                 f"{shape.precision} could overflow over {WIDEST}; "
                 'precision="float32" computes any size.'
             )
+        # Padded sizes: rows are whole vectors, with zeros behind the real numbers.
         self.width, self.wide = shape.width(config.hidden), shape.width(config.feed_forward)
         self.widest = max(self.width, self.wide)  # a row that a linear map reads is no wider
+        # A text is never split, so a batch must hold the longest.
         self.budget = max(BUDGET, config.max_tokens)
         # Addresses are kept in these structures; the arrays themselves stay alive in `arrays`.
         self.layers = allocate((config.layers,), LAYER)
@@ -64,16 +66,19 @@ class Model:
         """Numbers (float32) of a WORKER and of scratch memory for a head, a tile or a row."""
         target, precision = self.shape.target, self.shape.precision
         tokens, K = self.config.max_tokens, self.config.hidden // self.config.heads
+        # A thread is in one task at a time, so these share the memory.
         *_, head = head_scratch(tokens, K, target.tiles["attention"][0], target.panel("attention"))
         tile = target.tiles[precision][0] * target.panel(precision)
         return SCRATCH_AT // 4 + max(head, tile, self.widest)
 
     def worker(self) -> NDArray[np.float32]:
         """Memory that one thread at a time computes in."""
+        # float32, because nearly all of it is; the WORKER lies in the first numbers.
         return allocate((self.worker_size,), np.float32)
 
     def count_phases(self, encode: Encode) -> int:
         """The phases of a batch: without tickets, `encode` counts them and computes nothing."""
+        # The job's `tickets` is 0 until Memory gives it some.
         job, worker = self.job.copy(), np.zeros((), WORKER)
         encode(job.ctypes.data, worker.ctypes.data)
         return int(worker["phase"])
@@ -92,6 +97,7 @@ class Model:
             for folder in folders:
                 table = table[folder]
             table[field] = array.ctypes.data
+        # The widths that `packing` has padded the arrays to.
         for name, width, out_width in (
             ("qkv", self.width, 3 * self.width),
             ("attention_output", self.width, self.width),
@@ -118,15 +124,18 @@ class Memory:
         self.config, self.budget = model.config, model.budget
         tokens, width = model.budget, model.width
         self.job = allocate((), JOB)
+        # A copy of its own: several batches may be under way at a time.
         self.job[()] = model.job
         self.ids = self._array("ids", (tokens,), np.int32)
         self.positions = self._array("positions", (tokens,), np.int32)
+        # Room for as many texts as tokens, the most that a batch can have.
         self.cu_seqlens = self._array("cu_seqlens", (tokens + 1,), np.int32)
         self.poolings = self._array("poolings", (tokens,), np.int32)
         self.x = self._rows("x", width)
         self.sums = self._rows("sums", width)
         self.qkv = self._rows("qkv", 3 * width)
         self.wide = self._rows("wide", model.wide)
+        # One buffer for the input of every product: each is used up before the next is made.
         words = model.widest // NUMBERS_A_WORD[model.shape.precision]
         self.integers = self._rows("integers", words)
         self.row_scales = self._array("row_scales", (tokens, 2), np.float32)
@@ -147,6 +156,7 @@ class Memory:
         self.poolings[:texts] = poolings
         # the last batch's counters
         self.tickets[:] = 0
+        # The last line of defence: an id outside would be read from foreign memory.
         ids = self.ids[:tokens].view(np.uint32)  # a negative number is a large one
         if ids.max() >= self.config.vocabulary:
             raise EngineError(f"token ids must be from 0 to {self.config.vocabulary - 1}.")

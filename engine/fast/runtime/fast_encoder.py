@@ -29,11 +29,13 @@ class FastEncoder:
         self.config = config
         shape = Shape(host_target(), precision)
         self.target = shape.target.name
+        # The machine code lives as long as `_code` does.
         self._encode, self._code = prepared.kernels(shape)
         model = Model(prepared.weights(folder, config, shape), config, shape, threads)
         self._model: Model | None = model
         self._phases = model.count_phases(self._encode)
         self._team = Team(threads, partial(allocate, (model.worker_size,), np.float32))
+        # Buffers of finished batches, used again: making them anew costs page faults.
         self._free: list[Memory] = []
         # An encoder that nobody refers to ends its threads, without waiting for them.
         weakref.finalize(self, self._team.dismiss).atexit = False
@@ -52,9 +54,11 @@ class FastEncoder:
 
     def hidden(self, ids: Sequence[Ids]) -> list[Array]:
         """The last hidden state (L, D) of each text."""
+        # by text, because batches end in any order
         out: dict[int, Array] = {}
 
         def keep(texts: list[int], batch: PackedBatch, memory: Memory) -> None:
+            # a copy, because the memory serves the next batch
             x_TD = memory.x[: len(batch.ids_T), : self.config.hidden].copy()
             out.update(zip(texts, np.split(x_TD, batch.cu_seqlens[1:-1]), strict=True))
 
@@ -72,6 +76,7 @@ class FastEncoder:
         if model is None:
             raise closed()
         names = np.array([POOLINGS.index(name) for name in poolings], np.int32)
+        # Longest texts first, so that threads which share the batches end together.
         batches = plan([len(one) for one in ids], model.budget)
         self._team.run([self._job(model, texts, ids, names, keep) for texts in batches])
 
@@ -105,6 +110,7 @@ class FastEncoder:
 
     def _take_memory(self, model: Model) -> Memory:
         try:
+            # pop is one step for all threads; testing first would not be
             return self._free.pop()
         except IndexError:
             return Memory(model, self._phases)

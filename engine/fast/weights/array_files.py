@@ -32,6 +32,7 @@ class Damaged(ValueError):
 
 def write(file: BinaryIO, arrays: Iterable[tuple[str, NDArray]]) -> None:
     """Writes the arrays in turn; only one of them is in memory at a time."""
+    # The table comes last, because lengths are known only when the arrays were made.
     digest, place, table = hashlib.sha256(), 0, {}
 
     def put(content: "bytes | memoryview") -> None:
@@ -59,6 +60,7 @@ def check(file: BinaryIO) -> None:
     while left > 0 and (size := file.readinto(block[:left])):  # type: ignore[attr-defined]
         digest.update(block[:size])
         left -= size
+    # The digest covers every byte before it, so any change is found, wherever it is.
     if left or file.read() != digest.digest() + MAGIC:
         raise Damaged("a part of the file is missing or changed")
 
@@ -79,6 +81,7 @@ def read(file: BinaryIO) -> dict[str, NDArray]:
 
 
 def _array(content: NDArray[np.uint8], start: int, kind: str, shape: list[int]) -> NDArray:
+    # The table is checked even after the checksum: numpy parses type strings as a language.
     if not KIND.fullmatch(kind):
         raise Damaged(f"an array of {kind!r}")
     size = math.prod(shape) * np.dtype(kind).itemsize

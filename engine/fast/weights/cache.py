@@ -55,6 +55,7 @@ def kept(folder: Path | None, name: str, make: Make, what: str) -> Arrays:
             _warn(folder, str(error))
         except array_files.Damaged as error:  # as soon as it was written
             _warn(folder, f"{folder / name}: {error}")
+    # Without a cache, embedders of one process at least share what was made.
     made = _unkept.get(name)
     if made is None:
         made = _unkept[name] = _made_for_this_process(make, what)
@@ -82,6 +83,7 @@ def _kept(path: Path, make: Make, what: str) -> Arrays:
                 FileNotFoundError, array_files.Damaged
             ):  # another process made it
                 return _read(folder, path.name)
+            # Written under another name, synced, and renamed: readers see all of it or nothing.
             with _announced(what):
                 folder.write(path.name, lambda file: array_files.write(file, make()))
                 _remove_stale(path)
@@ -92,6 +94,7 @@ def _read(folder: PrivateFolder, name: str) -> Arrays:
     """Of one descriptor from beginning to end, so that what is checked is what is mapped."""
     with folder.read(name) as file:
         before = _identity(file)
+        # A checksum reads the whole file, so it is computed once for each identity of the file.
         if _stamp(folder, name) != before:
             array_files.check(file)
             if _identity(file) == before:  # not written to meanwhile

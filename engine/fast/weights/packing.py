@@ -56,6 +56,7 @@ def packed(weights: Weights, shape: Shape) -> Iterator[Named]:
 
 def padded(x_ND: NDArray, width: int) -> NDArray:
     """Rows of `width` numbers, zeros behind."""
+    # Zeros, not garbage: kernels compute on them, and NaN would spread.
     out = np.zeros((len(x_ND), width), x_ND.dtype)
     out[:, : x_ND.shape[1]] = x_ND
     return out
@@ -82,12 +83,15 @@ def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
     # Zeros in W and b give zeros behind each part, which `layer_norm` and products rely on.
     outputs, inputs = maps[0].w_OI.shape
     width, each = shape.width(inputs), shape.width(outputs)
+    # Each map begins at a whole vector, so that a part's rows are aligned; the last panel of all
+    # is filled up with columns of zeros.
     rows = round_up(each * len(maps), shape.panel)
     w_OI, bias = np.zeros((rows, width), np.float32), np.zeros((1, rows), np.float32)
     for n, one in enumerate(maps):
         w_OI[n * each : n * each + outputs, :inputs] = one.w_OI
         bias[0, n * each : n * each + outputs] = one.b
     yield f"{name}.bias", bias
+    # float32 has neither scales nor offsets.
     if shape.precision == "float32":
         yield f"{name}.panels", panels(w_OI, shape)
         return
@@ -111,5 +115,6 @@ def panels(w_OI: NDArray, shape: Shape) -> NDArray:
     a_word = NUMBERS_A_WORD[shape.precision]
     outputs, inputs = w_OI.shape
     # The inner loop reads its panel from start to end, as fast as memory gives it.
+    # reshape splits the axes without copying; transpose orders them; one copy makes them so.
     tiles = w_OI.reshape(outputs // shape.panel, shape.panel, inputs // a_word, a_word)
     return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3))

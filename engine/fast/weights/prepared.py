@@ -50,6 +50,7 @@ def cache_folder() -> Path | None:
 
 def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
     """The packed arrays of a checkpoint, memory-mapped; made now if they are not there."""
+    # The content of the weights, not their path: a folder that moves keeps its prepared files.
     model = registry.weights_hash(folder), repr(config), np.__version__
     key = _key(WEIGHT_SOURCES, shape.precision, shape.target.name, *model)
     stem = f"{folder.resolve().name}-{shape.precision}-{shape.target.name}"
@@ -63,6 +64,7 @@ def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
 
 def kernels(shape: Shape) -> tuple[compilation.Encode, object]:
     """`encode` for this CPU, as `compile.load` gives it; compiled now if it is not there."""
+    # Before anything is compiled: a process that may not run new code should say so at once.
     compilation.check_allowed()
     target, precision = shape.target, shape.precision
     key = _key(KERNEL_SOURCES, precision, target.name, *_versions())
@@ -97,5 +99,6 @@ def _versions() -> Iterator[str]:
 
 
 def _key(modules: tuple[str, ...], *parts: str) -> str:
+    # The platform too: a home directory may be shared by machines of several kinds.
     text = "\n".join((*parts, sys.platform, sys.byteorder)).encode()
     return hashlib.sha256(_source(modules) + text).hexdigest()[:32]

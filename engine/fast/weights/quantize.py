@@ -52,6 +52,7 @@ def int16(w_OI: Array) -> tuple[NDArray[np.int16], Array]:
 
 def block_size(K: int, lanes: int) -> int:
     """The order of the rotation: the largest power of two that divides K, or 1 if below `lanes`."""
+    # K & -K is the largest power of two that divides K
     block = min(K & -K, LARGEST_BLOCK)
     return block if block >= lanes else 1
 
@@ -79,6 +80,7 @@ def rotate(w_OI: Array, block: int) -> Array:
     x = (w_OI * (signs(w_OI.shape[1]) / np.float32(block))).reshape(-1, block)
     step = 1
     while step < block:
+        # Neighbours at distance `step`, all at once, by an axis of length 2.
         pairs = x.reshape(len(x), -1, 2, step)
         even, odd = pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]
         x = np.stack([even, odd], axis=2).reshape(len(x), block)
@@ -88,6 +90,7 @@ def rotate(w_OI: Array, block: int) -> Array:
 
 def int8(w_OI: Array, pairs: bool) -> tuple[NDArray[np.int8], Array]:
     """Integers and the scale of each row: w ≈ scale * integer."""
+    # One scale a row: its largest number becomes 127. -128 is not used: it has no opposite.
     scales = _usable(np.abs(w_OI).max(axis=1).astype(np.float64) / 127)
     integers = np.rint(w_OI / scales[:, None])
     # Rounding can bring a pair just over the limit again, so until none is.
@@ -108,6 +111,7 @@ def _usable(scales: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _fullest_pair(integers: NDArray[np.floating]) -> NDArray[np.floating]:
     """For each row the largest sum of one sign of two neighbours, which meet in a 16-bit sum."""
+    # Activations are not negative, so only weights of one sign add up.
     pairs = integers.reshape(len(integers), -1, 2)
     positive, negative = np.maximum(pairs, 0).sum(axis=2), np.maximum(-pairs, 0).sum(axis=2)
     return np.maximum(positive, negative).max(axis=1)
