@@ -30,7 +30,7 @@ of its middle.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,11 +65,12 @@ class LongTexts:
         added = [t for t in tokenizer.get_added_tokens_decoder().values() if t.content]
         raw = [token.content for token in added if not token.normalized]
         normalized = [self._n(token.content) for token in added if token.normalized]
-        single = [token for token in added if token.single_word]
         self._pairs, self._n_pairs = _pairs(raw), _pairs(normalized)
-        self._single_starts = {form[:1] for t in single for form in (t.content, self._n(t.content))}
-        self._strips = any(token.lstrip or token.rstrip for token in added)
-        self._token_ends = {form[-1:] for t in added for form in (t.content, self._n(t.content))}
+        self._single_starts = {form[:1] for form in self._forms(t for t in added if t.single_word)}
+        self._strips = [token for token in added if token.lstrip or token.rstrip]
+        self._takes_tokens = any(form.strip() != form for form in self._forms(self._strips))
+        self._token_starts = {form[:1] for form in self._forms(added)}
+        self._token_ends = {form[-1:] for form in self._forms(added)}
         self._margin = max(map(len, raw), default=0)
         self._shortens = not normalized and not any(map(self._is_inside, raw))
 
@@ -120,10 +121,25 @@ class LongTexts:
             _is_wordlike(after) or {after, self._n(after)[0]} & self._single_starts
         ):
             return False
-        if exact and self._strips and after.isspace():
-            ends = {before, self._n(before)[-1:]}
-            return not before.isspace() and not ends & self._token_ends
-        return True
+        if self._takes_tokens and (n := self._n(before + after)).strip() != n:
+            return False  # a token of spaces would be taken by another
+        return not (exact and self._strips) or not self._may_take(before, after)
+
+    def _may_take(self, before: str, after: str) -> bool:
+        """Whether a token may take spaces across the place: its offsets then cover them.
+
+        Spaces may also come from the normaliser, which puts them around Chinese characters.
+        """
+        n_before, n_after = self._n(before), self._n(after)
+        if after.isspace() or n_after[:1].isspace():
+            return before.isspace() or bool({before, n_before[-1:]} & self._token_ends)
+        if before.isspace() or n_before[-1:].isspace():
+            return bool({after, n_after[:1]} & self._token_starts)
+        return False
+
+    def _forms(self, tokens: Iterable[Any]) -> Iterator[str]:
+        """Each added token as it is written, and normalised."""
+        return (form for t in tokens for form in (t.content, self._n(t.content)))
 
     def _apart(self, before: str, after: str) -> bool:
         """Whether no added token contains the normalised forms of both, side by side."""

@@ -17,8 +17,11 @@ each_entry = pytest.mark.parametrize("known", entries(), ids=NAMES)
 
 
 def test_the_facts_are_part_of_the_package() -> None:
-    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))
-    data = {file.name for file in HERE.iterdir() if file.is_file() and file.suffix != ".py"}
+    project = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text("utf-8"))
+    package = HERE.parent
+    there = [file for file in package.rglob("*") if file.is_file()]
+    data = {file.relative_to(package).as_posix() for file in there}
+    data = {name for name in data if not name.endswith((".py", ".pyc"))}
     assert data == set(project["tool"]["setuptools"]["package-data"]["engine"])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -76,6 +76,9 @@ def rows_of(tokenizer: Tokenizer, piece: Piece) -> list[tuple[int, str, int, int
     long_texts, added_tokens | odd_tokens, normalizer_options, st.integers(2, 40),
     st.integers(1, 6), st.booleans(),
 )  # fmt: skip
+@example("[我我", [("我", {"rstrip": True})], (False, True, None, False), 2, 1, False)
+@example("[\x85\x85", [("\x85", {"rstrip": True})], (False, False, None, False), 2, 1, False)
+@example("  ...", [("...", {"lstrip": True})], (False, False, None, False), 2, 1, False)
 def test_pieces_have_the_tokens_of_the_whole(
     text: str, tokens: Any, options: Any, size: int, word: int, lower: bool
 ) -> None:
@@ -147,7 +150,10 @@ def test_exact_pieces_keep_the_whitespace_that_a_token_takes() -> None:
     text = "[X]     [X]      b"
     assert pieces(tokenizer, text, 6) == ["[X]   ", "  [X] ", "     b"]
     cutter = LongTexts(tokenizer, 6)
-    assert [piece.text for piece in cutter.pieces(text, exact=True)] == ["[X]     ", "[X]      b"]
+    assert [piece.text for piece in cutter.pieces(text, exact=True)] == [text]
+    text = "a   b    [X]   c   d"
+    exact = [piece.text for piece in cutter.pieces(text, exact=True)]
+    assert exact == ["a   b", "    [X]   c", "   d"]
 
 
 @pytest.mark.parametrize(

@@ -52,4 +52,4 @@ def test_what_is_written_is_in_the_array_and_nothing_else(array: Any) -> None:
     expected = array.copy()
     expected["b"][1], expected["inner"]["large"][1] = 100, 105
     write(address(array) + OUTER.itemsize, 100)
-    assert array.tobytes() == expected.tobytes()
+    assert array.tolist() == expected.tolist()
