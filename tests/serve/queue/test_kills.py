@@ -18,7 +18,7 @@ def journal_of(path: Path) -> list[tuple[int, str]]:
 
 def test_killed_in_the_middle_of_200_requests(queue_url: str, tmp_path: Path) -> None:
     journal, batches = tmp_path / "journal", [batch(seed) for seed in range(REQUESTS)]
-    with QueueProcess(queue_url, journal=journal) as first:
+    with QueueProcess(queue_url, pause=0.02, journal=journal) as first:
         ids = [first.submit(items) for items in batches]
         first.finished(ids[20])
         first.kill()
