@@ -33,10 +33,15 @@ _POSTGRES = "SET idle_in_transaction_session_timeout = '30s'"
 
 @dataclass
 class Database:
-    """Connections to one database; `lock` keeps other processes away from a SQLite file."""
+    """Connections to one database; the lock keeps other processes away from a SQLite file."""
 
     engine: sa.Engine
     lock: sqlite3.Connection | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use it now: PostgreSQL, and not SQLite."""
+        return self.lock is None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -51,14 +56,14 @@ class Database:
 
     def now(self, connection: sa.Connection) -> float:
         """Seconds since 1970, by the clock that all replicas share."""
-        if self.lock:
+        if not self.shared:
             return time.time()
         clock = sa.extract("epoch", sa.func.clock_timestamp())
         return float(connection.scalar(sa.select(clock)) or 0)
 
     def erase_deleted(self) -> None:
         """Empty SQLite's write-ahead log, which still holds what was deleted."""
-        if self.lock:
+        if not self.shared:
             with contextlib.closing(self.engine.raw_connection()) as connection:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -25,7 +25,7 @@ State = Literal["queued", "running", "done"]
 
 LEASE_S = 10.0
 DELETE_AT_ONCE = 20
-R, S = requests.c, slices.c
+R, S = requests.c, slices.c  # their columns
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from engine.serve.queue.database import SCHEMA, Database
 
-_CREATING = 0x6267655F71756575  # an advisory lock: replicas that start together would collide
+_CREATING = 0x6267655F71756575  # number of an advisory lock: replicas may start together
 
 _metadata = sa.MetaData(schema=SCHEMA)
 
@@ -39,9 +39,9 @@ unfinished = requests.c.finished_at.is_(None)
 def create_tables(database: Database) -> None:
     """Make the tables that are not there yet."""
     with database.transaction() as connection:
-        if not database.lock:
+        if database.shared:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATING)))
             connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         _metadata.create_all(connection)
-        if database.lock:  # we are the only process: every claim in the file is of a dead one
+        if not database.shared:  # every claim in the file is of a process that has ended
             connection.execute(sa.update(requests).where(unfinished).values(lease_until=0.0))

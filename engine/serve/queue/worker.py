@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 
 RunItem = Callable[[str, Item], Awaitable[Outcome]]
 
-MAX_ATTEMPTS = 100  # after that, it is the request that crashes its processes
-POLL_S = 0.2  # for what other processes submitted or left
-RETRY_S = 1.0
-LONGEST_PAUSE_S = 2.0
+MAX_ATTEMPTS = 100  # after that, the request itself seems to crash its processes
+POLL_S = 0.5  # between two looks for requests that other processes submitted or left
+RETRY_S = 1.0  # before a request whose attempt failed can be claimed again
+LONGEST_PAUSE_S = 2.0  # before an item is tried again that was refused with Overloaded
 
 
 class Worker:

@@ -15,7 +15,7 @@ from tests.serve.queue import postgres
 @pytest.mark.parametrize("name", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_urls_of_postgresql(name: str) -> None:
     database = open_database(f"{name}://user:secret@127.0.0.1:1/db")
-    assert database.lock is None and database.engine.url.drivername == "postgresql+psycopg"
+    assert database.shared and database.engine.url.drivername == "postgresql+psycopg"
     refused = pytest.raises(EngineError, match=r"database .* cannot be used")
     with refused as raised, database.transaction():
         pass

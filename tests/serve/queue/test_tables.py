@@ -10,13 +10,13 @@ from tests.serve.queue import postgres
 
 
 def names(database: Database) -> set[str]:
-    schema = None if database.lock else SCHEMA
+    schema = SCHEMA if database.shared else None
     return set(sa.inspect(database.engine).get_table_names(schema))
 
 
 def test_tables_are_made_once_and_others_left_alone(queue_url: str) -> None:
     database = open_database(queue_url)
-    schema = "" if database.lock else f"{SCHEMA}."
+    schema = f"{SCHEMA}." if database.shared else ""
     with database.transaction() as connection:
         if schema:
             connection.execute(sa.schema.CreateSchema(SCHEMA))

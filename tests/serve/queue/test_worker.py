@@ -156,6 +156,7 @@ def test_a_request_is_given_up_after_too_many_attempts(caplog: pytest.LogCapture
 
 def test_leases_are_renewed_while_items_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LEASE_S", 0.5)
+    monkeypatch.setattr(module, "POLL_S", 0.1)
 
     async def run_item(model: str, item: Any) -> Any:
         await asyncio.sleep(1.0)
