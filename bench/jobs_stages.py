@@ -27,7 +27,7 @@ from bench.texts import corpus, joined
 from engine.jobs import embedding
 from engine.jobs.options import Fields, parse_template
 from engine.jobs.reading.inputs import find
-from engine.jobs.writing.shard_files import Record, write_part
+from engine.jobs.writing.shard_files import Record, write_shard
 from engine.jobs.writing.shards import Key, Shard, output_schema, shards
 from engine.jobs.writing.store import Store
 
@@ -97,7 +97,7 @@ def measure(model: str, precision: str, rows: int, rounds: int) -> Costs:
             compute = median(lambda: embedding.embed(embedder, how, work, ignore))
         full = embedding.Embedded(whole, spread(done.vectors, len(whole.texts)), 0, 0)
         (folder / "_job").mkdir()
-        put = partial(write_part, folder, full, "parquet", "float32")
+        put = partial(write_shard, folder, full, "parquet", "float32")
         record = put()
         seconds, size = books(folder, record)
         return Costs(

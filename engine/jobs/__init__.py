@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     0: every row is embedded; 1: an error of ours; 2: wrong usage (raised as SystemExit by
     argparse); 3: finished, but some rows were rejected; 130: stopped by Ctrl-C or SIGTERM.
     """
-    # Arrow's own allocator keeps what it has once had; this one gives it back.
+    # Arrow's own allocator retains freed memory; the system allocator returns it.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from engine.jobs.command import main as run
 

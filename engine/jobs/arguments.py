@@ -1,4 +1,4 @@
-"""The words of `bge job` to Options; wrong usage is seen here, before any file is opened."""
+"""Parse the command line of `bge job`; wrong usage is reported before any file is opened."""
 
 import argparse
 import os
@@ -20,16 +20,16 @@ from engine.literals import PRECISIONS
 def parse(argv: Sequence[str]) -> Options:
     """Turn the command line into Options; wrong usage raises SystemExit(2), as argparse does."""
     parser = _parser()
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
-        fields = Fields(parse_template(asked.text), asked.id, tuple(asked.keep))
+        fields = Fields(parse_template(args.text), args.id, tuple(args.keep))
         check_names(fields)
     except InputError as error:
         parser.error(str(error))
-    values = vars(asked)
+    values = vars(args)
     for used in ("text", "id", "keep", "debug"):
         del values[used]
-    return Options(**{**values, "inputs": tuple(asked.inputs), "fields": fields})
+    return Options(**{**values, "inputs": tuple(args.inputs), "fields": fields})
 
 
 def _names(text: str) -> list[str]:
@@ -39,14 +39,14 @@ def _names(text: str) -> list[str]:
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not allowed: 1 or more")
+        raise argparse.ArgumentTypeError(f"{value} is too small; give 1 or more")
     return value
 
 
 def _count(text: str) -> int:
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is not allowed: 0 or more")
+        raise argparse.ArgumentTypeError(f"{value} is too small; give 0 or more")
     return value
 
 
@@ -54,10 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bge job",
         allow_abbrev=False,
-        description="Embed a corpus: files in, shards of vectors out. If it is interrupted, the "
-        "same command resumes from the last complete shard; the output has the same bytes.",
+        description="Embed a corpus: files in, shards of vectors out. After an interruption, rerun "
+        "the same command to resume from the last complete shard; the output is the same bytes.",
         epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some rows were rejected "
-        "(OUTPUT/_rejects.jsonl lists them with reasons), 130 interrupted by Ctrl-C or SIGTERM.",
+        "(listed with reasons in OUTPUT/_rejects.jsonl), 130 stopped by Ctrl-C or SIGTERM.",
     )
     _add_input(parser.add_argument_group("input"))
     _add_model(parser.add_argument_group("model"))
@@ -73,9 +73,9 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         metavar="INPUT",
         help="a file, folder or glob; - is standard input. "
-        "Text lines, jsonl, csv, tsv or Parquet, by name; gzip and zstd are detected",
+        "Text lines, jsonl, csv, tsv or Parquet, by file name; gzip and zstd are detected",
     )
-    add("--input-format", choices=INPUT_FORMATS, help="default: by the file's name; text for -")
+    add("--input-format", choices=INPUT_FORMATS, help="default: from the file name (text for -)")
     add(
         "--text",
         default="text",
@@ -111,7 +111,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     )
     add("--precision", default=PRECISIONS[0], choices=PRECISIONS)
     add("--revision", help="a revision of the model other than the pinned one")
-    add("--offline", action="store_true", help="never open a connection for the model")
+    add("--offline", action="store_true", help="do not download the model")
     add(
         "--threads",
         type=_positive,
@@ -119,16 +119,16 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         help="default: the cores this process may use; "
         "with --ray, threads and logical CPUs of one actor",
     )
-    add("--pooling", choices=("mean", "cls"), help="default: what the checkpoint says")
+    add("--pooling", choices=("mean", "cls"), help="default: the checkpoint's")
     prompt = group.add_mutually_exclusive_group()
     prompt.add_argument(
         "--prompt",
         metavar="P",
-        help="text to put before each text, unchanged (default: "
-        "the checkpoint's prompt for documents, where it has one)",
+        help="prepended to each text, unchanged (default: "
+        "the checkpoint's prompt for documents, if it has one)",
     )
-    prompt.add_argument("--query", action="store_true", help="put the model's query prompt there")
-    lengths = "unit length, or as computed (default: what the checkpoint says)"
+    prompt.add_argument("--query", action="store_true", help="use its prompt for queries")
+    lengths = "scale vectors to unit length, or not (default: as the checkpoint says)"
     add("--normalize", action=argparse.BooleanOptionalAction, default=None, help=lengths)
     add("--truncate-dim", type=_positive, metavar="N", help="keep the first N components")
     add("--ray", metavar="ADDRESS", help="run on a Ray cluster: its address, auto, or local")
@@ -136,24 +136,18 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add(
-        "-o",
-        "--output",
-        required=True,
-        metavar="FOLDER",
-        help="folder for the shards; one job per folder",
-    )
+    add("-o", "--output", required=True, metavar="FOLDER", help="folder for this job's shards")
     add(
         "--format",
         default="parquet",
         choices=OUTPUT_FORMATS,
-        help="parquet, or npy with ids in jsonl beside it (default: %(default)s)",
+        help="parquet, or npy with the ids in a jsonl file (default: %(default)s)",
     )
     add(
         "--dtype",
         default="float32",
         choices=DTYPES,
-        help="int8 adds a float32 scale per row: value = scale * integer (default: %(default)s)",
+        help="int8 adds one float32 scale per row: value = scale * integer (default: %(default)s)",
     )
     add(
         "--shard-rows",

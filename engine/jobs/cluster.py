@@ -1,4 +1,4 @@
-"""A Ray cluster: connecting to it quietly, and how many actors of how many threads it holds."""
+"""Connect to a Ray cluster, and decide how many actors of how many threads to start."""
 
 import logging
 import os
@@ -15,24 +15,24 @@ SPARE_CPUS = 1  # of each node: for readers, and for an actor whose own node has
 
 
 def places(nodes: list[dict[str, Any]], threads: int | None) -> tuple[int, int]:
-    """Return threads of an actor and how many actors; one a node unless `threads` is given."""
+    """Return (threads per actor, actors); one actor per node unless `threads` is given."""
     cpus = [int(node["Resources"].get("CPU", 0)) - SPARE_CPUS for node in nodes if node["Alive"]]
     usable = [count for count in cpus if count > 0]
     threads = threads or min(usable, default=0)
     actors = sum(count // threads for count in usable) if threads else 0
     if not actors:
-        had = sorted(count + SPARE_CPUS for count in cpus)
+        available = sorted(count + SPARE_CPUS for count in cpus)
         raise EngineError(
             f"no node of the Ray cluster has {(threads or 1) + SPARE_CPUS} logical CPUs (they have "
-            f"{had}): an actor takes {threads or 1} and leaves {SPARE_CPUS}; give nodes more, or "
-            "lower --threads"
+            f"{available}): an actor uses {threads or 1} and leaves {SPARE_CPUS} free. Use larger "
+            "nodes, or lower --threads."
         )
     return threads, actors
 
 
 @contextmanager
 def connected(address: str) -> Iterator[None]:
-    """Connect to a cluster, quietly; one that this process is connected to already stays so."""
+    """Connect to a cluster without log output; an existing connection is reused and kept."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address == "local":  # loopback only: Ray's own name for that is about other systems
@@ -46,7 +46,7 @@ def connected(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _check_answers(address)
+    _check_reachable(address)
     options = {"include_dashboard": False} if address == "local" else {}
     try:
         with _silence():
@@ -61,21 +61,21 @@ def connected(address: str) -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep off standard error what compiled code writes there of how much it is going to write."""
+    """Redirect file descriptor 2: Ray's native code prints notices there."""
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    saved = os.dup(2)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(devnull)
 
 
-def _check_answers(address: str) -> None:
-    """Find out at once what Ray finds out after minutes."""
+def _check_reachable(address: str) -> None:
+    """Fail at once where Ray would retry for minutes. EngineError: nothing listens there."""
     if address in ("auto", "local"):
         return
     host, _, port = address.rpartition(":")
@@ -85,12 +85,12 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
         raise EngineError(
-            f"no Ray cluster answers at {address!r} ({error.strerror or error}); "
+            f"no Ray cluster responds at {address!r} ({error.strerror or error}); "
             "start one (ray start --head), or give its address, auto, or local"
         ) from error
 
 
 def _configure(context: Any) -> None:
     context.enable_progress_bars = False
-    context.target_max_block_size = 1  # a block a shard: it is the unit that is dealt and retried
+    context.target_max_block_size = 1  # one block per shard: the unit of scheduling and retry
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its errors arrive as exceptions

@@ -1,4 +1,4 @@
-"""The command `bge job`: from its words to its exit status."""
+"""The command `bge job`: run it and return its exit status."""
 
 import signal
 import sys
@@ -15,15 +15,15 @@ DONE, REJECTS, INTERRUPTED = 0, 3, 130
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parses the options, which needs no extra, and runs the job; the exit status."""
+    """Parse the options (no extra is needed for that), run the job, return the exit status."""
     options = parse(argv)
     try:
         with _stopped_by_signals():
             return _run(options)
     except KeyboardInterrupt:
         print(
-            "bge job: interrupted; run the same command again to resume from the last complete "
-            f"shard in {options.output}",
+            "bge job: interrupted; rerun the same command to resume from the last complete shard "
+            f"in {options.output}",
             file=sys.stderr,
         )
         return INTERRUPTED
@@ -48,9 +48,9 @@ def _run(options: Options) -> int:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a job as Ctrl-C does, unless they are ignored (nohup).
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored (nohup).
 
-    Python allows that in the main thread only.
+    Python sets signal handlers in the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -14,7 +14,7 @@ from engine.jobs.pipeline import Stages
 from engine.jobs.progress import Progress, Summary
 from engine.jobs.reading import inputs
 from engine.jobs.writing import manifest
-from engine.jobs.writing.shard_files import Record, write_part
+from engine.jobs.writing.shard_files import Record, write_shard
 from engine.jobs.writing.shards import Shard
 from engine.jobs.writing.store import Store
 
@@ -33,10 +33,10 @@ def plan(options: Options, embedder: "Embedder") -> tuple[Job, Store]:
 
 
 def run(options: Options, embedder: "Embedder") -> Summary:
-    """Do a job, or what is left of it.
+    """Run a job, or resume it.
 
     Raises InputError, and EngineError when the disk is full, another job holds the output, or
-    rows beyond --max-rejects are bad; completed shards stay, and the next run resumes from them.
+    more rows than --max-rejects are bad. Completed shards stay, and the next run resumes there.
     """
     job, store = plan(options, embedder)
     with store:
@@ -69,16 +69,16 @@ def _records(
     job: Job, store: Store, embedder: "Embedder", progress: Progress
 ) -> Generator[Record, None, None]:
     if job.options.ray is None:
-        return embed_here(job, store, embedder, progress.advance)
-    from engine.jobs.ray import embed_there
+        return embed_locally(job, store, embedder, progress.advance)
+    from engine.jobs.ray import embed_on_cluster
 
-    return embed_there(job, store, progress.advance)
+    return embed_on_cluster(job, store, progress.advance)
 
 
-def embed_here(
+def embed_locally(
     job: Job, store: Store, embedder: "Embedder", advance: Advance
 ) -> Generator[Record, None, None]:
-    """Embed the shards that are missing, in order, and put them in place."""
+    """Embed the missing shards, in order, and write their files."""
     with Stages() as stages:
 
         def report(rows: int, tokens: int, read: int) -> None:
@@ -91,7 +91,7 @@ def embed_here(
             embedding.embed(embedder, job.how, work, report) for work in tokenized
         )
         for work in embedded:
-            yield write_part(store.folder, work, job.options.format, job.options.dtype)
+            yield write_shard(store.folder, work, job.options.format, job.options.dtype)
 
 
 def _missing(job: Job, store: Store) -> Iterator[Shard]:
@@ -107,6 +107,6 @@ def _check_rejects(options: Options, store: Store) -> None:
         raise EngineError(
             f"{rejects:,} rows are bad, more than --max-rejects {limit}; the first is row "
             f"{first['row']} of {first['file']!r}: {first['reason']}. Completed "
-            "shards are kept. Raise --max-rejects and run the command again to resume, or repair "
+            "shards are kept. Raise --max-rejects and rerun the command to resume, or repair "
             "the input and start over with another output."
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.embedder import Embedder
     from engine.tokenizer.tokens import Tokens
 
-CHUNK_TOKENS = 4096  # a thread: enough to share out evenly, and soon done when Ctrl-C waits for it
+CHUNK_TOKENS = 4096  # per thread: enough to balance the load; short, because Ctrl-C waits for it
 TOKENIZE_CHARACTERS = 1 << 17
 NOT_FINITE = "the vector that the model computes for it is not finite (NaN or infinity)"
 
@@ -23,7 +23,7 @@ Advance = Callable[[int, int, int], None]  # rows, tokens, bytes of input
 
 @dataclass(frozen=True)
 class How:
-    """How a text becomes a vector; all of it is in the manifest, for it decides the bits."""
+    """How a text becomes a vector. All fields decide the bits, so all are in the manifest."""
 
     prompt: str | None
     pooling: str
@@ -39,7 +39,7 @@ class Tokenized:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A shard with its vectors (n, D) float32, its count of tokens, and of texts that were cut."""
+    """A shard, its vectors (n, D) float32, and its counts of tokens and of truncated texts."""
 
     shard: Shard
     vectors: NDArray[np.float32]
@@ -48,7 +48,7 @@ class Embedded:
 
 
 def tokenize(embedder: "Embedder", how: How, shard: Shard) -> Tokenized:
-    """Tokenize some texts at a time: what a tokenizer holds for a text is many times the text."""
+    """Tokenize in pieces: a tokenizer needs many times the memory of the text."""
     tokens: list[Tokens] = []
     for texts in _pieces(shard.texts):
         tokens += embedder.tokenize(texts, prompt=how.prompt)
@@ -92,13 +92,13 @@ def _compute(
     rows: NDArray[np.int64],
     vectors: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Fill in the vectors of `rows`; say of each row whether its vector is finite."""
+    """Fill in the vectors of `rows`; return for each row whether its vector is finite."""
     finite = np.ones(len(rows), np.bool_)
     while finite.any():
-        asked = np.flatnonzero(finite)
+        left = np.flatnonzero(finite)
         try:
-            vectors[rows[asked]] = embedder.encode_tokens(
-                [tokens[row] for row in rows[asked]],
+            vectors[rows[left]] = embedder.encode_tokens(
+                [tokens[row] for row in rows[left]],
                 pooling=how.pooling,
                 normalize=how.normalize,
                 truncate_dim=how.truncate_dim,
@@ -107,12 +107,12 @@ def _compute(
         except NotFinite as error:
             if not error.texts:
                 raise
-            finite[asked[list(error.texts)]] = False
+            finite[left[list(error.texts)]] = False
     return finite
 
 
 def chunks(lengths: NDArray[np.int64], budget: int) -> Iterable[NDArray[np.int64]]:
-    """Row numbers by falling length, in groups of about `budget` tokens; none for no rows."""
+    """Group row numbers, longest rows first, into groups of about `budget` tokens."""
     if not len(lengths):
         return []
     order = np.argsort(-lengths, kind="stable")

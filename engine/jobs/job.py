@@ -1,4 +1,4 @@
-"""A job as it is planned: its inputs, cut into shards that are the same in every run."""
+"""The plan of a job: its inputs, cut into shards that are the same in every run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_LEADING_REJECTS = 100
 
 @dataclass(frozen=True)
 class Job:
-    """All that is known before the first row is read."""
+    """What is known before the first row is read."""
 
     options: Options
     how: How
@@ -28,32 +28,32 @@ class Job:
         return sum(source.size for split in self.splits for source in split)
 
     def shards(self, split: int, done: dict[int, str]) -> Iterator[Shard]:
-        """Cut a split, and leave out the parts in `done` (part -> digest), which must agree.
+        """Cut a split into shards, except the parts in `done` (part -> digest), which must match.
 
-        InputError: the rows are not those that a part was made of, or none of them is usable.
+        InputError: the rows of a completed part have changed, or none of the first is usable.
         """
         options = self.options
         cut = shards(split, self.splits[split], options.fields, self.schema, options.shard_rows)
         for shard in cut:
             if shard.key == Key(0, 0) and options.max_rejects is None:
                 _fail_if_unusable(shard)
-            was = done.get(shard.key.part)
-            if was is None:
+            old = done.get(shard.key.part)
+            if old is None:
                 yield shard
-            elif was != shard.digest:
+            elif old != shard.digest:
                 names = ", ".join(source.name for source in self.splits[split])
                 raise InputError(
-                    f"shard {shard.key} was made of other rows than {names} has there now; give "
-                    "the input that the job was begun with, or name another output."
+                    f"shard {shard.key} was made from rows that have changed in {names}; give the "
+                    "input that the job started with, or name another output."
                 )
 
 
 def _fail_if_unusable(first: Shard) -> None:
-    """Tell a wrong --text from a few bad rows before hours are spent on rejecting them all."""
+    """Detect a wrong --text at the first shard, before hours are spent rejecting every row."""
     if len(first.rejects) >= MAX_LEADING_REJECTS and not first.texts:
         reject = first.rejects[0]
         raise InputError(
             f"none of the first {len(first.rejects):,} rows is usable; row {reject.row} of "
-            f"{reject.file!r}: {reject.reason}. Look at --text, --id and --input-format (or allow "
-            "it by --max-rejects)."
+            f"{reject.file!r}: {reject.reason}. Check --text, --id and --input-format (or allow "
+            "it with --max-rejects)."
         )

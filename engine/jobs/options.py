@@ -1,4 +1,4 @@
-"""What a job may be asked to do."""
+"""The options of a job."""
 
 import re
 import string
@@ -31,7 +31,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Fields:
-    """Which columns of the input make the text, name the row, or are carried along."""
+    """Which columns of the input make the text, identify the row, or are copied."""
 
     text: Template
     id: str | None
@@ -79,14 +79,12 @@ def parse_template(text: str) -> Template:
         if name is None:
             continue
         if not name or spec or conversion:
-            raise InputError(
-                f"--text {text!r}: a field is a column's name in braces, like {{title}}"
-            )
+            raise InputError(f"--text {text!r}: write a column's name in braces, like {{title}}")
         literals.append(literal)
         columns.append(name)
         literal = ""
     if not columns:
-        raise InputError(f"--text {text!r} names no column; write one in braces, like {{title}}")
+        raise InputError(f"--text {text!r} names no column; write a name in braces, like {{title}}")
     return Template((*literals, literal), tuple(columns))
 
 
@@ -94,7 +92,7 @@ def _pieces(text: str) -> list[tuple[str, str | None, str | None, str | None]]:
     try:
         return list(string.Formatter().parse(text))
     except ValueError as error:
-        raise InputError(f"--text {text!r} is not a template: {error}") from None
+        raise InputError(f"--text {text!r} is not a valid template: {error}") from None
 
 
 def _unescape(literal: str) -> str:
@@ -106,6 +104,6 @@ def check_names(fields: Fields) -> None:
     reserved = {EMBEDDING, SCALE} | ({FILE, ROW} if fields.id is None else set())
     for name in names:
         if name in reserved:
-            raise InputError(f"column {name!r} would collide with the output's own {name!r} column")
+            raise InputError(f"column {name!r} conflicts with the output's own {name!r} column")
         if names.count(name) > 1:
-            raise InputError(f"column {name!r} is asked for twice by --id and --keep")
+            raise InputError(f"column {name!r} is given twice in --id and --keep")

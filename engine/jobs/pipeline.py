@@ -14,21 +14,21 @@ _pipeline: ContextVar["Stages | None"] = ContextVar("pipeline", default=None)
 
 
 class Stopped(BaseException):
-    """Unwinds a stage when nobody wants its items any more."""
+    """Raised inside a stage when the pipeline shuts down."""
 
 
 def check() -> None:
-    """Raise Stopped when the calling thread is a stage of a pipeline that is being left."""
+    """Raise Stopped if the calling thread is a stage of a pipeline that is shutting down."""
     stages = _pipeline.get()
     if stages is not None:
         stages.check()
 
 
 class Stages:
-    """The threads of one pipeline. Leaving the context ends them all, whatever they wait for.
+    """The threads of one pipeline. Leaving the context stops and joins them all.
 
-    Every thread is waited for: one that is left in native code of C++ aborts the process when the
-    interpreter ends. What may wait without end, as for standard input, calls `check` meanwhile.
+    A thread still inside C++ code would abort the process when the interpreter exits. Code that
+    may block forever, such as a read of standard input, calls `check` while it waits.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Stages:
             thread.join()
 
     def check(self) -> None:
-        """Raise Stopped when the pipeline is being left; long stages call it now and then."""
+        """Raise Stopped if the pipeline is shutting down; long stages call it regularly."""
         if self._stop.is_set():
             raise Stopped
 
@@ -64,7 +64,7 @@ class Stages:
         try:
             for item in items:
                 self._put(ready, ("item", item))
-                del item  # a stage that waits must not hold on to what it has passed on
+                del item  # release it: the next stage owns it now
             self._put(ready, ("end", None))
         except Stopped:
             pass

@@ -1,4 +1,4 @@
-"""How far a job is, on standard error: one line, redrawn on a terminal; else one every 30 s."""
+"""Progress on standard error: one line redrawn on a terminal, else a line every 30 s."""
 
 import sys
 import threading
@@ -8,13 +8,13 @@ from typing import IO
 
 TERMINAL_SECONDS = 0.25
 LOG_SECONDS = 30.0
-DOLLARS_PER_MILLION = 0.067  # what Cloudflare asks for bge-base-en-v1.5 on Workers AI
+DOLLARS_PER_MILLION = 0.067  # Cloudflare's price of bge-base-en-v1.5 on Workers AI
 
 
 class Progress:
     """Counts what this run computes; `advance` is safe to call from several threads.
 
-    total: bytes of all inputs, 0 when unknown; began_at: bytes of the shards that were in place.
+    total: bytes of all inputs, 0 if unknown; began_at: bytes of the shards already complete.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Progress:
         self._every = TERMINAL_SECONDS if self._terminal else LOG_SECONDS
         self._quiet = quiet
         self._lock = threading.Lock()
-        self._start = self._told = time.monotonic()
+        self._start = self._shown = time.monotonic()
 
     def advance(self, rows: int, tokens: int, read: int) -> None:
         with self._lock:
@@ -36,15 +36,15 @@ class Progress:
             self._tokens += tokens
             self._read += read
             now = time.monotonic()
-            if not self._quiet and now - self._told >= self._every:
-                self._told = now
-                self._tell(self.line(now - self._start))
+            if not self._quiet and now - self._shown >= self._every:
+                self._shown = now
+                self._write(self.line(now - self._start))
 
     def seconds(self) -> float:
         return time.monotonic() - self._start
 
     def line(self, seconds: float) -> str:
-        """Say rows, tokens a second, share and remaining time after so many seconds."""
+        """Rows, tokens per second, share done and time left, `seconds` after the start."""
         parts = [f"{self._rows:,} rows", f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s"]
         fresh = self._read - self._began_at
         if self._total and fresh > 0:
@@ -54,21 +54,21 @@ class Progress:
         return ", ".join(parts)
 
     def close(self) -> None:
-        """Wipe the line from the terminal."""
+        """Clear the line on the terminal."""
         if self._terminal and not self._quiet:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
-    def _tell(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"bge job: {line}\n")
         self._stream.flush()
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a job has made in all its runs, and how long this run took.
+    """Totals of a job over all its runs, and the time of this run.
 
-    `here` is how many of the rows this run computed; the others were in place before it began.
+    `here`: rows that this run computed; earlier runs completed the others.
     """
 
     output: str
@@ -83,14 +83,14 @@ class Summary:
     def __str__(self) -> str:
         dollars = self.tokens / 1e6 * DOLLARS_PER_MILLION
         before = self.rows - self.here
-        resumed = f"; {before:,} rows were in place before" if before else ""
+        resumed = f"; {before:,} rows were complete before" if before else ""
         return (
             f"{self.output}: {_count(self.rows, 'row')}, {_count(self.tokens, 'token')}, "
             f"{_count(self.shards, 'shard')}\n"
-            f"cut to the model's limit: {_count(self.cut, 'text')}; "
+            f"truncated to the model's limit: {_count(self.cut, 'text')}; "
             f"rejected: {_count(self.rejects, 'row')}\n"
             f"time of this run: {clock(self.seconds)}{resumed}\n"
-            f"at ${DOLLARS_PER_MILLION} per million tokens an API would have asked ${dollars:,.4f}"
+            f"at ${DOLLARS_PER_MILLION} per million tokens an API would have cost ${dollars:,.4f}"
         )
 
 

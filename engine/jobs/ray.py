@@ -1,9 +1,9 @@
 """The same job on a Ray cluster, and a class for pipelines of your own.
 
 `bge job --ray ADDRESS` cuts the same shards and makes the same bytes as on one machine: tasks read
-the splits, one stateful actor or more on each node compute and write, and Ray Data sees to
-locality, back-pressure and what is lost with a node. All nodes must see inputs and output under
-the same paths, and have `bge-engine[ray]` installed.
+the splits, actors on each node compute and write, and Ray Data handles locality, back-pressure and
+the loss of a node. All nodes must see inputs and output under the same paths, and have
+`bge-engine[ray]` installed.
 """
 
 import json
@@ -19,7 +19,7 @@ from engine.errors import CheckpointError, EngineError, InputError
 from engine.jobs import embedding
 from engine.jobs.cluster import connected, places
 from engine.jobs.reading.inputs import STDIN
-from engine.jobs.writing.shard_files import Record, write_part
+from engine.jobs.writing.shard_files import Record, write_shard
 from engine.jobs.writing.shards import Shard
 from engine.literals import Precision
 
@@ -62,12 +62,14 @@ class Embed:
         for row, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"row {row} of a batch: column {self._text!r} holds {text!r}, "
-                                 "not a string; filter such rows out first")  # fmt: skip
+                                 "not a string; filter out such rows")  # fmt: skip
         return {**batch, self._column: self._embedder.encode_document(texts, **self._encode)}
 
 
-def embed_there(job: "Job", store: "Store", advance: "Advance") -> Generator[Record, None, None]:
-    """Embed the shards that are missing on the cluster at `options.ray`, in any order."""
+def embed_on_cluster(
+    job: "Job", store: "Store", advance: "Advance"
+) -> Generator[Record, None, None]:
+    """Embed the missing shards on the cluster at `options.ray`, in any order."""
     if STDIN in job.options.inputs:
         raise InputError("standard input cannot be read by a cluster; give --ray files")
     with connected(str(job.options.ray)):
@@ -89,11 +91,11 @@ def _dataset(job: "Job", store: "Store") -> Any:
     threads, actors = places(ray.nodes(), job.options.threads)
     missing = [split for split in range(len(job.splits)) if not store.done(split)]
     items = [{"split": split, "done": list(store.digests(split).items())} for split in missing]
-    here = os.getcwd()  # noqa: PTH109  (a string that travels)
+    cwd = os.getcwd()  # noqa: PTH109  (a string, to be sent)
     tasks = ray.data.from_items(items, override_num_blocks=len(items))
-    read = tasks.flat_map(_read, fn_args=(ray.put(job), here), num_cpus=READER_CPUS)
-    # What makes an actor travels inside the request for it, not as an object that can be lost.
-    target = _Target(str(store.folder), store.manifest["model_hash"], threads, here)
+    read = tasks.flat_map(_read, fn_args=(ray.put(job), cwd), num_cpus=READER_CPUS)
+    # Actor arguments are passed by value: a dead node would lose an object reference.
+    target = _Target(str(store.folder), store.manifest["model_hash"], threads, cwd)
     return read.map(
         _Worker,
         fn_constructor_args=(target, job.options, job.how),
@@ -102,64 +104,64 @@ def _dataset(job: "Job", store: "Store") -> Any:
     )
 
 
-def _read(row: dict[str, Any], shared: Any, here: str) -> Iterator[dict[str, Any]]:
+def _read(row: dict[str, Any], shared: Any, cwd: str) -> Iterator[dict[str, Any]]:
     """Read one split, shard by shard."""
     import ray
 
-    os.chdir(here)
+    os.chdir(cwd)
     job: Job = ray.get(shared)
     try:
         for shard in job.shards(row["split"], dict(row["done"])):
             yield {"shard": shard.to_bytes(), "error": ""}
     except EngineError as error:
-        yield {"shard": b"", "error": _as_message(error)}
+        yield {"shard": b"", "error": _to_message(error)}
 
 
-def _as_message(error: EngineError) -> str:
-    """Write an error of ours as data: Ray would bring it home wrapped in pages of traceback."""
+def _to_message(error: EngineError) -> str:
+    """Serialize our error: Ray would wrap an exception in pages of traceback."""
     return json.dumps([type(error).__name__, str(error)])
 
 
-def _raise_if(text: str) -> None:
-    if text:
-        name, message = json.loads(text)
+def _raise_if(error: str) -> None:
+    if error:
+        name, message = json.loads(error)
         raise getattr(errors, name, EngineError)(message)
 
 
 @dataclass(frozen=True)
 class _Target:
-    """What an actor is to load and where it is to write, on whatever node it finds itself."""
+    """What an actor loads, and where it writes, on any node."""
 
     folder: str
     model_hash: str
     threads: int
-    here: str
+    cwd: str
 
 
 class _Worker:
-    """Computes shards and puts them in place; only their records travel back."""
+    """Computes shards and writes their files; only their records are sent back."""
 
     def __init__(self, target: _Target, options: "Options", how: embedding.How) -> None:
-        os.chdir(target.here)
+        os.chdir(target.cwd)
         self._folder, self._options, self._how = Path(target.folder), options, how
         self._error = ""
         try:
             self._embedder = _load(target, options)
         except EngineError as error:
-            self._error = _as_message(error)
+            self._error = _to_message(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
-        if failed := row["error"] or self._error:
-            return {"record": "", "error": failed}
+        if error := row["error"] or self._error:
+            return {"record": "", "error": error}
         try:
             return {"record": self._embed(Shard.from_bytes(row["shard"])).to_json(), "error": ""}
-        except EngineError as error:
-            return {"record": "", "error": _as_message(error)}
+        except EngineError as exception:
+            return {"record": "", "error": _to_message(exception)}
 
     def _embed(self, shard: Shard) -> Record:
         work = embedding.tokenize(self._embedder, self._how, shard)
         done = embedding.embed(self._embedder, self._how, work, lambda *_: None)
-        return write_part(self._folder, done, self._options.format, self._options.dtype)
+        return write_shard(self._folder, done, self._options.format, self._options.dtype)
 
 
 def _load(target: _Target, options: "Options") -> engine.Embedder:
@@ -173,6 +175,6 @@ def _load(target: _Target, options: "Options") -> engine.Embedder:
     if embedder.model_hash != target.model_hash:
         raise CheckpointError(
             f"node {os.uname().nodename}: {options.model} has hash {embedder.model_hash}, "
-            f"the job's is {target.model_hash}; give every node the same"
+            f"the job's is {target.model_hash}; install the same model on every node"
         )
     return embedder

@@ -39,11 +39,11 @@ def test_each_option_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("a", "required: -o"),
         ("-o out", "required: INPUT"),
-        ("a -o out --threads 0", "0 is not allowed: 1 or more"),
-        ("a -o out --max-rejects -1", "-1 is not allowed: 0 or more"),
+        ("a -o out --threads 0", "0 is too small; give 1 or more"),
+        ("a -o out --max-rejects -1", "-1 is too small; give 0 or more"),
         ("a -o out --query --prompt p", "not allowed with argument"),
-        ("a -o out --text {", "is not a template"),
-        ("a -o out --keep row", "would collide"),
+        ("a -o out --text {", "is not a valid template"),
+        ("a -o out --keep row", "conflicts with"),
         ("a -o out --out x", "unrecognized arguments"),
     ],
 )

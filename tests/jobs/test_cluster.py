@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.errors import EngineError, InputError
-from engine.jobs.cluster import _check_answers, places
+from engine.jobs.cluster import _check_reachable, places
 
 
 def node(cpus: float | None, alive: bool = True) -> dict[str, Any]:
@@ -43,12 +43,12 @@ def test_no_place(nodes: list[Any], threads: int | None, told: str) -> None:
 
 def test_an_address_is_tried_before_ray_is() -> None:
     for known in ("auto", "local"):
-        _check_answers(known)
+        _check_reachable(known)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        _check_answers(address)
-    with pytest.raises(EngineError, match="no Ray cluster answers"):
-        _check_answers(address)
+        _check_reachable(address)
+    with pytest.raises(EngineError, match="no Ray cluster responds"):
+        _check_reachable(address)
     for wrong in ("ray://host:1", "host", ":6379", "host:port"):
         with pytest.raises(InputError, match="give host:port of the head node"):
-            _check_answers(wrong)
+            _check_reachable(wrong)

@@ -203,8 +203,8 @@ def test_standard_input_is_compared_when_it_is_read_again(tmp_path: Path) -> Non
         path.unlink()
     refused = run([*rows[:5], "changed", *rows[6:]])
     assert refused.returncode == 1
-    assert "shard 000000-000000 was made of other rows" in refused.stderr
-    assert "in place before" in run(rows).stderr
+    assert "shard 000000-000000 was made from rows that have changed" in refused.stderr
+    assert "complete before" in run(rows).stderr
     assert results(out) == whole
 
 
@@ -220,7 +220,7 @@ def test_the_summary_counts_what_was_done(
     assert said.out == ""
     assert f"21 rows, {tokens:,} tokens, 1 shard\n" in said.err
     assert f"limit: {cut} texts; rejected: 0 rows" in said.err
-    assert f"would have asked ${tokens * 0.067e-6:,.4f}" in said.err
+    assert f"would have cost ${tokens * 0.067e-6:,.4f}" in said.err
     summary = json.loads((tmp_path / "out" / "_job" / "summary.json").read_text())
     assert summary["rows"] == 21
     assert summary["tokens"] == tokens
@@ -260,9 +260,9 @@ def test_summary_in_words() -> None:
     summary = Summary("out", 1, 2_000_000, 0, 3, 1, here=1, seconds=3725)
     assert str(summary).splitlines() == [
         "out: 1 row, 2,000,000 tokens, 1 shard",
-        "cut to the model's limit: 0 texts; rejected: 3 rows",
+        "truncated to the model's limit: 0 texts; rejected: 3 rows",
         "time of this run: 1:02:05",
-        "at $0.067 per million tokens an API would have asked $0.1340",
+        "at $0.067 per million tokens an API would have cost $0.1340",
     ]
 
 
@@ -348,9 +348,9 @@ def test_a_row_group_as_big_as_the_file_is_read_in_pieces(tmp_path: Path) -> Non
     ("words", "message"),
     [
         (["in.txt"], "required: -o"),
-        (["in.txt", "-o", "x", "--keep", "embedding"], "collide with the output's own"),
-        (["in.txt", "-o", "x", "--id", "a", "--keep", "a"], "asked for twice"),
-        (["in.txt", "-o", "x", "--text", "{a!r}"], "a field is a column's name in braces"),
+        (["in.txt", "-o", "x", "--keep", "embedding"], "conflicts with the output's own"),
+        (["in.txt", "-o", "x", "--id", "a", "--keep", "a"], "given twice"),
+        (["in.txt", "-o", "x", "--text", "{a!r}"], "write a column's name in braces"),
         (["in.txt", "-o", "x", "--shard-rows", "0"], "1 or more"),
         (["in.txt", "-o", "x", "--prompt", "a", "--query"], "not allowed with"),
     ],

@@ -30,12 +30,12 @@ def test_the_id_is_carried_first() -> None:
 @pytest.mark.parametrize(
     ("id", "keep", "told"),
     [
-        (None, ("embedding",), "'embedding' would collide"),
-        ("scale", (), "'scale' would collide"),
-        (None, ("file",), "'file' would collide"),
-        (None, ("row",), "'row' would collide"),
-        ("a", ("a",), "'a' is asked for twice"),
-        (None, ("b", "b"), "'b' is asked for twice"),
+        (None, ("embedding",), "'embedding' conflicts"),
+        ("scale", (), "'scale' conflicts"),
+        (None, ("file",), "'file' conflicts"),
+        (None, ("row",), "'row' conflicts"),
+        ("a", ("a",), "'a' is given twice"),
+        (None, ("b", "b"), "'b' is given twice"),
     ],
 )
 def test_names_that_collide(id: str | None, keep: tuple[str, ...], told: str) -> None:

@@ -75,6 +75,6 @@ def test_the_summary_tells_a_resumed_run() -> None:
     summary = Summary("out", 10, 1000, 2, 1, 3, here=4, seconds=61)
     assert str(summary).splitlines()[:3] == [
         "out: 10 rows, 1,000 tokens, 3 shards",
-        "cut to the model's limit: 2 texts; rejected: 1 row",
-        "time of this run: 0:01:01; 6 rows were in place before",
+        "truncated to the model's limit: 2 texts; rejected: 1 row",
+        "time of this run: 0:01:01; 6 rows were complete before",
     ]

@@ -127,7 +127,7 @@ def test_embed_refuses_what_is_no_string() -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"),
+        ("127.0.0.1:1", "no Ray cluster responds at '127.0.0.1:1'"),
         ("ray://127.0.0.1:10001", "give host:port of the head node"),
         ("somewhere", "give host:port of the head node"),
     ],

@@ -1,4 +1,4 @@
-"""What readers yield: some rows of a file at a time, and the errors of files as a whole."""
+"""Blocks of rows, which the readers yield, and errors that concern a whole file."""
 
 import csv
 import zlib
@@ -11,7 +11,7 @@ import pyarrow as pa
 from engine.errors import EngineError, InputError
 from engine.jobs.options import Fields
 from engine.jobs.reading.inputs import Source
-from engine.jobs.reading.row_text import Bad
+from engine.jobs.reading.row_text import BadRow
 
 BLOCK_ROWS = 1024
 BUFFER_BYTES = 1 << 20
@@ -19,35 +19,35 @@ BUFFER_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Block:
-    """Some neighbouring rows of one file: numbers, texts (or Bad), and the columns carried along.
+    """Consecutive rows of one file: their numbers, texts (or BadRow) and copied columns.
 
-    `rows` counts from 0 in the file; `columns` has one row a text; `position` is how many bytes of
-    the file have been read.
+    `rows` counts from 0 in the file; `columns` has one row per text; `position` is the number of
+    bytes of the file read so far.
     """
 
     source: Source
     rows: Sequence[int]
-    texts: Sequence[str | Bad]
+    texts: Sequence[str | BadRow]
     columns: pa.RecordBatch
     position: int
 
 
 @contextmanager
 def reading(source: Source) -> Iterator[None]:
-    """Turn what a damaged or unreadable file raises into an EngineError that names it."""
+    """Turn the errors of a damaged or unreadable file into an EngineError that names it."""
     try:
         yield
     except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
-        raise EngineError(f"input {source.name!r} cannot be read to its end: {error}") from error
+        raise EngineError(f"input {source.name!r} cannot be read completely: {error}") from error
 
 
-def check_columns(source: Source, fields: Fields, there: Sequence[str]) -> None:
-    """InputError unless each column that is asked for is there, once."""
+def check_columns(source: Source, fields: Fields, columns: Sequence[str]) -> None:
+    """InputError unless each requested column exists exactly once."""
     for name in fields.text.columns + fields.carried:
-        if name not in there:
-            raise InputError(f"input {source.name!r} has no column {name!r}; it has {there}")
-        if there.count(name) > 1:
+        if name not in columns:
+            raise InputError(f"input {source.name!r} has no column {name!r}; it has {columns}")
+        if columns.count(name) > 1:
             raise InputError(
-                f"input {source.name!r} has {there.count(name)} columns {name!r}; rename all but "
+                f"input {source.name!r} has {columns.count(name)} columns {name!r}; rename all but "
                 "one of them"
             )

@@ -1,4 +1,4 @@
-"""Parquet files to blocks; columns that are carried along keep their types."""
+"""Read Parquet files as blocks; copied columns keep their types."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from engine.errors import InputError
 from engine.jobs.options import Fields
 from engine.jobs.reading.blocks import BLOCK_ROWS, BUFFER_BYTES, Block, check_columns, reading
 from engine.jobs.reading.inputs import Source
-from engine.jobs.reading.row_text import Bad, compose
+from engine.jobs.reading.row_text import BadRow, compose
 
 
 def parquet_schema(source: Source, fields: Fields) -> pa.Schema:
-    """Return the types of the carried columns.
+    """Return the types of the copied columns.
 
-    InputError: a column is missing, there twice, or not of text. EngineError: no Parquet file.
+    InputError: a column is missing, duplicate, or not text. EngineError: not a Parquet file.
     """
     with reading(source), pq.ParquetFile(source.name) as file:
         schema = file.schema_arrow
@@ -33,7 +33,7 @@ def parquet_blocks(source: Source, fields: Fields) -> Iterator[Block]:
     schema = parquet_schema(source, fields)
     names = list(dict.fromkeys(fields.text.columns + fields.carried))
     row = 0
-    # Pages are read as they are needed: a row group as big as the file costs no more memory.
+    # Pages are read on demand: a row group as large as the file costs no more memory.
     with pq.ParquetFile(source.name, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
         total = max(file.metadata.num_rows, 1)
         for batch in file.iter_batches(BLOCK_ROWS, columns=names, use_threads=False):
@@ -45,18 +45,18 @@ def parquet_blocks(source: Source, fields: Fields) -> Iterator[Block]:
             yield Block(source, rows, texts, carried, source.size * row // total)
 
 
-def _texts(batch: pa.RecordBatch, fields: Fields) -> list[str | Bad]:
+def _texts(batch: pa.RecordBatch, fields: Fields) -> list[str | BadRow]:
     columns = [_strings(batch.column(name)) for name in fields.text.columns]
     texts = [compose(values, fields) for values in zip(*columns, strict=True)]
     for name in fields.carried:
         for row in _bad_rows(batch.column(name), required=name == fields.id):
             if isinstance(texts[row], str):
-                texts[row] = Bad(f"{name!r} is null or not UTF-8")
+                texts[row] = BadRow(f"{name!r} is null or not UTF-8")
     return texts
 
 
 def _strings(column: pa.Array) -> list[object]:
-    """Decode a text column; a value that is not UTF-8 becomes a string that `compose` refuses."""
+    """Decode a text column; a value that is not UTF-8 becomes a string that `compose` rejects."""
     raw = _cast(column, pa.large_binary()).to_pylist()
     return [value if value is None else value.decode(errors="surrogateescape") for value in raw]
 
@@ -89,7 +89,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """See through dictionaries and views: shards are to be the same however the input is packed."""
+    """Unwrap dictionaries and views: the encoding of the input must not change the shards."""
     if pa.types.is_dictionary(kind):
         return _plain(kind.value_type)
     if kind == pa.string_view():

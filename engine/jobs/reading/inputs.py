@@ -13,7 +13,7 @@ from engine.jobs.options import INPUT_FORMATS
 
 STDIN = "-"
 SPLIT_BYTES = 64 << 20
-WHOLE_BYTES = 64 << 20  # files up to this size are fingerprinted whole
+WHOLE_BYTES = 64 << 20  # larger files are fingerprinted by samples
 SAMPLE_BYTES = 1 << 20
 SUFFIXES = {
     ".txt": "text", ".text": "text", ".jsonl": "jsonl", ".ndjson": "jsonl",
@@ -31,11 +31,11 @@ class Source:
     size: int
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what the manifest remembers of the file, so that a changed one is noticed.
+        """Return what the manifest stores of the file, to detect a change.
 
-        Up to 64 MiB the whole content counts; of a longer file its size, its time of modification
-        and a mebibyte at its start, middle and end. Standard input is only known by its name: its
-        rows are compared as they pass (see `shards`).
+        Up to 64 MiB: a hash of the whole content. Above: the size, the modification time, and a
+        hash of one mebibyte at the start, middle and end. Standard input: only its name; its rows
+        are compared as they are read (see `shards`).
         """
         facts: dict[str, Any] = {"name": self.name, "format": self.format}
         if self.name == STDIN:
@@ -60,15 +60,15 @@ def _samples(size: int) -> list[tuple[int, int]]:
 def find(inputs: Sequence[str], format: str | None, output: str) -> list[Source]:
     """Resolve files, folders and globs to sources, in the order given and by name within each.
 
-    A folder gives every file below it whose name tells its format, but for hidden ones and those
-    that begin with an underscore. InputError: nothing there, a file that is named twice, a format
-    that cannot be told, formats that differ, or an output within an input folder.
+    A folder gives every file below it with a known suffix, except names that begin with a dot or
+    an underscore. InputError: nothing found, a file named twice, an unknown format, different
+    formats, or an output inside an input folder.
     """
     for item in inputs:
         if Path(item).is_dir() and Path(output).resolve().is_relative_to(Path(item).resolve()):
             raise InputError(
-                f"output {output!r} lies in the input folder {item!r}, which the next "
-                "run would read; put it elsewhere"
+                f"output {output!r} is inside the input folder {item!r}, and the next "
+                "run would read it; name another output"
             )
     sources = [source for item in inputs for source in _resolve(item, format)]
     seen: set[str] = set()
@@ -92,8 +92,8 @@ def fingerprints(sources: Iterable[Source]) -> list[dict[str, Any]]:
 def splits(sources: Sequence[Source]) -> list[list[Source]]:
     """Group neighbouring files up to 64 MiB together; a bigger one stands alone.
 
-    A split is what one reader reads from start to end. Shards never cross its borders, so which
-    rows share a shard follows from the input alone, whoever reads it.
+    One reader reads a split from start to end. A shard never crosses splits, so the input alone
+    decides which rows share a shard.
     """
     groups: list[list[Source]] = []
     filled = 0
@@ -126,8 +126,8 @@ def _folder(folder: str, format: str | None) -> list[Source]:
     wanted = sorted(str(path) for path in shown if format or format_of(path.name))
     if not wanted:
         raise InputError(
-            f"folder {folder!r} holds no file that ends in {', '.join(SUFFIXES)} (also with .gz or "
-            ".zst); for other names say --input-format"
+            f"folder {folder!r} has no file that ends in {', '.join(SUFFIXES)} (also with .gz or "
+            ".zst); for other names give --input-format"
         )
     return [_source(name, format) for name in wanted]
 
@@ -137,7 +137,7 @@ def _hidden(path: Path) -> bool:
 
 
 def format_of(name: str) -> str | None:
-    """Tell the format from a file's name, looking behind .gz or .zst; None when it does not say."""
+    """Return the format for a file name, ignoring .gz and .zst; None if unknown."""
     path = Path(name.lower())
     if path.suffix in COMPRESSED:
         path = path.with_suffix("")
@@ -146,13 +146,13 @@ def format_of(name: str) -> str | None:
 
 def _source(name: str, format: str | None) -> Source:
     if not name.isprintable():
-        raise InputError(f"input {name!r}: give it a name of printable UTF-8; it goes into files")
+        raise InputError(f"input {name!r}: rename it to printable UTF-8; the output stores it")
     if not Path(name).is_file():
-        raise InputError(f"input {name!r} is not a file; a pipe can be read as standard input, -")
+        raise InputError(f"input {name!r} is not a file; read a pipe as standard input, -")
     known = format or format_of(name)
     if known is None:
         raise InputError(
-            f"input {name!r}: its name does not tell its format; "
-            f"say --input-format {'|'.join(INPUT_FORMATS)}"
+            f"input {name!r}: unknown format of this file name; "
+            f"give --input-format {'|'.join(INPUT_FORMATS)}"
         )
     return Source(name, known, Path(name).stat().st_size)

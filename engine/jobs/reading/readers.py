@@ -1,4 +1,4 @@
-"""Files to rows: each format as a stream of blocks, memory bounded, bad rows marked and kept."""
+"""Read each format as a stream of blocks, in bounded memory; bad rows are kept and marked."""
 
 import csv
 import gzip
@@ -18,7 +18,7 @@ from engine.jobs.options import Fields
 from engine.jobs.pipeline import POLL_SECONDS, check
 from engine.jobs.reading.blocks import BLOCK_ROWS, BUFFER_BYTES, Block, check_columns, reading
 from engine.jobs.reading.inputs import STDIN, Source
-from engine.jobs.reading.row_text import Bad, Values, take
+from engine.jobs.reading.row_text import BadRow, Values, text_and_carried
 
 MAX_ROW_BYTES = 16 << 20
 
@@ -26,10 +26,10 @@ MAX_ROW_BYTES = 16 << 20
 def blocks(source: Source, fields: Fields) -> Iterator[Block]:
     """Read one source from start to end.
 
-    InputError: the file as a whole has no such columns; EngineError: it is damaged or unreadable.
+    InputError: a column is missing or duplicate. EngineError: the file is damaged or unreadable.
     """
     with reading(source):
-        if source.format == "parquet":  # a library that lines do not need
+        if source.format == "parquet":  # other formats do not need this library
             from engine.jobs.reading.columnar import parquet_blocks
 
             yield from parquet_blocks(source, fields)
@@ -39,10 +39,10 @@ def blocks(source: Source, fields: Fields) -> Iterator[Block]:
 
 @dataclass
 class _Gathered:
-    """Rows on their way into a block."""
+    """The rows of the next block."""
 
     rows: list[int] = field(default_factory=list)
-    texts: list[str | Bad] = field(default_factory=list)
+    texts: list[str | BadRow] = field(default_factory=list)
     carried: list[list[str | None]] = field(default_factory=list)
 
     def block(self, source: Source, fields: Fields, position: int) -> Block:
@@ -57,7 +57,7 @@ def _line_blocks(source: Source, fields: Fields) -> Iterator[Block]:
     with open_stream(source.name) as (stream, position):
         gathered = _Gathered()
         for row, values in ROWS[source.format](stream, source, fields):
-            text, carried = take(values, fields)
+            text, carried = text_and_carried(values, fields)
             gathered.rows.append(row)
             gathered.texts.append(text)
             gathered.carried.append(carried)
@@ -70,7 +70,7 @@ def _line_blocks(source: Source, fields: Fields) -> Iterator[Block]:
 
 @contextmanager
 def open_stream(name: str) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
-    """Open a file (or standard input), decompressed, and a function that tells how far we are."""
+    """Open a file (or standard input), decompressed; also a function for the position in bytes."""
     with io.BufferedReader(_Stdin() if name == STDIN else io.FileIO(name), BUFFER_BYTES) as raw:
         magic = raw.peek(4)[:4]
         stream: Any = raw
@@ -83,7 +83,7 @@ def open_stream(name: str) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
 
 
 class _Stdin(io.RawIOBase):
-    """Standard input for a stage of a pipeline, which can be left while it waits for more."""
+    """Standard input that lets a pipeline shut down while it waits for data."""
 
     def readable(self) -> bool:
         return True
@@ -94,24 +94,24 @@ class _Stdin(io.RawIOBase):
         return os.readv(0, [buffer])
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | Bad]]:
-    """Number and decode lines; they end at a newline only, and a carriage return before it goes."""
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | BadRow]]:
+    """Number and decode lines. Only \\n ends a line; a \\r before it is removed."""
     number = 0
     while raw := stream.readline(MAX_ROW_BYTES):
         if len(raw) == MAX_ROW_BYTES and not raw.endswith(b"\n"):
             while raw and not raw.endswith(b"\n"):
                 raw = stream.readline(MAX_ROW_BYTES)
-            yield number, Bad(f"the line is longer than {MAX_ROW_BYTES >> 20} MiB")
+            yield number, BadRow(f"the line is longer than {MAX_ROW_BYTES >> 20} MiB")
         else:
             yield number, _decode(raw.removesuffix(b"\n").removesuffix(b"\r"), first=not number)
         number += 1
 
 
-def _decode(raw: bytes, first: bool = False) -> str | Bad:
+def _decode(raw: bytes, first: bool = False) -> str | BadRow:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        return Bad(f"not UTF-8: byte 0x{raw[error.start]:02x} at {error.start}")
+        return BadRow(f"not UTF-8: byte 0x{raw[error.start]:02x} at {error.start}")
     return text.removeprefix("\ufeff") if first else text
 
 
@@ -121,16 +121,16 @@ Rows = Iterator[tuple[int, Values]]
 def _text_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
     if unknown := set(fields.text.columns + fields.carried) - {"text"}:
         raise InputError(
-            f"input {source.name!r} is text lines, whose only column is 'text'; there is no "
-            f"{sorted(unknown)[0]!r}. For other formats say --input-format"
+            f"input {source.name!r} is text lines, whose only column is 'text'; it has no "
+            f"{sorted(unknown)[0]!r}. For other formats give --input-format."
         )
     for number, line in _lines(stream):
-        yield number, line if isinstance(line, Bad) else {"text": line}
+        yield number, line if isinstance(line, BadRow) else {"text": line}
 
 
 def _jsonl_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
     for number, line in _lines(stream):
-        if isinstance(line, Bad):
+        if isinstance(line, BadRow):
             yield number, line
         elif line and not line.isspace():
             yield number, _parse_json(line)
@@ -140,11 +140,11 @@ def _parse_json(line: str) -> Values:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        return Bad(f"malformed JSON: {error.msg} at character {error.pos}")
+        return BadRow(f"malformed JSON: {error.msg} at character {error.pos}")
     except (ValueError, RecursionError) as error:
-        return Bad(f"malformed JSON: {error}")
+        return BadRow(f"malformed JSON: {error}")
     if not isinstance(value, dict):
-        return Bad(f"the line is a JSON {type(value).__name__}, not an object")
+        return BadRow(f"the line is a JSON {type(value).__name__}, not an object")
     return value
 
 
@@ -154,7 +154,7 @@ def _csv_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
     try:
         yield from _csv_records(lines, source, fields)
     finally:
-        lines.detach()  # it would close the stream, which is not its own
+        lines.detach()  # otherwise it would close the caller's stream
 
 
 def _csv_records(lines: io.TextIOWrapper, source: Source, fields: Fields) -> Rows:
@@ -162,16 +162,16 @@ def _csv_records(lines: io.TextIOWrapper, source: Source, fields: Fields) -> Row
     header = next(reader, [])
     check_columns(source, fields, header)
     for number, record in enumerate(_records(reader)):
-        yield number, record if isinstance(record, Bad) else _named_fields(header, record)
+        yield number, record if isinstance(record, BadRow) else _named_fields(header, record)
 
 
-def _records(reader: Iterator[list[str]]) -> Iterator[list[str] | Bad]:
-    """Iterate over records, blank lines left out; the reader goes on after one it cannot read."""
+def _records(reader: Iterator[list[str]]) -> Iterator[list[str] | BadRow]:
+    """Iterate over records without blank lines; the reader continues after a malformed one."""
     while True:
         try:
             record = next(reader, None)
         except csv.Error as error:
-            yield Bad(f"malformed CSV: {error}")
+            yield BadRow(f"malformed CSV: {error}")
             continue
         if record is None:
             return
@@ -181,7 +181,7 @@ def _records(reader: Iterator[list[str]]) -> Iterator[list[str] | Bad]:
 
 def _named_fields(header: list[str], record: list[str]) -> Values:
     if len(record) != len(header):
-        return Bad(f"the row has {len(record)} fields, the header {len(header)}")
+        return BadRow(f"the row has {len(record)} fields, the header {len(header)}")
     return dict(zip(header, record, strict=True))
 
 

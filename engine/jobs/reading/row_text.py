@@ -1,4 +1,4 @@
-"""One row's values to its text, or to the reason why it has none."""
+"""The text of a row, made from its columns, or the reason why the row is rejected."""
 
 import json
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ MISSING = object()
 
 
 @dataclass(frozen=True)
-class Bad:
-    """Stands where a text should be, and says why there is none."""
+class BadRow:
+    """Takes the place of a text, and holds the reason why there is none."""
 
     reason: str
 
 
-Values = dict[str, Any] | Bad
+Values = dict[str, Any] | BadRow
 
 
-def take(values: Values, fields: Fields) -> tuple[str | Bad, list[str | None]]:
-    """Pick the text and the carried columns of one row; if any cannot be had, the row is bad."""
-    if isinstance(values, Bad):
+def text_and_carried(values: Values, fields: Fields) -> tuple[str | BadRow, list[str | None]]:
+    """Return the text and the copied columns of a row; BadRow if one of them is invalid."""
+    if isinstance(values, BadRow):
         return values, [None] * len(fields.carried)
     text = compose([values.get(name, MISSING) for name in fields.text.columns], fields)
     carried = [_as_string(values.get(name)) for name in fields.carried]
@@ -31,13 +31,13 @@ def take(values: Values, fields: Fields) -> tuple[str | Bad, list[str | None]]:
     return (text, carried) if isinstance(text, str) else (text, [None] * len(carried))
 
 
-def compose(values: Sequence[object], fields: Fields) -> str | Bad:
-    """Make a row's text of its columns' values, or say which of them is no string."""
+def compose(values: Sequence[object], fields: Fields) -> str | BadRow:
+    """Fill the template with the columns' values; BadRow names a value that is not a string."""
     for name, value in zip(fields.text.columns, values, strict=True):
         if not isinstance(value, str):
-            return Bad(_not_a_string(name, value))
+            return BadRow(_not_a_string(name, value))
         if not _is_unicode(value):
-            return Bad(f"{name!r} is not valid Unicode: it holds bytes or half a surrogate pair")
+            return BadRow(f"{name!r} is not valid Unicode: it holds bytes or half a surrogate pair")
     return fields.text.render(values)  # type: ignore[arg-type]
 
 
@@ -49,12 +49,12 @@ def _not_a_string(name: str, value: object) -> str:
     return f"{name!r} is of type {type(value).__name__}, not a string"
 
 
-def _check_carried(carried: Sequence[str | None], fields: Fields) -> Bad | None:
+def _check_carried(carried: Sequence[str | None], fields: Fields) -> BadRow | None:
     if fields.id and carried[0] is None:
-        return Bad(f"{fields.id!r}, the id, is null or missing")
+        return BadRow(f"{fields.id!r}, the id, is null or missing")
     for name, value in zip(fields.carried, carried, strict=True):
         if value is not None and not _is_unicode(value):
-            return Bad(f"{name!r} is not valid Unicode: it holds bytes or half a surrogate pair")
+            return BadRow(f"{name!r} is not valid Unicode: it holds bytes or half a surrogate pair")
     return None
 
 

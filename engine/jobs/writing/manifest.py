@@ -22,10 +22,10 @@ SHOWN = 5
 
 
 def how(options: Options, embedder: "Embedder") -> How:
-    """Fill in what the checkpoint says where the command says nothing."""
+    """Resolve the options; the checkpoint gives those that the command leaves open."""
     kind = "query" if options.query else "document"
     if options.query and kind not in embedder.prompts:
-        raise InputError(f"--query: {embedder.name} has no prompt for queries; give it by --prompt")
+        raise InputError(f"--query: {embedder.name} has no prompt for queries; use --prompt")
     prompt = embedder.prompts.get(kind) if options.prompt is None else options.prompt
     dim = options.truncate_dim
     if dim is not None and dim > embedder.dim:
@@ -39,8 +39,8 @@ def how(options: Options, embedder: "Embedder") -> How:
 def describe(
     options: Options, how: How, embedder: "Embedder", sources: list[Source], schema: pa.Schema
 ) -> dict[str, Any]:
-    """Return the manifest. Neither threads nor --ray nor --max-rejects are in it: no bit of the
-    output depends on them."""
+    """Return the manifest, without --threads, --ray and --max-rejects: they change no bit of the
+    output."""
     return {
         "version": VERSION,
         "model": embedder.name,
@@ -61,7 +61,7 @@ def describe(
 
 
 def schema_of(sources: list[Source], fields: Fields) -> pa.Schema:
-    """Return the types of the columns beside the vectors. InputError: two files do not agree."""
+    """Return the types of the other output columns. InputError: two files differ."""
     carried = pa.schema([(name, pa.string()) for name in fields.carried])
     if sources and sources[0].format == "parquet":
         from engine.jobs.reading.columnar import parquet_schema
@@ -77,7 +77,7 @@ def schema_of(sources: list[Source], fields: Fields) -> pa.Schema:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the manifest that a job has written. EngineError: damaged, or of another version."""
+    """Return the manifest of an earlier run. EngineError: damaged, or of another version."""
     try:
         manifest = json.loads(path.read_bytes())
         version = manifest["version"]
@@ -86,16 +86,18 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, repr(error)) from error
     if version != VERSION:
-        raise EngineError(f"{path} is of version {version!r}; this is {VERSION}")
+        raise EngineError(
+            f"{path} is of version {version!r}; this release reads {VERSION}. Name another output."
+        )
     if not whole:
-        raise _damaged(path, "it lacks the text or the names of the inputs")
+        raise _damaged(path, "the text or the names of the inputs are missing")
     return dict(manifest)
 
 
 def _damaged(path: Path, why: str) -> EngineError:
     return EngineError(
-        f"{path} is damaged ({why}): what the output was made of is not known. Restore that file, "
-        "or name another output."
+        f"{path} is damaged ({why}), so the job that made the output is unknown. "
+        "Restore that file, or name another output."
     )
 
 
@@ -104,14 +106,14 @@ def _types(schema: pa.Schema) -> str:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Say in lines what another manifest has otherwise; none when the two agree."""
+    """Return lines that describe how two manifests differ; none if they agree."""
     named = [
-        f"{key}: {old.get(key)!r} there, {new[key]!r} asked now"
+        f"{key}: was {old.get(key)!r}, is {new[key]!r}"
         for key in new
         if key not in ("inputs", "text", "model") and old.get(key) != _plain(new[key])
     ]
     if old["text"] != _plain(new["text"]):
-        named.append(f"text: made of {old['text']} there, of {_plain(new['text'])} asked now")
+        named.append(f"text: was {old['text']}, is {_plain(new['text'])}")
     changed = list(_input_differences(old["inputs"], new["inputs"]))
     if len(changed) > SHOWN:
         changed[SHOWN:] = [f"... and {len(changed) - SHOWN} more inputs"]
@@ -119,7 +121,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Make of tuples the lists that JSON makes of them."""
+    """Turn tuples into lists, as JSON does."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
@@ -128,7 +130,7 @@ def _plain(value: Any) -> Any:
 def _input_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[str]:
     before = {facts["name"]: facts for facts in old}
     now = {facts["name"]: facts for facts in new}
-    yield from (f"input {name!r} is gone" for name in before if name not in now)
+    yield from (f"input {name!r} is missing" for name in before if name not in now)
     yield from (f"input {name!r} is new" for name in now if name not in before)
     for name in now:
         was, facts = before.get(name, now[name]), now[name]

@@ -1,4 +1,4 @@
-"""A shard on disk: the bytes of its files, and how they get there whole or not at all."""
+"""A shard on disk: the bytes of its files, written atomically."""
 
 import errno
 import io
@@ -19,15 +19,15 @@ from engine.jobs.embedding import Embedded
 from engine.jobs.options import EMBEDDING, SCALE
 from engine.jobs.writing.shards import Key, Reject
 
-FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up",
-        errno.EFBIG: "the limit on the size of a file is reached"}  # fmt: skip
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is exceeded",
+        errno.EFBIG: "the file size limit is reached"}  # fmt: skip
 TEMPORARY = ".new-"
 INT8_MAX = 127
 
 
-@dataclass(frozen=True, slots=True)  # a long job keeps millions
+@dataclass(frozen=True, slots=True)  # a long job holds millions
 class Record:
-    """What the journal says of a shard that is in place: counts, digest of its rows, file sizes."""
+    """The journal entry of a completed shard: counts, digest of its rows, file sizes."""
 
     key: Key
     last: bool
@@ -44,7 +44,7 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Record":
-        """Raises ValueError, TypeError or KeyError for what `to_json` does not write."""
+        """Parse a line of `to_json`; ValueError, TypeError or KeyError if it is invalid."""
         values = json.loads(line)
         split, part = values["key"]
         record = cls(**{**values, "key": Key(split, part)})
@@ -54,17 +54,17 @@ class Record:
                 raise TypeError(f"{each.name} is {value!r}, not of type {each.type}")
         numbers = [split, part, *record.files.values()]
         if not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError(f"key {values['key']!r} or sizes {record.files!r} are no numbers")
+            raise ValueError(f"key {values['key']!r} or sizes {record.files!r} are not valid")
         return record
 
 
-def write_part(folder: Path, work: Embedded, format: str, dtype: str) -> Record:
-    """Put a shard's files in place, each atomically; the same shard makes the same bytes.
+def write_shard(folder: Path, work: Embedded, format: str, dtype: str) -> Record:
+    """Write a shard's files, each atomically; the same shard makes the same bytes.
 
-    EngineError: the disk is full. Files of this shard that were there before are replaced.
+    EngineError: the disk is full. Existing files of this shard are replaced.
     """
     shard = work.shard
-    files = _files(work, format, dtype)
+    files = _shard_files(work, format, dtype)
     if shard.rejects:
         files[rejects_name(shard.key)] = rejects_lines(shard.rejects)
     for name, data in files.items():
@@ -85,7 +85,7 @@ def rejects_lines(rejects: list[Reject]) -> bytes:
 
 
 def put(path: Path, data: Any) -> None:
-    """Write a file under another name, to the disk, and only then give it its own."""
+    """Write a file atomically: sync a temporary file to the disk, then rename it."""
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     try:
         with temporary.open("wb") as file:
@@ -110,14 +110,14 @@ def sync_folder(folder: Path) -> None:
 def explain(error: OSError, path: Path) -> EngineError:
     why = FULL.get(error.errno or 0)
     if why is None:
-        return EngineError(f"{path} could not be written: {error.strerror or error}.")
+        return EngineError(f"{path} cannot be written: {error.strerror or error}.")
     return EngineError(
-        f"{path} could not be written: {why}. Completed shards are kept; make room and run "
-        "the same command again to resume."
+        f"{path} cannot be written: {why}. Completed shards are kept; free some space and rerun "
+        "the same command to resume."
     )
 
 
-def _files(work: Embedded, format: str, dtype: str) -> dict[str, Any]:
+def _shard_files(work: Embedded, format: str, dtype: str) -> dict[str, Any]:
     name = f"part-{work.shard.key}"
     values, scales = convert(work.vectors, dtype)
     if format == "parquet":
@@ -127,10 +127,10 @@ def _files(work: Embedded, format: str, dtype: str) -> dict[str, Any]:
 
 
 def convert(vectors: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], Any]:
-    """Turn vectors (n, D) into the type asked for; int8 with its scales (n,), else None.
+    """Convert vectors (n, D) to `dtype`; int8 comes with scales (n,), the others with None.
 
-    int8: scale = largest |component| / 127, value = scale * integer, rounded to nearest, so that
-    no component is off by more than half a scale.
+    int8: scale = largest |component| / 127, value = scale * integer, rounded to nearest: the
+    error of a component is at most half a scale.
     """
     if dtype != "int8":
         return vectors.astype(dtype, copy=False), None
@@ -149,7 +149,7 @@ def _parquet(columns: pa.Table, values: NDArray[Any], scales: Any) -> pa.Buffer:
     dictionaries = [*columns.column_names]
     if scales is not None:
         table = table.append_column(SCALE, pa.array(scales))
-        # Parquet's smallest integer takes four bytes; a dictionary of 255 values takes one.
+        # Parquet's smallest integer takes four bytes; an index into 255 values takes one.
         dictionaries.append(numbers)
     sink = pa.BufferOutputStream()
     pq.write_table(

@@ -1,4 +1,4 @@
-"""Rows to shards: the units that are computed, written, and never computed again."""
+"""Group rows into shards, the units that are computed, written and resumed from."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ from engine.jobs.options import FILE, ROW, Fields
 from engine.jobs.reading.blocks import Block
 from engine.jobs.reading.inputs import Source
 from engine.jobs.reading.readers import blocks
-from engine.jobs.reading.row_text import Bad
+from engine.jobs.reading.row_text import BadRow
 
 SHARD_BYTES = 8 << 20
-TEXTS = "\x00texts"  # no column of the user's is named so
+TEXTS = "\x00texts"  # cannot be the name of a user's column
 
 
 class Key(NamedTuple):
@@ -37,12 +37,11 @@ class Reject:
 
 @dataclass(frozen=True)
 class Shard:
-    """A fixed group of neighbouring rows.
+    """A fixed group of consecutive rows.
 
-    `columns` has a row for each text; `places` says where each text is from: its file, as an index
-    into `files` (those of the shard, in order), and its row; `digest` identifies texts, ids and
-    rejects as they were read; `size` is how many bytes of the input it took; `last` says that the
-    split ends with it.
+    `columns` has a row for each text. `places` gives each text's file, as an index into `files`
+    (the shard's, in order), and row. `digest` identifies texts, ids and rejects as read. `size` is
+    in bytes of input. `last`: the split ends with this shard.
     """
 
     key: Key
@@ -56,7 +55,7 @@ class Shard:
     size: int
 
     def without(self, bad: Mapping[int, str]) -> "Shard":
-        """The same shard with some texts, given by their index, rejected for a reason."""
+        """Return the shard with the texts in `bad` (index -> reason) moved to its rejects."""
         if not bad:
             return self
         kept = [i for i in range(len(self.texts)) if i not in bad]
@@ -77,7 +76,7 @@ class Shard:
         return self.files.index(reject.file), reject.row
 
     def to_bytes(self) -> bytes:
-        """Write the shard as one Arrow stream, for a process that reads to one that computes."""
+        """Serialize the shard as an Arrow stream, to send it from a reader to a worker."""
         head = {
             "key": self.key, "last": self.last, "digest": self.digest, "size": self.size,
             "rejects": [asdict(reject) for reject in self.rejects],
@@ -103,7 +102,7 @@ class Shard:
 
 
 def output_schema(carried: pa.Schema, fields: Fields) -> pa.Schema:
-    """Return the columns beside the vectors: those carried along, or else file and row."""
+    """Return the output columns other than the vectors; file and row come first without --id."""
     if fields.id:
         return carried
     return pa.schema([(FILE, pa.string()), (ROW, pa.int64()), *carried])
@@ -114,9 +113,8 @@ def shards(
 ) -> Iterator[Shard]:
     """Cut the rows of a split into shards of `shard_rows` rows, or fewer when texts are long.
 
-    A shard also ends with the row that brings its texts to 8 MiB, which bounds memory. Bad rows
-    count as rows, so that a border depends on nothing but the input. Every split has at least one
-    shard, and the last says so.
+    A shard also ends with the row that brings its texts to 8 MiB, which bounds memory. BadRow rows
+    count, so the borders depend on the input alone. Every split has at least one shard.
     """
     cuts = _cuts(sources, fields, shard_rows)
     for part, (cut, last) in enumerate(_with_last(cuts)):
@@ -138,7 +136,7 @@ class _Cut:
         for block, start, stop in self.slices:
             file = files.index(block.source.name)
             for row, text in zip(block.rows[start:stop], block.texts[start:stop], strict=True):
-                if isinstance(text, Bad):
+                if isinstance(text, BadRow):
                     rejects.append(Reject(block.source.name, row, text.reason))
                 else:
                     texts.append(text)
@@ -181,7 +179,7 @@ def _cuts(sources: Sequence[Source], fields: Fields, shard_rows: int) -> Iterato
 
 
 def _all_blocks(sources: Sequence[Source], fields: Fields) -> Iterator[tuple[Block, int]]:
-    """Each block, and how many bytes of the split are read with it."""
+    """Each block, with the bytes of the split read up to its end."""
     before = 0
     for source in sources:
         for block in blocks(source, fields):
@@ -200,7 +198,7 @@ def _with_last(cuts: Iterable[_Cut]) -> Iterator[tuple[_Cut, bool]]:
 
 
 def _digest(texts: Sequence[str], rejects: Sequence[Reject], ids: Sequence[Any]) -> str:
-    """Hash what a resumed run compares; lengths keep neighbours apart."""
+    """Hash what a resumed run compares; the lengths keep ("ab", "c") and ("a", "bc") apart."""
     digest = hashlib.sha256()
     for text in texts:
         encoded = text.encode()

@@ -1,14 +1,14 @@
-"""The output folder: one job at a time, what it is made of, and which shards are in place.
+"""The output folder of a job: lock, manifest, and journal of completed shards.
 
-    OUTPUT/part-000000-000000.parquet    a shard: its split, its part (or .npy with .ids.jsonl)
-    OUTPUT/_rejects.jsonl                file, row and reason of each bad row, once all is done
-    OUTPUT/_job/manifest.json            what decides the bytes; a resumed run must ask the same
-    OUTPUT/_job/journal.jsonl            a line a shard, written after its files are on the disk
-    OUTPUT/_job/rejects-*.jsonl          the bad rows of one shard
-    OUTPUT/_job/summary.json             the counts, once all is done
-    OUTPUT/_job/lock                     held while a job runs; the kernel lets go when it dies
+    OUTPUT/part-000000-000000.parquet    a shard: split, part (or .npy with .ids.jsonl)
+    OUTPUT/_rejects.jsonl                file, row and reason of each rejected row, at the end
+    OUTPUT/_job/manifest.json            what decides the bytes; a resumed run must match it
+    OUTPUT/_job/journal.jsonl            one line per shard, written after its files are synced
+    OUTPUT/_job/rejects-*.jsonl          the rejected rows of one shard
+    OUTPUT/_job/summary.json             the counts, at the end
+    OUTPUT/_job/lock                     held while a job runs; released when the process ends
 
-Names that begin with an underscore are passed over by readers of Parquet folders.
+Readers of Parquet folders skip names that begin with an underscore.
 """
 
 import fcntl
@@ -36,13 +36,13 @@ COUNTS = ("rows", "tokens", "cut", "rejects", "size")
 
 
 class Store:
-    """The output of one job. Entering takes the lock and finds out what is there already."""
+    """The output of one job. Entering takes the lock and reads what earlier runs completed."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any], splits: int) -> None:
         self.folder, self.job = folder, folder / "_job"
         self.manifest, self.splits = manifest, splits
         self.records: dict[Key, Record] = {}
-        self.totals = dict.fromkeys(COUNTS, 0)  # over the shards that are in place
+        self.totals = dict.fromkeys(COUNTS, 0)  # of the completed shards
         self._ends: dict[int, int] = {}
         self._counted: dict[int, int] = {}
 
@@ -51,8 +51,8 @@ class Store:
         self.job.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
         try:
-            self._sweep()
-            self._agree()
+            self._remove_partial_files()
+            self._check_manifest()
             self._journal = self._open_journal()
         except BaseException:
             self._lock.close()
@@ -64,7 +64,7 @@ class Store:
         self._lock.close()
 
     def add(self, record: Record) -> None:
-        """Remember a shard whose files are in place. EngineError: the disk is full."""
+        """Add a shard whose files are written to the journal. EngineError: the disk is full."""
         line = record.to_json().encode() + b"\n"
         end = self._journal.tell()
         try:
@@ -80,7 +80,7 @@ class Store:
         return self._ends.get(split, -1) == self._counted.get(split)
 
     def digests(self, split: int) -> dict[int, str]:
-        """Return part -> digest of the shards of a split that are in place."""
+        """Return part -> digest of the completed shards of a split."""
         records = self.records.items()
         return {key.part: record.digest for key, record in records if key.split == split}
 
@@ -94,22 +94,22 @@ class Store:
             return dict(json.loads(next(lines)))
 
     def finish(self) -> None:
-        """Gather the rejects in the order of the input, and write the counts down."""
+        """Merge the rejects in the order of the input, and write the counts."""
         assert self.complete
-        self._sweep()
-        self._gather_rejects()
+        self._remove_partial_files()
+        self._merge_rejects()
         counts = json.dumps({**self.totals, "shards": len(self.records)})
         put(self.job / "summary.json", counts.encode() + b"\n")
 
     def _check_folder(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"output {str(self.folder)!r} is a file; name a folder, new or empty.")
+            raise InputError(f"output {str(self.folder)!r} is a file; name a new or empty folder.")
         if self.job.exists() or not self.folder.exists():
             return
         if held := sorted(path.name for path in self.folder.iterdir()):
             raise InputError(
                 f"output {str(self.folder)!r} holds {held[0]!r} and is not the output of a job; "
-                "name a folder that is new or empty."
+                "name a new or empty folder."
             )
 
     def _take_lock(self) -> IO[str]:
@@ -131,14 +131,14 @@ class Store:
         lock.flush()
         return lock
 
-    def _sweep(self) -> None:
-        """Remove what was half written when its writer, here or on a node of a cluster, died."""
+    def _remove_partial_files(self) -> None:
+        """Remove the partial files of writers, here or on a cluster, that were killed."""
         for folder in (self.folder, self.job):
             for stale in folder.glob(TEMPORARY + "*"):
                 stale.unlink(missing_ok=True)
 
-    def _agree(self) -> None:
-        """Write the manifest of a new job, or hold the old one against what is asked now."""
+    def _check_manifest(self) -> None:
+        """Write the manifest of a new job, or compare the old one with this job's."""
         path = self.job / "manifest.json"
         if not path.exists():
             put(path, json.dumps(self.manifest, indent=1, ensure_ascii=False).encode() + b"\n")
@@ -146,13 +146,13 @@ class Store:
         differing = differences(read(path), self.manifest)
         if differing:
             raise InputError(
-                f"output {str(self.folder)!r} belongs to a different job; the differences:\n  "
+                f"output {str(self.folder)!r} belongs to a different job; what differs:\n  "
                 + "\n  ".join(differing)
-                + "\nRun the command that it belongs to, or name another output."
+                + "\nRerun the command that started it, or name another output."
             )
 
     def _open_journal(self) -> IO[bytes]:
-        """Read the shards that are in place, and cut off a line that a power cut left torn."""
+        """Read the completed shards; remove a last line that a power failure left incomplete."""
         journal = (self.job / "journal.jsonl").open("a+b")
         sync_folder(self.job)
         journal.seek(0)
@@ -174,7 +174,7 @@ class Store:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise EngineError(
                 f"{self.job / 'journal.jsonl'} is damaged at line {number} ({error!r}). Delete "
-                "that line and run the same command again: its shard is then computed again."
+                "that line and rerun the same command, which computes its shard again."
             ) from error
 
     def _in_place(self, record: Record) -> bool:
@@ -192,7 +192,7 @@ class Store:
         if record.last:
             self._ends[split] = part + 1
 
-    def _gather_rejects(self) -> None:
+    def _merge_rejects(self) -> None:
         target = self.folder / "_rejects.jsonl"
         names = [self.folder / rejects_name(key) for key in self._keys_with_rejects()]
         if not names:

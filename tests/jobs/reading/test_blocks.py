@@ -32,7 +32,7 @@ def test_a_column_is_there_once(source: Source) -> None:
     "error", [OSError("bad block"), EOFError("short"), zlib.error("-3"), pa.ArrowInvalid("magic")]
 )
 def test_a_damaged_file_is_named(source: Source, error: Exception) -> None:
-    told = rf"rows\.csv' cannot be read to its end: {error}"
+    told = rf"rows\.csv' cannot be read completely: {error}"
     with pytest.raises(EngineError, match=told), reading(source):
         raise error
     with pytest.raises(KeyError), reading(source):  # a mistake of ours stays one

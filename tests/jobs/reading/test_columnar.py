@@ -13,7 +13,7 @@ from engine.jobs.reading.blocks import Block
 from engine.jobs.reading.columnar import parquet_blocks, parquet_schema
 from engine.jobs.reading.inputs import Source
 from engine.jobs.reading.readers import blocks
-from engine.jobs.reading.row_text import Bad
+from engine.jobs.reading.row_text import BadRow
 from tests.jobs.support import job
 
 FIELDS = Fields(parse_template("text"), "id", ("n",))
@@ -37,7 +37,7 @@ def test_carried_columns_keep_plain_types_and_rows_their_numbers(tmp_path: Path)
     (block,) = parquet_blocks(made, FIELDS)
     assert list(block.rows) == [0, 1, 2] and block.position == made.size
     assert block.texts[0] == "a"
-    assert block.texts[1:] == [Bad("'text' is null"), Bad("'id' is null or not UTF-8")]
+    assert block.texts[1:] == [BadRow("'text' is null"), BadRow("'id' is null or not UTF-8")]
     assert block.columns.to_pylist()[0] == {"id": "x", "n": 1}
 
 
@@ -73,13 +73,13 @@ def test_what_is_no_parquet_is_refused_by_name(
     text = pa.array([f"text {n}" for n in range(100)])
     source(path, ("text", text), ("id", text), ("n", text))
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(EngineError, match=r"input '.*a.parquet' cannot be read to its end: "):
+    with pytest.raises(EngineError, match=r"input '.*a.parquet' cannot be read completely: "):
         read(source(path), FIELDS)
 
 
 def test_a_job_says_so_and_leaves_no_output(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"junk")
-    with pytest.raises(EngineError, match="cannot be read to its end"):
+    with pytest.raises(EngineError, match="cannot be read completely"):
         job(tmp_path / "a.parquet", "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -37,16 +37,16 @@ def test_sources_in_the_order_given(tmp_path: Path) -> None:
 
 
 def test_an_output_within_the_input_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="lies in the input folder"):
+    with pytest.raises(InputError, match="is inside the input folder"):
         find([str(tmp_path)], None, str(tmp_path / "deep" / "out"))
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
-    with pytest.raises(InputError, match="is not a file; a pipe can be read as standard input"):
+    with pytest.raises(InputError, match="is not a file; read a pipe as standard input"):
         find([str(tmp_path / "pipe.txt")], None, "out")
     (tmp_path / "a\nb.txt").write_text("x")
-    with pytest.raises(InputError, match="a name of printable UTF-8"):
+    with pytest.raises(InputError, match="rename it to printable UTF-8"):
         find([str(tmp_path / "a\nb.txt")], None, "out")
 
 

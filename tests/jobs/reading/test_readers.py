@@ -15,7 +15,7 @@ from engine.errors import EngineError, InputError
 from engine.jobs.options import Fields, Template, parse_template
 from engine.jobs.reading import inputs, readers
 from engine.jobs.reading.inputs import Source, find
-from engine.jobs.reading.row_text import Bad
+from engine.jobs.reading.row_text import BadRow
 
 
 def fields(text: str = "text", id: str | None = None, *keep: str) -> Fields:
@@ -37,7 +37,7 @@ def carried(path: Path, wanted: Fields) -> list[dict[str, object]]:
 
 
 def reasons(rows: list[tuple[int, object]]) -> dict[int, str]:
-    return {row: text.reason for row, text in rows if isinstance(text, Bad)}
+    return {row: text.reason for row, text in rows if isinstance(text, BadRow)}
 
 
 ROWS = [{"text": "one"}, {"text": 'two, "quoted"\nline'}, {"text": "Grüße, 世界 🤗"}, {"text": ""}]
@@ -101,7 +101,7 @@ def test_a_packed_file_that_breaks_off_is_an_error_that_names_it(
     lines = b"".join(b'{"text": "%d"}\n' % number for number in range(50_000))
     path = tmp_path / f"cut.jsonl{packing}"
     path.write_bytes(PACKED[packing](lines)[:-50])
-    with pytest.raises(EngineError, match=r"cut\.jsonl.* cannot be read to its end"):
+    with pytest.raises(EngineError, match=r"cut\.jsonl.* cannot be read completely"):
         read(path, fields())
 
 
@@ -265,7 +265,7 @@ def test_a_column_that_is_not_there_is_an_error_that_lists_those_that_are(
 
 def test_text_lines_have_one_column(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x\n")
-    with pytest.raises(InputError, match="whose only column is 'text'; there is no 'body'"):
+    with pytest.raises(InputError, match="whose only column is 'text'; it has no 'body'"):
         read(tmp_path / "a.txt", fields("body"))
 
 
@@ -300,12 +300,12 @@ def test_inputs_that_cannot_be_meant(tmp_path: Path) -> None:
         (["nowhere.txt"], "no such file, folder or glob"),
         ([text, text], "given twice"),
         ([text, csv], "different formats: csv, text"),
-        ([unknown], "does not tell its format; say --input-format"),
-        ([str(tmp_path / "empty")], "holds no file that ends in"),
+        ([unknown], "unknown format of this file name; give --input-format"),
+        ([str(tmp_path / "empty")], "has no file that ends in"),
     ]:
         with pytest.raises(InputError, match=message):
             find(names, None, "elsewhere")
-    with pytest.raises(InputError, match="lies in the input folder"):
+    with pytest.raises(InputError, match="is inside the input folder"):
         find([str(tmp_path)], "text", str(tmp_path / "out"))
 
 

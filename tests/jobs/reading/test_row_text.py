@@ -3,15 +3,15 @@
 import pytest
 
 from engine.jobs.options import Fields, parse_template
-from engine.jobs.reading.row_text import Bad, compose, take
+from engine.jobs.reading.row_text import BadRow, compose, text_and_carried
 
 FIELDS = Fields(parse_template("{title}: {body}"), "id", ("n",))
 ROW = {"id": 7, "title": "A", "body": "b", "n": {"x": [1, "é"]}, "more": 1}
 
 
 def test_a_row_is_a_text_and_what_is_carried_as_strings() -> None:
-    assert take(ROW, FIELDS) == ("A: b", ["7", '{"x": [1, "é"]}'])
-    assert take({**ROW, "n": None}, FIELDS) == ("A: b", ["7", None])
+    assert text_and_carried(ROW, FIELDS) == ("A: b", ["7", '{"x": [1, "é"]}'])
+    assert text_and_carried({**ROW, "n": None}, FIELDS) == ("A: b", ["7", None])
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,18 @@ def test_a_row_is_a_text_and_what_is_carried_as_strings() -> None:
     ],
 )
 def test_a_bad_row_carries_nothing_but_its_reason(change: dict[str, object], reason: str) -> None:
-    bad, carried = take({**ROW, **change}, FIELDS)
-    assert isinstance(bad, Bad) and bad.reason.startswith(reason)
+    bad, carried = text_and_carried({**ROW, **change}, FIELDS)
+    assert isinstance(bad, BadRow) and bad.reason.startswith(reason)
     assert carried == [None, None]
 
 
 def test_a_missing_column_is_not_a_null_one() -> None:
-    bad, _ = take({"id": 1, "title": "A"}, FIELDS)
-    assert bad == Bad("there is no 'body'")
+    bad, _ = text_and_carried({"id": 1, "title": "A"}, FIELDS)
+    assert bad == BadRow("there is no 'body'")
 
 
 def test_a_row_that_could_not_be_read_stays_bad() -> None:
-    assert take(Bad("malformed"), FIELDS) == (Bad("malformed"), [None, None])
+    assert text_and_carried(BadRow("malformed"), FIELDS) == (BadRow("malformed"), [None, None])
 
 
 def test_compose_takes_values_in_the_order_of_the_columns() -> None:

@@ -30,15 +30,15 @@ def corpus(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--pooling", "mean"], "pooling: 'cls' there, 'mean' asked now"),
-        (["--prompt", "p: "], "prompt: None there, 'p: ' asked now"),
-        (["--query"], "prompt: None there, 'question: ' asked now"),
-        (["--no-normalize"], "normalize: None there, False asked now"),
-        (["--truncate-dim", "3"], "dim: 16 there, 3 asked now"),
-        (["--dtype", "int8"], "dtype: 'float32' there, 'int8' asked now"),
-        (["--format", "npy"], "format: 'parquet' there, 'npy' asked now"),
-        (["--shard-rows", "5"], "shard_rows: 4096 there, 5 asked now"),
-        (["--text", "a {text}"], "text: made of"),
+        (["--pooling", "mean"], "pooling: was 'cls', is 'mean'"),
+        (["--prompt", "p: "], "prompt: was None, is 'p: '"),
+        (["--query"], "prompt: was None, is 'question: '"),
+        (["--no-normalize"], "normalize: was None, is False"),
+        (["--truncate-dim", "3"], "dim: was 16, is 3"),
+        (["--dtype", "int8"], "dtype: was 'float32', is 'int8'"),
+        (["--format", "npy"], "format: was 'parquet', is 'npy'"),
+        (["--shard-rows", "5"], "shard_rows: was 4096, is 5"),
+        (["--text", "a {text}"], "text: was"),
     ],
 )
 def test_each_option_that_decides_bytes_is_told(corpus: Path, words: list[str], told: str) -> None:
@@ -99,7 +99,7 @@ def test_a_damaged_manifest_is_named_with_a_remedy(tmp_path: Path, content: str)
 
 def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"version": 99, "inputs": 5}')
-    with pytest.raises(EngineError, match="is of version 99; this is 1"):
+    with pytest.raises(EngineError, match="is of version 99; this release reads 1"):
         read(tmp_path / "manifest.json")
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
     assert read(tmp_path / "manifest.json") == MANIFEST

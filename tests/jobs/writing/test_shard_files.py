@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import EngineError
 from engine.jobs.embedding import Embedded
-from engine.jobs.writing.shard_files import TEMPORARY, Record, convert, explain, put, write_part
+from engine.jobs.writing.shard_files import TEMPORARY, Record, convert, explain, put, write_shard
 from engine.jobs.writing.shards import Key, Reject, Shard
 
 RECORD = Record(Key(0, 3), False, 5, 60, 1, 2, 900, "d" * 64, {"part-000000-000003.parquet": 1234})
@@ -49,7 +49,7 @@ def test_what_is_no_record_is_refused(line: str) -> None:
 
 def test_a_part_holds_columns_and_vectors_and_its_record_their_sizes(tmp_path: Path) -> None:
     (tmp_path / "_job").mkdir()
-    record = write_part(tmp_path, embedded(Reject("in", 5, "no")), "parquet", "float32")
+    record = write_shard(tmp_path, embedded(Reject("in", 5, "no")), "parquet", "float32")
     table = pq.read_table(tmp_path / "part-000001-000002.parquet")
     assert table.to_pylist() == [
         {"id": 7, "embedding": [1.0, -2.0, 0.0]},
@@ -66,7 +66,7 @@ def test_a_part_holds_columns_and_vectors_and_its_record_their_sizes(tmp_path: P
 
 
 def test_int8_parts_have_a_scale(tmp_path: Path) -> None:
-    record = write_part(tmp_path, embedded(), "npy", "int8")
+    record = write_shard(tmp_path, embedded(), "npy", "int8")
     values = np.load(tmp_path / "part-000001-000002.npy")
     scales = np.load(tmp_path / "part-000001-000002.scale.npy")
     assert values.dtype == np.int8 and values.tolist() == [[64, -127, 0], [127, 0, 64]]
@@ -90,12 +90,12 @@ def test_put_leaves_the_old_file_or_the_new_one(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(EngineError, match="x could not be written: the disk is full"):
+    with pytest.raises(EngineError, match="x cannot be written: the disk is full"):
         put(tmp_path / "x", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]
 
 
 def test_only_a_lack_of_room_promises_that_room_helps() -> None:
-    assert "make room" in str(explain(OSError(errno.EDQUOT, "quota"), Path("p")))
+    assert "free some space" in str(explain(OSError(errno.EDQUOT, "quota"), Path("p")))
     denied = str(explain(PermissionError(errno.EACCES, "Permission denied"), Path("p")))
-    assert denied == "p could not be written: Permission denied."
+    assert denied == "p cannot be written: Permission denied."

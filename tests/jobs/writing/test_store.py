@@ -55,15 +55,15 @@ def test_two_runs_make_the_same_bytes(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--pooling", "cls"], "pooling: 'mean' there, 'cls' asked now"),
-        (["--prompt", "x: "], "prompt: 'passage: ' there, 'x: ' asked now"),
-        (["--no-normalize"], "normalize: None there, False asked now"),
-        (["--truncate-dim", 8], "dim: 40 there, 8 asked now"),
-        (["--dtype", "int8"], "dtype: 'float32' there, 'int8' asked now"),
-        (["--format", "npy"], "format: 'parquet' there, 'npy' asked now"),
-        (["--shard-rows", 7], "shard_rows: 50 there, 7 asked now"),
-        (["--text", "{text}!"], "text: made of"),
-        (["--keep", "text"], "columns: ['id: int64'] there, ['id: int64', 'text: string']"),
+        (["--pooling", "cls"], "pooling: was 'mean', is 'cls'"),
+        (["--prompt", "x: "], "prompt: was 'passage: ', is 'x: '"),
+        (["--no-normalize"], "normalize: was None, is False"),
+        (["--truncate-dim", 8], "dim: was 40, is 8"),
+        (["--dtype", "int8"], "dtype: was 'float32', is 'int8'"),
+        (["--format", "npy"], "format: was 'parquet', is 'npy'"),
+        (["--shard-rows", 7], "shard_rows: was 50, is 7"),
+        (["--text", "{text}!"], "text: was"),
+        (["--keep", "text"], "columns: was ['id: int64'], is ['id: int64', 'text: string']"),
     ],
     ids=lambda value: str(value[0]) if isinstance(value, list) else "",
 )
@@ -93,7 +93,7 @@ def test_a_changed_input_is_refused(tmp_path: Path) -> None:
 
 def test_another_model_is_refused(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.catalog.registry.weights_hash", lambda folder: "0" * 64)
-    with pytest.raises(InputError, match=r"model_hash: '[0-9a-f]{64}' there, '0{64}' asked now"):
+    with pytest.raises(InputError, match=r"model_hash: was '[0-9a-f]{64}', is '0{64}'"):
         job(corpus, "-o", corpus.parent / "undisturbed", *SHARD)
 
 
@@ -142,7 +142,7 @@ def test_ctrl_c_sigterm_and_sighup_stop_with_a_word_and_the_job_goes_on(
         process.send_signal(how)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "run the same command again to resume from the last complete shard" in said
+    assert "rerun the same command to resume from the last complete shard" in said
     assert "Traceback" not in said
     journal = (out / "_job" / "journal.jsonl").read_text().splitlines()
     whole = [out / name for line in journal for name in json.loads(line)["files"]]
@@ -209,7 +209,7 @@ def test_a_journal_that_cannot_be_written_keeps_its_whole_lines(tmp_path: Path) 
     with Store(tmp_path / "out", manifest, splits=1) as store:
         before = (store.job / "journal.jsonl").read_bytes()
         room = len(before) + 10
-        with limited(room), pytest.raises(EngineError, match="limit on the size of a file"):
+        with limited(room), pytest.raises(EngineError, match="file size limit"):
             store.add(next(iter(store.records.values())))
         assert (store.job / "journal.jsonl").read_bytes() == before
 
@@ -234,7 +234,7 @@ def test_a_file_over_the_limit_is_a_clear_error_and_the_job_goes_on(
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
     stopped = subprocess.run(words, preexec_fn=limit, capture_output=True, text=True)
     assert stopped.returncode == 1
-    assert "could not be written: the limit on the size of a file is reached" in stopped.stderr
+    assert "cannot be written: the file size limit is reached" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert results(tmp_path / "out") == {}
     job(corpus, "-o", tmp_path / "out", *SHARD)
@@ -284,7 +284,7 @@ def test_on_a_full_disk_no_shard_is_broken_and_more_room_is_all_it_takes(
             break
         except EngineError as error:
             stops += 1
-            assert "make room and run the same command again" in str(error)
+            assert "free some space and rerun the same command" in str(error)
         shards = {name: data for name, data in results(out).items() if name.startswith("part")}
         assert all(undisturbed[name] == data for name, data in shards.items())
         assert not list(out.glob(".new-*"))
