@@ -3,9 +3,9 @@
     bge job reviews.parquet --text "{title}\\n{body}" --id review_id -o vectors/
 
 Read in this order: `options` and `arguments` (what may be asked); the folder `reading` (files to
-rows); `writing/shards` (rows to units of work); `embedding` (a shard's texts to its vectors); the rest
-of `writing` (what is on disk, and what a second run finds there); `job`, `pipeline` and `corpus` (one
-machine); `cluster` and `ray` (many).
+rows); `writing/shards` (rows to units of work); `embedding` (a shard's texts to its vectors); the
+rest of `writing` (what is on disk, and what a second run finds there); `job`, `pipeline` and
+`corpus` (one machine); `cluster` and `ray` (many).
 """
 
 import os
