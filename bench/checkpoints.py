@@ -55,7 +55,7 @@ def find_checkpoint(model: str) -> Checkpoint:
 
 
 def cache_folder() -> Path:
-    from engine.catalog.verify import user_cache
+    from engine.system.folders import user_cache
 
     folder = user_cache() / "bench"
     folder.mkdir(parents=True, exist_ok=True)

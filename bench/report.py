@@ -5,41 +5,14 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.peers import BATCH
-from bench.verify import teller
-
-if TYPE_CHECKING:
-    from bench.run import Run
 
 RECORDS = Path(__file__).with_name("records")
 BASES = ("onnxruntime", "onnxruntime-int8", "ours-float32", "blas")
 
 Record = dict[str, Any]
-
-
-def record(run: "Run", facts: Mapping[str, Any]) -> Record:
-    """Everything measured: each round's figures, medians, ratios, noise; where and with what."""
-    return {
-        **facts,
-        "weights": run.checkpoint.weights_hash,
-        "threads": run.threads,
-        "clock": "wall" if run.clock == "seconds" else "cpu",
-        "truth": teller(),
-        "cases": {
-            case.name: {
-                "texts": len(case.texts),
-                "tokens": sum(run.lengths[case.name]),
-                "padding": round(padding(run.lengths[case.name]), 3),
-                "sha256": case.fingerprint,
-            }
-            for case in run.cases
-        },
-        "gflop_per_token": 2e-9 * run.checkpoint.products_per_token,
-        "noise": noise(run.results.values()),
-        "engines": {name: summary(name, run.results) for name in run.results},
-    }
 
 
 def summary(engine: str, results: Mapping[str, Mapping[str, Any]]) -> Record:

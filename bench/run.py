@@ -12,7 +12,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,6 +137,29 @@ class Run:
         self.workers.pop(engine, None)
 
 
+def record(run: Run, facts: Mapping[str, Any]) -> report.Record:
+    """Everything measured: each round's figures, medians, ratios, noise; where and with what."""
+    return {
+        **facts,
+        "weights": run.checkpoint.weights_hash,
+        "threads": run.threads,
+        "clock": "wall" if run.clock == "seconds" else "cpu",
+        "truth": teller(),
+        "cases": {
+            case.name: {
+                "texts": len(case.texts),
+                "tokens": sum(run.lengths[case.name]),
+                "padding": round(report.padding(run.lengths[case.name]), 3),
+                "sha256": case.fingerprint,
+            }
+            for case in run.cases
+        },
+        "gflop_per_token": 2e-9 * run.checkpoint.products_per_token,
+        "noise": report.noise(run.results.values()),
+        "engines": {name: report.summary(name, run.results) for name in run.results},
+    }
+
+
 def count_tokens(checkpoint: Checkpoint, cases: Sequence[Case]) -> dict[str, list[int]]:
     """Tokens of each text, special ones included, after cutting: what every engine is credited."""
     from tokenizers import Tokenizer
@@ -178,7 +201,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
             run.rounds(options.rounds, until=began + 60 * options.minutes)
         except KeyboardInterrupt:
             say("interrupted: what was measured so far is reported")
-    return report.record(run, describe() | {"model": options.model, "minutes": options.minutes})
+    return record(run, describe() | {"model": options.model, "minutes": options.minutes})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,10 +22,10 @@ from engine.catalog.models import Entry, entry, near
 from engine.catalog.record import read_record
 from engine.catalog.selection import select
 from engine.catalog.staging import Staging
-from engine.catalog.verify import NEEDED, mismatches, verify_files, weights_home
+from engine.catalog.verify import NEEDED, mismatches, verify_files
 from engine.checkpoint.config import read_config
 from engine.errors import CheckpointError, EngineError, InputError, ModelNotFound
-from engine.system.folders import expand
+from engine.system.folders import expand, weights_home
 
 __all__ = ["Meter", "Progress", "pull", "verify_files", "weights_home"]
 
@@ -130,7 +130,7 @@ def _fetch_files(wanted: Entry, staging: Staging, paths: list[str], progress: Pr
         size, part = staging.facts[path].size, staging.parts / path
         resumed = part.exists()
         hub.download(wanted, staging.commit, path, size, part, progress)
-        if resumed and staging.complaint(path):  # the part was corrupt: again, from the start
+        if resumed and staging.mismatch(path):  # the part was corrupt: again, from the start
             part.unlink()
             hub.download(wanted, staging.commit, path, size, part, progress)
         staging.accept(path, "the hub")

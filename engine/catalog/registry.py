@@ -26,9 +26,9 @@ from engine.catalog.models import (
     is_known,
 )
 from engine.catalog.record import read_record
-from engine.catalog.verify import Stamps, is_kind, weights_home
+from engine.catalog.verify import Stamps, is_kind
 from engine.errors import CheckpointError, InputError, ModelNotFound
-from engine.system.folders import expand
+from engine.system.folders import expand, weights_home
 
 __all__ = [
     "Entry",

@@ -66,14 +66,14 @@ class Staging:
                 errno.ENOSPC, f"{due:,} bytes are needed and {free:,} are free", str(self.root)
             )
 
-    def complaint(self, path: str) -> str | None:
+    def mismatch(self, path: str) -> str | None:
         """What is wrong with a fetched part."""
         return difference(self.parts / path, self.facts[path])
 
     def accept(self, path: str, source: str) -> None:
         """Takes a part among the good files, or deletes it and raises CheckpointError."""
         part, final = self.parts / path, self.files / path
-        if wrong := self.complaint(path):
+        if wrong := self.mismatch(path):
             part.unlink(missing_ok=True)
             raise CheckpointError(
                 f"{path}, as {source} gave it, {wrong}. It was deleted and nothing was put in "

@@ -18,9 +18,7 @@ from engine.catalog.models import Entry, FileFact
 from engine.catalog.record import read_record
 from engine.errors import CheckpointError
 from engine.system.files import identity, opened, opened_private
-from engine.system.folders import user_cache as user_cache
 from engine.system.folders import user_cache_if_any
-from engine.system.folders import weights_home as weights_home
 
 WEIGHTS = "model.safetensors"
 NEEDED = (
@@ -147,12 +145,12 @@ class Stamps:
 
     def sha256(self, path: str) -> str:
         """The hash of a file, its path relative to the folder."""
-        before = _mark(self.folder / path)
+        before = _stat_key(self.folder / path)
         match self._known.get(path):
             case [mark, str(known)] if mark == before:
                 return known
         digest = sha256(self.folder / path)
-        if _mark(self.folder / path) == before:  # not written to meanwhile
+        if _stat_key(self.folder / path) == before:  # not written to meanwhile
             self._known[path] = [before, digest]
             self._changed = True
         return digest
@@ -172,7 +170,7 @@ class Stamps:
                 write_json(self._file, self._known)
 
 
-def _mark(file: Path) -> list[int]:
+def _stat_key(file: Path) -> list[int]:
     return identity(file.stat())
 
 

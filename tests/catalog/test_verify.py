@@ -10,8 +10,9 @@ import pytest
 from engine.catalog import verify
 from engine.catalog.models import Entry, FileFact
 from engine.catalog.record import RECORD
-from engine.catalog.verify import WEIGHTS, Stamps, sha256, user_cache, verify_files, weights_home
+from engine.catalog.verify import WEIGHTS, Stamps, sha256, verify_files
 from engine.errors import CheckpointError
+from engine.system.folders import user_cache, weights_home
 from tests.catalog import mouse
 from tests.catalog.mouse import FILES, UNPINNED, entry_of, facts, note
 
