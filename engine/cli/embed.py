@@ -113,9 +113,9 @@ def _progress(options: Namespace) -> bool:
     return sys.stderr.isatty() and options.texts in ([], ["-"]) and not to_terminal
 
 
-def _prompt(embedder: Embedder, options: Namespace) -> str | None:
+def _prompt(embedder: Embedder, options: Namespace) -> str:
     kind = "query" if options.query else "document" if options.document else None
-    return embedder.prompts.get(kind, "") if kind else options.prompt
+    return embedder.prompt_for(kind, options.prompt)
 
 
 def similarity(options: Namespace) -> int:

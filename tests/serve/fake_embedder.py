@@ -57,6 +57,11 @@ class FakeEmbedder:
         self.free.set()
         self.closed = False
 
+    def prompt_for(self, kind: str | None, prompt: str | None = None) -> str:
+        if prompt is not None:
+            return prompt
+        return self.prompts.get(kind, "") if kind else self.default_prompt or ""
+
     def tokenize(
         self, texts: Sequence[str], *, truncation_side: str = "right", **_: object
     ) -> list[FakeTokens]:

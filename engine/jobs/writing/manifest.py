@@ -26,7 +26,7 @@ def how(options: Options, embedder: "Embedder") -> How:
     kind = "query" if options.query else "document"
     if options.query and kind not in embedder.prompts:
         raise InputError(f"--query: {embedder.name} has no prompt for queries; use --prompt")
-    prompt = embedder.prompts.get(kind) if options.prompt is None else options.prompt
+    prompt = embedder.prompt_for(kind, options.prompt)
     dim = options.truncate_dim
     if dim is not None and dim > embedder.dim:
         raise InputError(

@@ -30,7 +30,7 @@ class ServedModel:
 
     def prompted(self, texts: Sequence[str], prompt: str | None = None) -> Sequence[str]:
         """The texts with the prompt before each; None means the checkpoint's default prompt."""
-        prompt = self.embedder.default_prompt if prompt is None else prompt
+        prompt = self.embedder.prompt_for(None, prompt)
         return [prompt + text for text in texts] if prompt else texts
 
 
