@@ -4,6 +4,7 @@ import pytest
 
 from engine.jobs.arguments import parse
 from engine.jobs.options import Fields, Options, parse_template
+from tests.jobs.support import job
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +52,23 @@ def test_wrong_usage(words: str, told: str, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as stop:
         parse(words.split())
     assert stop.value.code == 2 and told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["in.txt"], "required: -o"),
+        (["in.txt", "-o", "x", "--keep", "embedding"], "conflicts with the output's own"),
+        (["in.txt", "-o", "x", "--id", "a", "--keep", "a"], "given twice"),
+        (["in.txt", "-o", "x", "--text", "{a!r}"], "write a column's name in braces"),
+        (["in.txt", "-o", "x", "--shard-rows", "0"], "1 or more"),
+        (["in.txt", "-o", "x", "--prompt", "a", "--query"], "not allowed with"),
+    ],
+)
+def test_wrong_usage_is_told_with_status_2(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        job(*words)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

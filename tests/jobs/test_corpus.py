@@ -1,7 +1,5 @@
 """A whole job: what goes in, what comes out, and that the vectors are the library's."""
 
-import io
-import itertools
 import json
 import subprocess
 from pathlib import Path
@@ -10,18 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import engine
 from engine.errors import EngineError, InputError
-from engine.jobs import embedding as computing
 from engine.jobs.options import Fields, parse_template
-from engine.jobs.progress import Progress, Summary, clock
-from engine.jobs.reading.inputs import Source, find
+from engine.jobs.reading.inputs import Source
 from engine.jobs.writing import shards as cutting
-from engine.jobs.writing.shard_files import convert
-from engine.jobs.writing.shards import Key, Shard, output_schema
 from tests.jobs.support import (
     ROOT,
     TINY,
@@ -137,13 +129,6 @@ def test_npy_with_ids_beside_it(tmp_path: Path) -> None:
     assert np.abs(loaded * scales[:, None] - exact).max() <= scales.max() / 2 + 1e-7
 
 
-def test_int8_of_zeros_is_zeros_and_extremes_are_reached() -> None:
-    values, scales = convert(np.array([[0, 0], [-2, 1], [0.5, 0.25]], np.float32), "int8")
-    assert values.tolist() == [[0, 0], [-127, 64], [127, 64]]
-    assert scales.tolist() == pytest.approx([0, 2 / 127, 0.5 / 127])
-    assert convert(np.empty((0, 3), np.float32), "int8")[0].shape == (0, 3)
-
-
 def test_rejects_are_written_in_order_and_the_exit_status_says_so(tmp_path: Path) -> None:
     lines = [json.dumps({"text": text}) if n % 7 else "{" for n, text in enumerate(texts(100))]
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
@@ -229,109 +214,6 @@ def test_the_summary_counts_what_was_done(
     assert capsys.readouterr().err == ""
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(("stream", "every"), [(Terminal(), 0.25), (io.StringIO(), 30)])
-def test_progress_is_drawn_on_a_terminal_and_logged_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, every: float
-) -> None:
-    now = itertools.count(0, every / 2)
-    monkeypatch.setattr("engine.jobs.progress.time.monotonic", lambda: next(now))
-    progress = Progress(1000, 500, stream=stream)
-    progress.advance(10, 100, 100)  # half an interval has passed: nothing yet
-    assert stream.getvalue() == ""
-    progress.advance(10, 100, 150)
-    drawn = stream.getvalue()
-    assert f"20 rows, {200 / every:,.0f} tokens/s, 75.0%, {clock(every)} left" in drawn
-    assert drawn.startswith("\r") == stream.isatty()
-    assert drawn.endswith("\n") != stream.isatty()
-
-
-def test_progress_over_input_of_unknown_size_promises_nothing() -> None:
-    progress = Progress(0, 0, stream=io.StringIO())
-    progress.advance(10, 100, 0)
-    assert progress.line(2.0) == "10 rows, 50 tokens/s"
-
-
-def test_summary_in_words() -> None:
-    summary = Summary("out", 1, 2_000_000, 0, 3, 1, here=1, seconds=3725)
-    assert str(summary).splitlines() == [
-        "out: 1 row, 2,000,000 tokens, 1 shard",
-        "truncated to the model's limit: 0 texts; rejected: 3 rows",
-        "time of this run: 1:02:05",
-        "at $0.067 per million tokens an API would have cost $0.1340",
-    ]
-
-
-@given(st.lists(st.integers(1, 600), max_size=300))
-def test_chunks_hold_each_row_once_longest_first_within_the_budget(lengths: list[int]) -> None:
-    groups = [list(group) for group in computing.chunks(np.array(lengths, np.int64), 2000)]
-    rows = [int(row) for group in groups for row in group]
-    assert sorted(rows) == list(range(len(lengths)))
-    assert [lengths[row] for row in rows] == sorted(lengths, reverse=True)
-    assert all(groups)
-    for group in groups:
-        assert sum(lengths[row] for row in group) <= 2000 + 600
-
-
-def cut(path: Path, shard_rows: int, wanted: Fields) -> list[Shard]:
-    schema = output_schema(pa.schema([(name, pa.string()) for name in wanted.carried]), wanted)
-    return list(cutting.shards(3, find([str(path)], None, "out"), wanted, schema, shard_rows))
-
-
-LINES = st.lists(st.sampled_from(['{"text": "some words"}', '{"text": 1}', "{", '{"text": "é"}']))
-
-
-@given(lines=LINES, shard_rows=st.integers(1, 12))
-@settings(deadline=None)
-def test_shards_are_the_rows_in_order_each_once_the_last_one_marked(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[str], shard_rows: int
-) -> None:
-    path = tmp_path_factory.mktemp("cut") / "in.jsonl"
-    path.write_text("".join(line + "\n" for line in lines))
-    made = cut(path, shard_rows, Fields(parse_template("text"), None, ()))
-    rows = [row for shard in made for row in shard.columns.column("row").to_pylist()]
-    rejected = [reject.row for shard in made for reject in shard.rejects]
-    assert rows == [row for row, line in enumerate(lines) if "s" in line or "é" in line]
-    assert sorted(rows + rejected) == list(range(len(lines)))
-    assert [shard.key for shard in made] == [Key(3, part) for part in range(len(made))]
-    assert [shard.last for shard in made] == [False] * (len(made) - 1) + [True]
-    full = [len(shard.texts) + len(shard.rejects) for shard in made[:-1]]
-    assert full == [shard_rows] * len(full)
-    assert sum(shard.size for shard in made) == path.stat().st_size
-
-
-def test_long_texts_make_shards_of_fewer_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cutting, "SHARD_BYTES", 1000)
-    (tmp_path / "in.txt").write_text("\n".join(["x" * 400] * 10))
-    made = cut(tmp_path / "in.txt", 100, Fields(parse_template("text"), None, ()))
-    assert [len(shard.texts) for shard in made] == [3, 3, 3, 1]
-
-
-def test_a_shard_travels_as_bytes_and_arrives_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "in.jsonl").write_text('{"text": "é", "n": 1}\n{\n{"text": "", "n": "b"}\n')
-    (shard,) = cut(tmp_path / "in.jsonl", 10, Fields(parse_template("text"), None, ("n",)))
-    assert Shard.from_bytes(shard.to_bytes()) == shard
-
-
-def test_a_digest_tells_texts_ids_and_rejects_apart(tmp_path: Path) -> None:
-    def digest(*rows: dict[str, object]) -> str:
-        (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (shard,) = cut(tmp_path / "in.jsonl", 10, Fields(parse_template("text"), "id", ()))
-        return shard.digest
-
-    base = digest({"id": 1, "text": "ab"}, {"id": 2, "text": "c"})
-    assert base == digest({"id": 1, "text": "ab"}, {"id": 2, "text": "c"})
-    assert base != digest({"id": 1, "text": "a"}, {"id": 2, "text": "bc"})
-    assert base != digest({"id": 1, "text": "ab"}, {"id": 3, "text": "c"})
-    assert base != digest({"id": 1, "text": "ab"}, {"id": 2, "text": "c"}, {"id": 3})
-
-
 def test_a_row_group_as_big_as_the_file_is_read_in_pieces(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"text": ["x" * 1000] * 40_000}), path, use_dictionary=False,
@@ -342,26 +224,6 @@ def test_a_row_group_as_big_as_the_file_is_read_in_pieces(tmp_path: Path) -> Non
     blocks = cutting._all_blocks([source], wanted)
     peak = max(pa.total_allocated_bytes() - before for _ in blocks)
     assert peak < 10e6 < path.stat().st_size
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["in.txt"], "required: -o"),
-        (["in.txt", "-o", "x", "--keep", "embedding"], "conflicts with the output's own"),
-        (["in.txt", "-o", "x", "--id", "a", "--keep", "a"], "given twice"),
-        (["in.txt", "-o", "x", "--text", "{a!r}"], "write a column's name in braces"),
-        (["in.txt", "-o", "x", "--shard-rows", "0"], "1 or more"),
-        (["in.txt", "-o", "x", "--prompt", "a", "--query"], "not allowed with"),
-    ],
-)
-def test_wrong_usage_is_told_with_status_2(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stop:
-        job(*words)
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
 
 
 def test_a_dimension_beyond_the_models_is_refused(tmp_path: Path) -> None:

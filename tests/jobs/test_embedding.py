@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import engine
 from engine import jobs
@@ -119,3 +121,14 @@ def test_a_job_writes_such_rows_to_the_rejects_and_goes_on(
     assert np.array_equal(vectors_of(tmp_path / "out"), expected)
     before = results(tmp_path / "out")
     assert jobs.main(words) == 3 and results(tmp_path / "out") == before
+
+
+@given(st.lists(st.integers(1, 600), max_size=300))
+def test_chunks_hold_each_row_once_longest_first_within_the_budget(lengths: list[int]) -> None:
+    groups = [list(group) for group in embedding.chunks(np.array(lengths, np.int64), 2000)]
+    rows = [int(row) for group in groups for row in group]
+    assert sorted(rows) == list(range(len(lengths)))
+    assert [lengths[row] for row in rows] == sorted(lengths, reverse=True)
+    assert all(groups)
+    for group in groups:
+        assert sum(lengths[row] for row in group) <= 2000 + 600

@@ -1,6 +1,7 @@
 """Rates and times, on a clock of the test's own."""
 
 import io
+import itertools
 import sys
 
 import pytest
@@ -77,4 +78,41 @@ def test_the_summary_tells_a_resumed_run() -> None:
         "out: 10 rows, 1,000 tokens, 3 shards",
         "truncated to the model's limit: 2 texts; rejected: 1 row",
         "time of this run: 0:01:01; 6 rows were complete before",
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "every"), [(Terminal(), 0.25), (io.StringIO(), 30)])
+def test_progress_is_drawn_on_a_terminal_and_logged_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, every: float
+) -> None:
+    now = itertools.count(0, every / 2)
+    monkeypatch.setattr("engine.jobs.progress.time.monotonic", lambda: next(now))
+    progress = Progress(1000, 500, stream=stream)
+    progress.advance(10, 100, 100)  # half an interval has passed: nothing yet
+    assert stream.getvalue() == ""
+    progress.advance(10, 100, 150)
+    drawn = stream.getvalue()
+    assert f"20 rows, {200 / every:,.0f} tokens/s, 75.0%, {clock(every)} left" in drawn
+    assert drawn.startswith("\r") == stream.isatty()
+    assert drawn.endswith("\n") != stream.isatty()
+
+
+def test_progress_over_input_of_unknown_size_promises_nothing() -> None:
+    progress = Progress(0, 0, stream=io.StringIO())
+    progress.advance(10, 100, 0)
+    assert progress.line(2.0) == "10 rows, 50 tokens/s"
+
+
+def test_summary_in_words() -> None:
+    summary = Summary("out", 1, 2_000_000, 0, 3, 1, here=1, seconds=3725)
+    assert str(summary).splitlines() == [
+        "out: 1 row, 2,000,000 tokens, 1 shard",
+        "truncated to the model's limit: 0 texts; rejected: 3 rows",
+        "time of this run: 1:02:05",
+        "at $0.067 per million tokens an API would have cost $0.1340",
     ]

@@ -99,3 +99,10 @@ def test_only_a_lack_of_room_promises_that_room_helps() -> None:
     assert "free some space" in str(explain(OSError(errno.EDQUOT, "quota"), Path("p")))
     denied = str(explain(PermissionError(errno.EACCES, "Permission denied"), Path("p")))
     assert denied == "p cannot be written: Permission denied."
+
+
+def test_int8_of_zeros_is_zeros_and_extremes_are_reached() -> None:
+    values, scales = convert(np.array([[0, 0], [-2, 1], [0.5, 0.25]], np.float32), "int8")
+    assert values.tolist() == [[0, 0], [-127, 64], [127, 64]]
+    assert scales.tolist() == pytest.approx([0, 2 / 127, 0.5 / 127])
+    assert convert(np.empty((0, 3), np.float32), "int8")[0].shape == (0, 3)

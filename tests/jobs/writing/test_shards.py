@@ -1,9 +1,12 @@
 """Where a shard's rows are from, and what is left when some are rejected."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.jobs.options import Fields, parse_template
 from engine.jobs.reading.inputs import find
@@ -59,3 +62,58 @@ def test_a_shard_ends_with_the_row_that_fills_it(
     assert [shard.texts for shard in made] == [["123456789", "1"], ["12345", "1234", "1"]]
     assert [shard.key for shard in made] == [Key(2, 0), Key(2, 1)]
     assert str(made[1].key) == "000002-000001"
+
+
+def cut(path: Path, shard_rows: int, wanted: Fields) -> list[Shard]:
+    schema = output_schema(pa.schema([(name, pa.string()) for name in wanted.carried]), wanted)
+    return list(cutting.shards(3, find([str(path)], None, "out"), wanted, schema, shard_rows))
+
+
+LINES = st.lists(st.sampled_from(['{"text": "some words"}', '{"text": 1}', "{", '{"text": "é"}']))
+
+
+@given(lines=LINES, shard_rows=st.integers(1, 12))
+@settings(deadline=None)
+def test_shards_are_the_rows_in_order_each_once_the_last_one_marked(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], shard_rows: int
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "in.jsonl"
+    path.write_text("".join(line + "\n" for line in lines))
+    made = cut(path, shard_rows, Fields(parse_template("text"), None, ()))
+    rows = [row for shard in made for row in shard.columns.column("row").to_pylist()]
+    rejected = [reject.row for shard in made for reject in shard.rejects]
+    assert rows == [row for row, line in enumerate(lines) if "s" in line or "é" in line]
+    assert sorted(rows + rejected) == list(range(len(lines)))
+    assert [shard.key for shard in made] == [Key(3, part) for part in range(len(made))]
+    assert [shard.last for shard in made] == [False] * (len(made) - 1) + [True]
+    full = [len(shard.texts) + len(shard.rejects) for shard in made[:-1]]
+    assert full == [shard_rows] * len(full)
+    assert sum(shard.size for shard in made) == path.stat().st_size
+
+
+def test_long_texts_make_shards_of_fewer_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutting, "SHARD_BYTES", 1000)
+    (tmp_path / "in.txt").write_text("\n".join(["x" * 400] * 10))
+    made = cut(tmp_path / "in.txt", 100, Fields(parse_template("text"), None, ()))
+    assert [len(shard.texts) for shard in made] == [3, 3, 3, 1]
+
+
+def test_a_shard_travels_as_bytes_and_arrives_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "é", "n": 1}\n{\n{"text": "", "n": "b"}\n')
+    (shard,) = cut(tmp_path / "in.jsonl", 10, Fields(parse_template("text"), None, ("n",)))
+    assert Shard.from_bytes(shard.to_bytes()) == shard
+
+
+def test_a_digest_tells_texts_ids_and_rejects_apart(tmp_path: Path) -> None:
+    def digest(*rows: dict[str, object]) -> str:
+        (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (shard,) = cut(tmp_path / "in.jsonl", 10, Fields(parse_template("text"), "id", ()))
+        return shard.digest
+
+    base = digest({"id": 1, "text": "ab"}, {"id": 2, "text": "c"})
+    assert base == digest({"id": 1, "text": "ab"}, {"id": 2, "text": "c"})
+    assert base != digest({"id": 1, "text": "a"}, {"id": 2, "text": "bc"})
+    assert base != digest({"id": 1, "text": "ab"}, {"id": 3, "text": "c"})
+    assert base != digest({"id": 1, "text": "ab"}, {"id": 2, "text": "c"}, {"id": 3})
