@@ -8,18 +8,12 @@ import pytest
 
 from engine.jobs import progress as room
 from engine.jobs.progress import Progress, Summary, clock
-
-
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    watch = Clock()
+    watch = Clock(100.0)
     monkeypatch.setattr(room, "time", watch)
     return watch
 

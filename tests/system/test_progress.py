@@ -4,18 +4,12 @@ import pytest
 
 from engine.system import progress as room
 from engine.system.progress import Progress
-
-
-class Clock:
-    now = 50.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    watch = Clock()
+    watch = Clock(50.0)
     monkeypatch.setattr(room, "time", watch)
     return watch
 
