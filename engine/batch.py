@@ -34,7 +34,7 @@ class PackedBatch:
 def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Indices of the texts of each batch: at most `budget` tokens, or a single longer text.
 
-    Longest first, so that whoever computes the batches side by side ends together; within the batch
+    Longest first, so that threads that compute batches side by side end together; within a batch
     neighbours are of like length.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])

@@ -1,7 +1,7 @@
 """The structures of `fast.job` filled in for a model, and the memory of a batch."""
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 from engine.batch import PackedBatch
 from engine.checkpoint.config import Config
 from engine.errors import CheckpointError, EngineError
+from engine.fast.codegen.compilation import Encode
 from engine.fast.codegen.target import NUMBERS_A_WORD
 from engine.fast.job import (
     JOB,
@@ -24,7 +25,6 @@ from engine.fast.weights.packing import Shape
 from engine.fast.weights.quantize import WIDEST
 
 BUDGET = 512  # tokens of a batch: enough that reading the weights costs little
-Encode = Callable[[int, int], None]
 
 
 def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:

@@ -1,4 +1,4 @@
-"""What decides a job's bytes, told apart, and damage told from difference."""
+"""Which options decide a job's bytes; damage is not taken for a difference."""
 
 import json
 from pathlib import Path
