@@ -18,7 +18,7 @@ from engine.fast.codegen.constants import LANES
 from engine.fast.codegen.records import view
 from engine.fast.codegen.simd import load_f, load_int, splat, store
 from engine.fast.job import JOB, LAYER, POOLINGS, SCRATCH_AT, WORKER
-from engine.fast.kernels import jit
+from engine.fast.kernels import jit, parts
 from engine.fast.layers import (
     A_WORD,
     GELU,
@@ -55,7 +55,7 @@ def linear(job, me, task, x, weights, out, then):
     # Tasks are numbered block by block within a group of panels: threads that work at the same time
     # read the same weights, from a cache that they share.
     steps, group = weights.width // A_WORD, panels_a_task(job, weights)
-    blocks = (job.tokens + ROWS_A_TASK - 1) // ROWS_A_TASK
+    blocks = parts(job.tokens, ROWS_A_TASK)
     # `left` is the first column of the group, `top` the first row of the block.
     left, top = (task // blocks) * group * PANEL, (task % blocks) * ROWS_A_TASK
     bottom = min(top + ROWS_A_TASK, job.tokens)
@@ -71,7 +71,7 @@ def linear(job, me, task, x, weights, out, then):
 
 @jit
 def row_tasks(job, *args):
-    return (job.tokens + CHUNK - 1) // CHUNK
+    return parts(job.tokens, CHUNK)
 
 
 @jit

@@ -147,9 +147,16 @@ def softmax(row, length, width, factor):
 
 
 @jit
+def parts(size, each):
+    """How many parts of at most `each` the size has."""
+    # // rounds down, so one less than a part is added; sizes are not negative
+    return (size + each - 1) // each
+
+
+@jit
 def padded(size, multiple):
     """The least multiple that is not less than size."""
-    return (size + multiple - 1) // multiple * multiple
+    return parts(size, multiple) * multiple
 
 
 @jit

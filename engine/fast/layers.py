@@ -9,7 +9,7 @@ from engine.fast.codegen.micro_kernel import tile
 from engine.fast.codegen.simd import fma, load_f, load_float, load_i, splat, store, to_float
 from engine.fast.codegen.target import NUMBERS_A_WORD
 from engine.fast.integers import quantize_int8, quantize_int16, rotate
-from engine.fast.kernels import gelu, jit
+from engine.fast.kernels import gelu, jit, parts
 
 ROWS, PANEL = TARGET.tiles[PRECISION][0], TARGET.panel(PRECISION)
 # Enough that a panel of weights, read once a task, is used for many rows; few enough that there are
@@ -39,7 +39,7 @@ def panels_a_task(job, weights):
     # A word is 4 bytes, however many numbers it holds. Kernels count in words, so one loop serves
     # all precisions.
     bytes_a_panel = weights.width // A_WORD * PANEL * 4
-    panels = (weights.out_width + PANEL - 1) // PANEL
+    panels = parts(weights.out_width, PANEL)
     return max(1, min(STRETCH // bytes_a_panel, panels // (2 * job.threads)))
 
 
@@ -47,8 +47,8 @@ def panels_a_task(job, weights):
 def linear_tasks(job, x, weights, out, then):
     """How many tasks `linear` has: groups of panels times blocks of rows."""
     # Both factors rounded up: a part of a panel or of a block is a task too.
-    panels, group = (weights.out_width + PANEL - 1) // PANEL, panels_a_task(job, weights)
-    return (panels + group - 1) // group * ((job.tokens + ROWS_A_TASK - 1) // ROWS_A_TASK)
+    groups = parts(parts(weights.out_width, PANEL), panels_a_task(job, weights))
+    return groups * parts(job.tokens, ROWS_A_TASK)
 
 
 @jit
