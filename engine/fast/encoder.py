@@ -17,14 +17,14 @@ from engine.fast.barrier import phase
 from engine.fast.codegen.constants import LANES
 from engine.fast.codegen.records import view
 from engine.fast.codegen.simd import load_f, load_int, splat, store
+from engine.fast.integers import QUANTIZES, quantize_row
 from engine.fast.job import JOB, LAYER, POOLINGS, SCRATCH_AT, WORKER
-from engine.fast.kernels import jit, parts
+from engine.fast.kernels import jit, parts, row_of
 from engine.fast.layers import (
     A_WORD,
     GELU,
     NOTHING,
     PANEL,
-    QUANTIZES,
     RESIDUAL,
     ROWS,
     ROWS_A_TASK,
@@ -32,8 +32,6 @@ from engine.fast.layers import (
     linear_tasks,
     multiply,
     panels_a_task,
-    quantize_row,
-    row_of,
 )
 
 # Few, so that short texts too give every thread a task; claiming a task costs little beside a row.

@@ -1,4 +1,5 @@
-"""Rows of float32 -> rows of integers, for the quantised products; `weights.quantize` says why.
+"""Rows of float32 -> rows of integers, for the quantised products, and their sums -> float32.
+`weights.quantize` says why they are quantised so.
 
 numba code as in `engine.fast.kernels`: addresses and sizes in, results written to an address. A row
 with a number that is not finite has integers without meaning, and NaN or infinity as its scale.
@@ -6,7 +7,7 @@ with a number that is not finite has integers without meaning, and NaN or infini
 
 from numba import float32
 
-from engine.fast.codegen.constants import LANES, TARGET
+from engine.fast.codegen.constants import LANES, PRECISION, TARGET
 from engine.fast.codegen.simd import (
     absolute,
     bits,
@@ -14,6 +15,8 @@ from engine.fast.codegen.simd import (
     hadamard_lanes,
     largest,
     load_f,
+    load_float,
+    load_i,
     select,
     smallest,
     splat,
@@ -21,9 +24,10 @@ from engine.fast.codegen.simd import (
     store,
     store_byte,
     store_short,
+    to_float,
     total,
 )
-from engine.fast.kernels import MAGIC, jit
+from engine.fast.kernels import MAGIC, jit, row_of
 
 MAGIC_BITS = 0x4B400000  # the bits of MAGIC
 LEVELS, OFFSET = TARGET.levels, TARGET.offset
@@ -109,3 +113,53 @@ def quantize_int8(row, out, width, parameters):
     store(parameters, 0, scale)
     # x = least + scale * integer, and products see integer - OFFSET
     store(parameters, 1, least + float32(OFFSET) * scale)
+
+
+@jit
+def int16_row(job, me, row, quantizer, r):
+    """The numbers at `row` -> row r of `integers` and of `row_scales`."""
+    # no rotation: 16 bits hold outliers and the rest
+    out = row_of(job.integers, r)
+    scale = quantize_int16(row, out, quantizer.width, quantizer.norm_limit)
+    store(job.row_scales + r * 8, 0, scale)
+
+
+@jit
+def int8_row(job, me, row, quantizer, r):
+    """The same in 8 bits, after the rotation."""
+    out, parameters = row_of(job.integers, r), job.row_scales + r * 8
+    # rotated into scratch memory, so that the float32 row stays: the residual needs it
+    rotate(row, job.signs, me.scratch, quantizer.width, quantizer.block)
+    quantize_int8(me.scratch, out, quantizer.width, parameters)
+
+
+@jit
+def float32_numbers(sums, i, parameters, scales, offsets, column):
+    """A vector of a tile's sums from number i on; they are float32 already."""
+    return load_f(sums, i)
+
+
+@jit
+def int16_numbers(sums, i, parameters, scales, offsets, column):
+    """Σ (scale a) (column's scale w). `parameters` holds the row's scale."""
+    y = to_float(load_i(sums, i)) * splat(load_float(parameters, 0))
+    return y * load_f(scales, column)
+
+
+@jit
+def int8_numbers(sums, i, parameters, scales, offsets, column):
+    """Σ (low + scale a) (column's scale w): the sums of a w, and an offset that is known before.
+
+    `parameters` holds the scale and low of the row.
+    """
+    y = int16_numbers(sums, i, parameters, scales, offsets, column)
+    return fma(splat(load_float(parameters, 1)), load_f(offsets, column), y)
+
+
+# How the rows of each precision become integers, if they do, and sums become numbers.
+quantize_row, to_numbers = {
+    "float32": (None, float32_numbers),
+    "int16": (int16_row, int16_numbers),
+    "int8": (int8_row, int8_numbers),
+}[PRECISION]
+QUANTIZES = quantize_row is not None

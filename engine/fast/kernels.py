@@ -147,6 +147,12 @@ def softmax(row, length, width, factor):
 
 
 @jit
+def row_of(rows, r):
+    """The address of row r."""
+    return rows.address + r * rows.stride * 4
+
+
+@jit
 def parts(size, each):
     """How many parts of at most `each` the size has."""
     # // rounds down, so one less than a part is added; sizes are not negative

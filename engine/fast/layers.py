@@ -6,27 +6,21 @@ cache: integers become numbers again, then the bias, GELU or the residual.
 
 from engine.fast.codegen.constants import LANES, PRECISION, TARGET
 from engine.fast.codegen.micro_kernel import tile
-from engine.fast.codegen.simd import fma, load_f, load_float, load_i, splat, store, to_float
-from engine.fast.codegen.target import NUMBERS_A_WORD
-from engine.fast.integers import quantize_int8, quantize_int16, rotate
-from engine.fast.kernels import gelu, jit, parts
+from engine.fast.codegen.simd import load_f, store
+from engine.fast.integers import to_numbers
+from engine.fast.kernels import gelu, jit, parts, row_of
+from engine.fast.weights.precisions import PRECISIONS
 
-ROWS, PANEL = TARGET.tiles[PRECISION][0], TARGET.panel(PRECISION)
+KIND = PRECISIONS[PRECISION]
+ROWS, PANEL = TARGET.tiles[KIND.product][0], TARGET.panel(KIND.product)
 # Enough that a panel of weights, read once a task, is used for many rows; few enough that there are
 # tasks for all threads.
 ROWS_A_TASK = 16 * ROWS
 STRETCH = 300_000  # bytes of weights that a task reads, at most, where there are few tokens
-A_WORD = NUMBERS_A_WORD[PRECISION]
-QUANTIZES, SHORT = PRECISION != "float32", PRECISION == "int16"
+A_WORD = KIND.numbers_a_word
 NOTHING, GELU, RESIDUAL = range(3)  # what follows a product and its bias
 
-multiply = tile(PRECISION)
-
-
-@jit
-def row_of(rows, r):
-    """The address of row r."""
-    return rows.address + r * rows.stride * 4
+multiply = tile(KIND.product)
 
 
 @jit
@@ -64,41 +58,11 @@ def epilogue(job, weights, sums, m, top, column, out, then):
         row, residual = row_of(out, top + r), row_of(job.x, top + r)
         parameters = row_scales + (top + r) * 8
         for c in range(0, width, LANES):
-            # QUANTIZES and `then` are constants of the compiled code: only one branch remains.
-            if QUANTIZES:
-                y = unquantized(sums, r * PANEL + c, parameters, scales, offsets, column + c)
-            else:
-                y = load_f(sums, r * PANEL + c)
+            y = to_numbers(sums, r * PANEL + c, parameters, scales, offsets, column + c)
             y = y + load_f(bias, column + c)
+            # `then` is a constant of the compiled code: only one branch remains
             if then == GELU:
                 y = gelu(y)
             if then == RESIDUAL:
                 y = y + load_f(residual, column + c)
             store(row, column + c, y)
-
-
-@jit
-def unquantized(sums, i, parameters, scales, offsets, column):
-    """Σ (low + scale a) (column's scale) w: the sums of a w, and an offset that is known before.
-
-    `parameters` holds the scale and low of the row.
-    """
-    y = to_float(load_i(sums, i)) * splat(load_float(parameters, 0))
-    y = y * load_f(scales, column)
-    if SHORT:  # a is signed, so there is no low
-        return y
-    return fma(splat(load_float(parameters, 1)), load_f(offsets, column), y)
-
-
-@jit
-def quantize_row(job, me, row, quantizer, r):
-    """The numbers at `row` -> row r of `integers` and of `row_scales`."""
-    out, parameters = row_of(job.integers, r), job.row_scales + r * 8
-    if SHORT:
-        # no rotation: 16 bits hold outliers and the rest
-        scale = quantize_int16(row, out, quantizer.width, quantizer.norm_limit)
-        store(parameters, 0, scale)
-    else:
-        # rotated into scratch memory, so that the float32 row stays: the residual needs it
-        rotate(row, job.signs, me.scratch, quantizer.width, quantizer.block)
-        quantize_int8(me.scratch, out, quantizer.width, parameters)

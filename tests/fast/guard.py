@@ -202,7 +202,7 @@ class Guarded:
     def spare(self) -> Iterator[NDArray[np.uint8]]:
         """What lies between the rows, byte by byte."""
         model, used = self.model, self.memory
-        words = model.widest // buffers.NUMBERS_A_WORD[model.shape.precision]
+        words = model.widest // model.shape.kind.numbers_a_word
         for rows, width in (
             (used.x, model.width),
             (used.sums, model.width),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.fast import encoder
+from engine.fast import encoder, integers
 from engine.fast import layers as fast
 from engine.fast.codegen.constants import LANES, PRECISION, TARGET
 from engine.fast.codegen.records import view
@@ -62,22 +62,15 @@ def count_tasks(job, x, weights):  # type: ignore[no-untyped-def]
 def quantize_one(job, worker, row, quantizer, r):  # type: ignore[no-untyped-def]
     me = worker_at(worker)
     me.scratch = worker + SCRATCH_AT
-    fast.quantize_row(job_at(job), me, row, quantizer_at(quantizer), r)
+    integers.quantize_row(job_at(job), me, row, quantizer_at(quantizer), r)
 
 
 def packed(w_OI: Array, width: int) -> dict[str, Array]:
     """The arrays of a linear map, as `packing` makes them, by their fields; all but the bias."""
     rows = np.zeros((packing.round_up(len(w_OI), PANEL), width), np.float32)
     rows[: len(w_OI)] = w_OI
-    if PRECISION == "float32":
-        return {"panels": packing.panels(rows, SHAPE)}
-    if PRECISION == "int16":
-        integers, scales = quantize.int16(rows)
-        return {"panels": packing.panels(integers, SHAPE), "scales": scales}
-    turned = quantize.rotate(rows, quantize.block_size(width, LANES))
-    integers, scales = quantize.int8(turned, pairs=TARGET.sums_pairs)
-    offsets = (scales * integers.sum(axis=1, dtype=np.int32)).astype(np.float32)
-    return {"panels": packing.panels(integers, SHAPE), "scales": scales, "offsets": offsets}
+    arrays = dict(SHAPE.kind.pack(rows, width, TARGET))
+    return arrays | {"panels": packing.panels(arrays["panels"], SHAPE)}
 
 
 def rows(array: Array) -> NDArray[Any]:
@@ -229,7 +222,7 @@ def test_with_few_tokens_a_task_is_several_panels(threads: int) -> None:
 
 def test_a_task_reads_no_more_weights_than_a_stretch() -> None:
     """If one panel is more, the task is one panel."""
-    words = 4096 // packing.NUMBERS_A_WORD[PRECISION]
+    words = 4096 // SHAPE.kind.numbers_a_word
     at_most = max(1, fast.STRETCH // (4 * words * PANEL))
     assert tasks(1, 4096, 1000, 1) == -(-1000 // at_most)
     assert tasks(1, 4096 * 100, 10, 1) == 10

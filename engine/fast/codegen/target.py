@@ -13,7 +13,6 @@ from engine.errors import EngineError, InputError
 
 Tiles = Mapping[str, tuple[int, int]]  # kind of product -> (rows, vectors)
 
-NUMBERS_A_WORD = {"float32": 1, "int16": 2, "int8": 4}  # numbers in the 32 bits of an inner step
 PAIR_LEVELS = 200  # `levels` of "pairs"; `engine.fast.weights.quantize` says why
 
 

@@ -10,7 +10,6 @@ from engine.batch import PackedBatch
 from engine.checkpoint.config import Config
 from engine.errors import CheckpointError, EngineError
 from engine.fast.codegen.compilation import Encode
-from engine.fast.codegen.target import NUMBERS_A_WORD
 from engine.fast.job import (
     JOB,
     LAYER,
@@ -22,7 +21,6 @@ from engine.fast.job import (
 )
 from engine.fast.weights import quantize
 from engine.fast.weights.packing import Shape
-from engine.fast.weights.quantize import WIDEST
 
 BUDGET = 512  # tokens of a batch: enough that reading the weights costs little
 
@@ -45,10 +43,11 @@ class Model:
                 f"the token limit is {config.max_tokens}, but the model has only "
                 f"{config.positions} positions; the limit may be at most that."
             )
-        if shape.precision != "float32" and max(config.hidden, config.feed_forward) > WIDEST:
+        widest = shape.kind.widest
+        if widest and max(config.hidden, config.feed_forward) > widest:
             raise CheckpointError(
                 f"hidden_size {config.hidden}, intermediate_size {config.feed_forward}: sums of "
-                f"{shape.precision} could overflow over {WIDEST}; "
+                f"{shape.precision} could overflow over {widest}; "
                 'precision="float32" computes any size.'
             )
         # Padded sizes: rows are whole vectors, with zeros behind the real numbers.
@@ -64,11 +63,11 @@ class Model:
     @property
     def worker_size(self) -> int:
         """Numbers (float32) of a WORKER and of scratch memory for a head, a tile or a row."""
-        target, precision = self.shape.target, self.shape.precision
+        target, product = self.shape.target, self.shape.kind.product
         tokens, K = self.config.max_tokens, self.config.hidden // self.config.heads
         # A thread is in one task at a time, so these share the memory.
         *_, head = head_scratch(tokens, K, target.tiles["attention"][0], target.panel("attention"))
-        tile = target.tiles[precision][0] * target.panel(precision)
+        tile = target.tiles[product][0] * target.panel(product)
         return SCRATCH_AT // 4 + max(head, tile, self.widest)
 
     def worker(self) -> NDArray[np.float32]:
@@ -136,7 +135,7 @@ class Memory:
         self.qkv = self._rows("qkv", 3 * width)
         self.wide = self._rows("wide", model.wide)
         # One buffer for the input of every product: each is used up before the next is made.
-        words = model.widest // NUMBERS_A_WORD[model.shape.precision]
+        words = model.widest // model.shape.kind.numbers_a_word
         self.integers = self._rows("integers", words)
         self.row_scales = self._array("row_scales", (tokens, 2), np.float32)
         self.out = self._array("out", (tokens, width), np.float32)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.checkpoint.weights import Layer, Linear, Norm, Weights
-from engine.fast.codegen.target import NUMBERS_A_WORD, Target
-from engine.fast.weights import quantize
+from engine.fast.codegen.target import Target
+from engine.fast.weights.precisions import PRECISIONS, Precision
+from engine.fast.weights.quantize import signs
 
 Named = tuple[str, NDArray]
 
@@ -26,10 +27,14 @@ class Shape:
     precision: str
 
     @property
+    def kind(self) -> Precision:
+        return PRECISIONS[self.precision]
+
+    @property
     def panel(self) -> int:
         """Columns of a panel."""
         # A tile's columns: the inner loop computes all of them at once.
-        return self.target.panel(self.precision)
+        return self.target.panel(self.kind.product)
 
     def width(self, size: int) -> int:
         """Numbers of a row: whole vectors, and whole turns of any inner loop."""
@@ -47,7 +52,7 @@ def packed(weights: Weights, shape: Shape) -> Iterator[Named]:
     yield "position", padded(weights.position_PD, width)
     yield "token_type", padded(weights.token_type_D[None], width)
     yield from _norm("embedding_norm", weights.embedding_norm, width)
-    yield "signs", quantize.signs(max(width, shape.width(weights.layers[0].up.w_OI.shape[0])))[None]
+    yield "signs", signs(max(width, shape.width(weights.layers[0].up.w_OI.shape[0])))[None]
     # Names say where each array's address goes: the fields of `fast.job`.
     for n, layer in enumerate(weights.layers):
         for name, array in _layer(layer, shape):
@@ -91,28 +96,13 @@ def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
         w_OI[n * each : n * each + outputs, :inputs] = one.w_OI
         bias[0, n * each : n * each + outputs] = one.b
     yield f"{name}.bias", bias
-    # float32 has neither scales nor offsets.
-    if shape.precision == "float32":
-        yield f"{name}.panels", panels(w_OI, shape)
-        return
-    integers: NDArray[np.integer]
-    if shape.precision == "int16":
-        integers, scales = quantize.int16(w_OI)
-    else:
-        block = quantize.block_size(inputs, shape.target.lanes)
-        integers, scales = quantize.int8(
-            quantize.rotate(w_OI, block), pairs=shape.target.sums_pairs
-        )
-        # Activations are low + scale a, so each output also has low times the sum of its weights.
-        sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)
-        yield f"{name}.offsets", (scales * sums)[None]
-    yield f"{name}.scales", scales[None]
-    yield f"{name}.panels", panels(integers, shape)
+    for field, array in shape.kind.pack(w_OI, inputs, shape.target).items():
+        yield f"{name}.{field}", panels(array, shape) if field == "panels" else array[None]
 
 
 def panels(w_OI: NDArray, shape: Shape) -> NDArray:
     """(outputs, inputs) -> [panel][step][column][number of the word]."""
-    a_word = NUMBERS_A_WORD[shape.precision]
+    a_word = shape.kind.numbers_a_word
     outputs, inputs = w_OI.shape
     # The inner loop reads its panel from start to end, as fast as memory gives it.
     # reshape splits the axes without copying; transpose orders them; one copy makes them so.

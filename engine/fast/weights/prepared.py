@@ -32,11 +32,13 @@ KERNEL_SOURCES = (
     "fast.layers", "fast.codegen.compilation", "fast.codegen.constants",
     "fast.codegen.dot_products", "fast.codegen.micro_kernel", "fast.codegen.numba_vectors",
     "fast.codegen.records", "fast.codegen.simd", "fast.codegen.target",
+    "fast.weights.precisions", "fast.weights.quantize",
 )  # fmt: skip
 WEIGHT_SOURCES = (
     "_version", "literals", "checkpoint.config", "checkpoint.json_files", "checkpoint.module_list",
     "checkpoint.tensor_files", "checkpoint.weights", "fast.codegen.target",
-    "fast.weights.array_files", "fast.weights.packing", "fast.weights.quantize",
+    "fast.weights.array_files", "fast.weights.packing", "fast.weights.precisions",
+    "fast.weights.quantize",
 )  # fmt: skip
 
 

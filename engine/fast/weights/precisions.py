@@ -1,0 +1,54 @@
+"""The precisions of the compiled kernels: one object each, with all that preparing weights needs.
+
+The other half is compiled: `fast.integers` says how each precision quantises a row of activations,
+and how it turns sums of products into numbers again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.fast.codegen.target import Target
+from engine.fast.weights import quantize
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`product` names the inner step (`codegen.dot_products`) and the tile (`codegen.target`).
+
+    `pack(w_OI, inputs, target)` gives "panels", the numbers that are multiplied, (O, I); for
+    integers also "scales" and "offsets", (O,), as in `fast.job`. I is `inputs` padded with zeros.
+    """
+
+    product: str
+    numbers_a_word: int  # numbers in the 32 bits that an inner step reads of a row
+    pack: Callable[[Array, int, Target], Mapping[str, NDArray]]
+    widest: int | None = None  # the longest row whose sums cannot overflow
+
+
+def _float32(w_OI: Array, inputs: int, target: Target) -> Mapping[str, NDArray]:
+    return {"panels": w_OI}
+
+
+def _int16(w_OI: Array, inputs: int, target: Target) -> Mapping[str, NDArray]:
+    integers, scales = quantize.int16(w_OI)
+    return {"panels": integers, "scales": scales}
+
+
+def _int8(w_OI: Array, inputs: int, target: Target) -> Mapping[str, NDArray]:
+    rotated = quantize.rotate(w_OI, quantize.block_size(inputs, target.lanes))
+    integers, scales = quantize.int8(rotated, pairs=target.sums_pairs)
+    # Activations are low + scale a, so each output also has low times the sum of its weights.
+    sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)
+    return {"panels": integers, "scales": scales, "offsets": scales * sums}
+
+
+PRECISIONS = {
+    "float32": Precision("float32", 1, _float32),
+    "int16": Precision("int16", 2, _int16, quantize.WIDEST),
+    "int8": Precision("int8", 4, _int8, quantize.WIDEST),
+}
