@@ -132,21 +132,28 @@ def test_integers_and_empty_tensors_are_left_out(tmp_path: Path) -> None:
     assert {name: tensor.tolist() for name, tensor in found.items()} == {"kept": 7}
 
 
-@pytest.mark.parametrize(("kind", "width"), [("F8_E4M3", 1), ("F8_E5M2", 1), ("C64", 8)])
-def test_an_unknown_type_is_refused_by_name(kind: str, width: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2"])
+def test_an_unknown_type_is_refused_by_name(kind: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
-        write_raw(
-            tmp_path / "model.safetensors",
-            json.dumps(
-                {"a": {"dtype": kind, "shape": [4], "data_offsets": [0, 4 * width]}}
-            ).encode(),
-            bytes(4 * width),
-        )
+        write_typed(tmp_path, kind, 1)
         read_tensors(tmp_path)
     assert str(caught.value) == (
         f"{tmp_path / 'model.safetensors'}: tensor a is of type {kind}; the engine reads F32, F16, "
         "BF16, F64. Save the model again in one of these."
     )
+
+
+def test_a_type_that_only_newer_safetensors_know_is_refused(tmp_path: Path) -> None:
+    # Which message depends on the version: the older ones call the whole header unreadable.
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        write_typed(tmp_path, "C64", 8)
+        read_tensors(tmp_path)
+
+
+def write_typed(folder: Path, kind: str, width: int) -> None:
+    """Tensor a of four numbers of that type, each `width` bytes."""
+    header = {"a": {"dtype": kind, "shape": [4], "data_offsets": [0, 4 * width]}}
+    write_raw(folder / "model.safetensors", json.dumps(header).encode(), bytes(4 * width))
 
 
 HEADER = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
