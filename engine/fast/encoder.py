@@ -7,7 +7,8 @@ task after another (`fast.barrier`). Results do not depend on which thread ran a
 
 What differs from the model: rows are written to the buffers of the job instead of new arrays; the
 residual is added as a product ends; and where products are quantised, rows are turned into integers
-before them. `softmax` and `gelu` are in `fast.kernels`.
+before them. Where all texts of a batch are pooled by cls, the last layer computes first tokens
+only, from the keys and values of all (`JOB.last`). `softmax` and `gelu` are in `fast.kernels`.
 """
 
 from numba import float32, types
@@ -31,11 +32,12 @@ from engine.fast.layers import (
     epilogue,
     linear_tasks,
     multiply,
+    normalize_row,
     panels_a_task,
+    row_tasks,
+    rows_of,
 )
 
-# Few, so that short texts too give every thread a task; claiming a task costs little beside a row.
-CHUNK = 2  # rows a task, where rows are computed one by one
 CLS = POOLINGS.index("cls")
 LAYER_BYTES = LAYER.itemsize
 
@@ -67,28 +69,6 @@ def linear(job, me, task, x, weights, out, then):
             epilogue(job, weights, me.scratch, m, r, column, out, then)
 
 
-@jit
-def row_tasks(job, *args):
-    return parts(job.tokens, CHUNK)
-
-
-@jit
-def rows_of(job, task):
-    """The rows of one task, as a range."""
-    return range(task * CHUNK, min((task + 1) * CHUNK, job.tokens))
-
-
-@jit
-def normalize_row(job, me, norm, r):
-    """Row r of `sums`, normalised -> row r of `x`, and of the integers that the products read."""
-    # `D_width` is padded with zeros; the mean is over the real D.
-    out, width = row_of(job.x, r), job.D_width
-    kernels.layer_norm(row_of(job.sums, r), out, width, job.D, norm.scale, norm.shift, job.eps)
-    if QUANTIZES:
-        # at once, while the row is in the cache; the next product reads integers only
-        quantize_row(job, me, out, job.quantize_D, r)
-
-
 @phase(row_tasks)
 @jit
 def layer_norm(job, me, task, norm):
@@ -115,14 +95,17 @@ def split_heads(job, task):
 
 
 @jit
-def head_tasks(job):
+def head_tasks(job, needed):
     return job.texts * job.heads
 
 
 @phase(head_tasks)
 @jit
-def attend(job, me, task):
-    """softmax(Q Kᵀ / √K) V of one head of one text; the result takes the place of its queries."""
+def attend(job, me, task, needed):
+    """softmax(Q Kᵀ / √K) V of one head of one text, for the rows of `needed`.
+
+    If that is the job itself, the result takes the place of the queries.
+    """
     # A row of `qkv` is queries, keys, values of all heads. Heads lie side by side in each part, so
     # splitting is arithmetic: nothing is copied.
     first, length, column = split_heads(job, task)
@@ -132,21 +115,40 @@ def attend(job, me, task):
     value = key + job.D_width * 4
     # The output may overwrite the queries: each tile of them is read before its result is
     # written, and no other task reads this head of this text.
-    stride, K = job.qkv.stride, job.D // job.heads
-    kernels.attention_head(query, key, value, stride, length, K, query, stride, me.scratch)
+    text = task // job.heads
+    out = row_of(needed.qkv, load_int(needed.cu_seqlens, text)) + column * 4
+    queries = load_int(needed.cu_seqlens, text + 1) - load_int(needed.cu_seqlens, text)
+    stride, ldo, K = job.qkv.stride, needed.qkv.stride, job.D // job.heads
+    kernels.attention_head(query, queries, key, value, stride, length, K, out, ldo, me.scratch)
 
 
 @jit
-def attention(job, me, layer):
+def first_tasks(job, needed):
+    return 0 if needed.x.address == job.x.address else row_tasks(needed)
+
+
+@phase(first_tasks)
+@jit
+def take_first(job, me, task, needed):
+    """The first token of each text -> the rows of `needed`, which add them as the residual."""
+    for r in rows_of(needed, task):
+        x, out = row_of(job.x, load_int(job.cu_seqlens, r)), row_of(needed.x, r)
+        for i in range(0, job.D_width, LANES):
+            store(out, i, load_f(x, i))
+
+
+@jit
+def attention(job, needed, me, layer):
     """Every token gathers from the tokens of its own text, as much as query and key agree."""
     # One product for query, key and value: the rows of x are read once.
     linear(job, me, job.x, layer.qkv, job.qkv, NOTHING)
-    attend(job, me)
+    attend(job, me, needed)
+    take_first(job, me, needed)
     # Heads wrote float32. Each row is quantised as a whole, so all heads must be done first.
     if QUANTIZES:
-        quantize(job, me, job.qkv, job.quantize_D)
+        quantize(needed, me, needed.qkv, job.quantize_D)
     # RESIDUAL adds x, which no phase since `layer_norm` has changed.
-    linear(job, me, job.qkv, layer.attention_output, job.sums, RESIDUAL)
+    linear(needed, me, needed.qkv, layer.attention_output, needed.sums, RESIDUAL)
 
 
 @jit
@@ -160,12 +162,15 @@ def feed_forward(job, me, layer):
 
 
 @jit
-def encoder_layer(job, me, layer):
-    """Attention, then feed-forward; each added to what came in, then normalised ("post-norm")."""
-    attention(job, me, layer)
-    layer_norm(job, me, layer.attention_norm)
-    feed_forward(job, me, layer)
-    layer_norm(job, me, layer.output_norm)
+def encoder_layer(job, needed, me, layer):
+    """Attention, then feed-forward; each added to what came in, then normalised ("post-norm").
+
+    All tokens are attended to, but results are for the rows of `needed` alone.
+    """
+    attention(job, needed, me, layer)
+    layer_norm(needed, me, layer.attention_norm)
+    feed_forward(needed, me, layer)
+    layer_norm(needed, me, layer.output_norm)
 
 
 @phase(row_tasks)
@@ -193,8 +198,10 @@ def encode(job_address, worker_address):
     # All threads walk through the same phases; `job` says what, `me` says how far.
     embed(job, me)
     for n in range(job.layer_count):
-        encoder_layer(job, me, layer_at(job.layers + n * LAYER_BYTES))
-    pool(job, me)
+        # The next layer needs all tokens. After the last one, cls pooling needs one a text.
+        needed = job_at(job.last if n == job.layer_count - 1 else job_address)
+        encoder_layer(job, needed, me, layer_at(job.layers + n * LAYER_BYTES))
+    pool(job_at(job.last), me)
 
 
 @jit

@@ -75,6 +75,9 @@ JOB = struct(
     ("qkv", ROWS),  # (T, 3 D_width): queries, keys, values; then what the heads gathered
     ("wide", ROWS),  # (T, F_width): inside of the feed-forward
     ("out", ADDRESS),  # (S, D_width) float32: the pooled vectors
+    # A JOB of the rows that the last layer must give: this one's own address, or that of one with
+    # the first token of each text, where all texts are pooled by cls.
+    ("last", ADDRESS),
     # quantised products: the rows that the next one reads
     ("integers", ROWS),  # (T, the widest): 32-bit words
     ("row_scales", ADDRESS),  # (T, 2) float32: scale and low of each row

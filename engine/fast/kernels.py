@@ -192,8 +192,8 @@ def pack_values(values, stride, length, K, out):
 
 
 @jit
-def attention_head(query, key, value, stride, length, K, out, ldo, scratch):
-    """softmax(Q Kᵀ / √K) V for one head of one text.
+def attention_head(query, queries, key, value, stride, length, K, out, ldo, scratch):
+    """softmax(Q Kᵀ / √K) V for one head of one text: the first `queries` of its `length` tokens.
 
     Rows of the head lie `stride` numbers apart; results go to rows `ldo` apart. ROWS queries at a
     time see all keys, so that their scores stay in the first cache: no L x L array exists.
@@ -209,8 +209,8 @@ def attention_head(query, key, value, stride, length, K, out, ldo, scratch):
     factor = float32(1.0) / sqrt(float32(K))
     # Like FlashAttention (Dao et al. 2022) in that scores never leave the cache; but all keys of a
     # text fit it here, so softmax needs no running maximum, and the sums keep one order.
-    for top in range(0, length, ROWS):
-        m = min(ROWS, length - top)
+    for top in range(0, queries, ROWS):
+        m = min(ROWS, queries - top)
         rows = query + top * stride * 4
         # scores = Q Kᵀ for these rows, a panel of keys at a time
         for j in range(0, keys_width, PANEL):

@@ -1,13 +1,14 @@
-"""What surrounds a product of whole rows, x Wᵀ + b.
+"""How rows are shared out as tasks, and what surrounds a product of whole rows, x Wᵀ + b.
 
 Before it, rows become integers where products are quantised. After it, while the sums are in the
 cache: integers become numbers again, then the bias, GELU or the residual.
 """
 
+from engine.fast import kernels
 from engine.fast.codegen.constants import LANES, PRECISION, TARGET
 from engine.fast.codegen.micro_kernel import tile
 from engine.fast.codegen.simd import load_f, store
-from engine.fast.integers import to_numbers
+from engine.fast.integers import QUANTIZES, quantize_row, to_numbers
 from engine.fast.kernels import gelu, jit, parts, row_of
 from engine.fast.weights.precisions import PRECISIONS
 
@@ -18,6 +19,8 @@ ROWS, PANEL = TARGET.tiles[KIND.product][0], TARGET.panel(KIND.product)
 ROWS_A_TASK = 16 * ROWS
 STRETCH = 300_000  # bytes of weights that a task reads, at most, where there are few tokens
 A_WORD = KIND.numbers_a_word
+# Few, so that short texts too give every thread a task; claiming a task costs little beside a row.
+CHUNK = 2  # rows a task, where rows are computed one by one
 NOTHING, GELU, RESIDUAL = range(3)  # what follows a product and its bias
 
 multiply = tile(KIND.product)
@@ -66,3 +69,25 @@ def epilogue(job, weights, sums, m, top, column, out, then):
             if then == RESIDUAL:
                 y = y + load_f(residual, column + c)
             store(row, column + c, y)
+
+
+@jit
+def row_tasks(job, *args):
+    return parts(job.tokens, CHUNK)
+
+
+@jit
+def rows_of(job, task):
+    """The rows of one task, as a range."""
+    return range(task * CHUNK, min((task + 1) * CHUNK, job.tokens))
+
+
+@jit
+def normalize_row(job, me, norm, r):
+    """Row r of `sums`, normalised -> row r of `x`, and of the integers that the products read."""
+    # `D_width` is padded with zeros; the mean is over the real D.
+    out, width = row_of(job.x, r), job.D_width
+    kernels.layer_norm(row_of(job.sums, r), out, width, job.D, norm.scale, norm.shift, job.eps)
+    if QUANTIZES:
+        # at once, while the row is in the cache; the next product reads integers only
+        quantize_row(job, me, out, job.quantize_D, r)

@@ -133,7 +133,9 @@ def attention(q: Floats, k: Floats, v: Floats, stride: int) -> Floats:
     scratch = np.full(needed + 64, 7, np.float32)
     places = (address(table) + 4 * n * K for n in range(3))
     query, key, value = places
-    kernels.attention_head(query, key, value, stride, length, K, query, stride, address(scratch))
+    kernels.attention_head(
+        query, length, key, value, stride, length, K, query, stride, address(scratch)
+    )
     assert (scratch[needed:] == 7).all(), "wrote behind its scratch memory"
     assert np.array_equal(table[:, K:], before[:, K:]), "wrote beside its own columns"
     return table[:length, :K]

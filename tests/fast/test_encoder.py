@@ -104,8 +104,9 @@ def test_pooling_of_each_text(
 ) -> None:
     """The mean of its own tokens, or its first token alone."""
     batch, poolings = batch_of(lengths), ["mean", "cls", "cls"] * len(lengths)
+    states, _ = Encoder(*checkpoint, precision, 1).run(batch, ["mean"] * len(lengths))
     for names in poolings[: len(lengths)], poolings[1 : len(lengths) + 1]:
-        states, got = Encoder(*checkpoint, precision, 1).run(batch, names)
+        _, got = Encoder(*checkpoint, precision, 1).run(batch, names)
         for text, name in enumerate(names):
             tokens = states[batch.cu_seqlens[text] : batch.cu_seqlens[text + 1]].astype(np.float64)
             expected = tokens[0] if name == "cls" else tokens.mean(axis=0)
@@ -117,14 +118,18 @@ def test_pooling_of_each_text(
 def test_every_phase_has_counters_and_does_all_its_tasks(
     precision: str, checkpoint: tuple[Config, Weights]
 ) -> None:
-    """What only integers need is left out in float32."""
-    encoder = Encoder(*checkpoint, precision, SIZES["layers"])
-    encoder.run(batch_of((5, 17)), ["mean"] * 2)
-    taken, done = encoder.memory.tickets.view(np.int64).reshape(-1, TICKET_BYTES // 8)[:, :2].T
-    a_layer = 7 if precision == "float32" else 9
-    assert encoder.phases == len(taken) == 1 + a_layer * SIZES["layers"] + 1
-    assert (done > 0).all() and (taken == done + 1).all()
-    assert done[0] == 11 and done[-1] == 2  # 22 tokens, two a task; two texts
+    """What only integers need is left out in float32; first tokens are taken for cls alone."""
+    encoder, a_layer = Encoder(*checkpoint, precision, SIZES["layers"]), 8
+    a_layer += 0 if precision == "float32" else 2
+    for pooling in "mean", "cls":
+        encoder.run(batch_of((5, 17)), [pooling] * 2)
+        taken, done = encoder.memory.tickets.view(np.int64).reshape(-1, TICKET_BYTES // 8)[:, :2].T
+        assert encoder.phases == len(taken) == 1 + a_layer * SIZES["layers"] + 1
+        idle = list(range(3, len(done) - 1, a_layer))  # after the embedding, qkv and attention
+        assert np.flatnonzero(done == 0).tolist() == idle[: None if pooling == "mean" else -1]
+        assert (taken == done + 1).all()
+        assert done[0] == 11 and done[-1] == 2  # 22 tokens, two a task; two texts
+        assert done[-2] == (11 if pooling == "mean" else 1)  # the last layer norm
 
 
 @each_precision

@@ -13,6 +13,7 @@ from engine.fast.codegen.compilation import Encode
 from engine.fast.job import (
     JOB,
     LAYER,
+    POOLINGS,
     SCRATCH_AT,
     SPARE,
     TICKET_BYTES,
@@ -22,6 +23,7 @@ from engine.fast.job import (
 from engine.fast.weights import quantize
 from engine.fast.weights.packing import Shape
 
+CLS = POOLINGS.index("cls")
 BUDGET = 512  # tokens of a batch: enough that reading the weights costs little
 
 
@@ -79,6 +81,7 @@ class Model:
         """The phases of a batch: without tickets, `encode` counts them and computes nothing."""
         # The job's `tickets` is 0 until Memory gives it some.
         job, worker = self.job.copy(), np.zeros((), WORKER)
+        job["last"] = job.ctypes.data
         encode(job.ctypes.data, worker.ctypes.data)
         return int(worker["phase"])
 
@@ -125,6 +128,7 @@ class Memory:
         self.job = allocate((), JOB)
         # A copy of its own: several batches may be under way at a time.
         self.job[()] = model.job
+        self.last = allocate((), JOB)
         self.ids = self._array("ids", (tokens,), np.int32)
         self.positions = self._array("positions", (tokens,), np.int32)
         # Room for as many texts as tokens, the most that a batch can have.
@@ -140,6 +144,8 @@ class Memory:
         self.row_scales = self._array("row_scales", (tokens, 2), np.float32)
         self.out = self._array("out", (tokens, width), np.float32)
         self.tickets = self._array("tickets", (phases * TICKET_BYTES,), np.uint8)
+        self.firsts = allocate((tokens + 1,), np.int32)
+        self.firsts[:] = np.arange(tokens + 1)
 
     def take(self, batch: PackedBatch, poolings: NDArray[np.int32]) -> None:
         """Copies a batch of texts of one token or more, and what `poolings` says of each, in.
@@ -155,12 +161,24 @@ class Memory:
         self.poolings[:texts] = poolings
         # the last batch's counters
         self.tickets[:] = 0
+        self._choose_last(poolings)
         # The last line of defence: an id outside would be read from foreign memory.
         ids = self.ids[:tokens].view(np.uint32)  # a negative number is a large one
         if ids.max() >= self.config.vocabulary:
             raise EngineError(f"token ids must be from 0 to {self.config.vocabulary - 1}.")
         if self.positions[:tokens].max() >= self.config.max_tokens:
             raise EngineError(f"a text may have at most {self.config.max_tokens} tokens.")
+
+    def _choose_last(self, poolings: NDArray[np.int32]) -> None:
+        """Which rows the last layer computes: all, or with cls pooling the first of each text."""
+        self.job["last"] = self.job.ctypes.data
+        if (poolings == CLS).all():
+            job, last = self.job, self.last
+            last[()] = job
+            # A text of one token each, in buffers that nobody reads any more by then.
+            last["tokens"], last["cu_seqlens"] = job["texts"], self.firsts.ctypes.data
+            last["qkv"], last["x"], last["sums"] = job["sums"], job["qkv"], job["x"]
+            job["last"] = last.ctypes.data
 
     def _rows(self, name: str, width: int) -> NDArray[np.float32]:
         """A row for each token."""
