@@ -1,1 +1,1 @@
-"""The machine and its user: folders, private files, locks."""
+"""The operating system: CPU cores, folders, private files, locks, threads."""

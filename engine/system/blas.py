@@ -1,12 +1,14 @@
-"""How many threads numpy's matrix products take, and forks. The only file that knows OpenBLAS.
+"""Limits the threads of numpy's matrix products, and keeps forks away from running products.
 
-OpenBLAS does not survive a fork during a product. Its fork handler ends its threads and waits for
-them; one that computes at that moment misses the order to end, so the parent waits forever, with
-the interpreter's lock. Where products take one thread, the child may inherit a lock that nobody
-releases. So a fork waits until no product of ours is under way, and none begins until it is over.
+This is the only module that calls OpenBLAS.
 
-Nothing here may be interrupted by a signal handler but the forking thread, and by the rule of
-`engine.fast.runtime.thread_team` that one holds nothing: `_forks` changes by single C calls.
+A fork during a product breaks OpenBLAS. Its fork handler stops its threads and waits for them. A
+thread that is computing at that moment misses the stop request, so the parent waits forever and
+holds the interpreter's lock. With one thread per product, the child may inherit a lock that nobody
+releases. So a fork waits until no product of ours is running, and no product starts during a fork.
+
+A signal handler can interrupt only one thread here, the one that forks. By the rule of
+`engine.fast.runtime.thread_team` that thread holds no lock. `_forks` changes by single C calls.
 """
 
 import ctypes
@@ -26,11 +28,11 @@ from engine.system.threads import PerProcess
 GET, SET = (f"scipy_openblas_{word}_num_threads64_" for word in ("get", "set"))
 PAUSE_S = 0.001
 
-_forks: list[None] = []  # one for each fork under way
+_forks: list[None] = []  # one item for each fork in progress
 
 
 class _Limits:
-    """The limits of all `at_most` that are active in this process."""
+    """The limits of all active `at_most` blocks in this process."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -59,14 +61,17 @@ _limits = PerProcess(_Limits)
 
 @contextmanager
 def at_most(threads: int) -> Iterator[None]:
-    """Within it products take at most so many threads each, where numpy brought OpenBLAS.
+    """Within the block each matrix product uses at most `threads` threads.
 
-    For the whole process: the smallest limit counts, and the last to leave restores what was
-    before. Forks wait, so keep it short. For threads that can't be interrupted.
+    This needs a numpy that bundles OpenBLAS; otherwise nothing is limited. The limit holds for the
+    whole process. If several blocks are active, the smallest limit is used. The last block to end
+    restores the earlier setting. Forks wait for the end of the block, so keep it short. Use it only
+    in threads that signal handlers cannot interrupt.
     """
     limits = _limits.get()
     limits.add(threads)
-    while _forks:  # looked at after `add`, as the fork looks at `active` after it is in `_forks`
+    # Checked after `add`; a fork checks `active` after it is in `_forks`. So one sees the other.
+    while _forks:
         limits.remove(threads)
         time.sleep(PAUSE_S)
         limits.add(threads)
@@ -78,7 +83,7 @@ def at_most(threads: int) -> Iterator[None]:
 
 @cache
 def openblas() -> ctypes.CDLL | None:
-    """The library that numpy brought along and has loaded, if that is its kind."""
+    """The OpenBLAS that numpy bundles and has loaded; None if numpy uses another library."""
     package = Path(np.__file__).parent
     for folder in (package.with_name("numpy.libs"), package / ".dylibs"):
         for path in folder.glob("libscipy_openblas64_*"):
@@ -89,13 +94,13 @@ def openblas() -> ctypes.CDLL | None:
 
 
 def products_threads() -> int:
-    """How many threads a product may take now; 0 where numpy brought no OpenBLAS."""
+    """How many threads a matrix product uses now; 0 if numpy bundles no OpenBLAS."""
     library = openblas()
     return int(library[GET]()) if library else 0
 
 
 def _wait_for_products() -> None:
-    """Before a fork. Python reports what a handler raises here, and forks nevertheless."""
+    """Runs before a fork. Python reports an exception that is raised here, and forks anyway."""
     interrupt: BaseException | None = None
     while any(thread != get_ident() for thread, _ in tuple(_limits.get().active)):
         try:
@@ -110,4 +115,5 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_wait_for_products, after_in_parent=_forks.pop, after_in_child=_forks.clear
     )
-    os.register_at_fork(before=partial(_forks.append, None))  # the last one is the first to run
+    # "before" functions run in reverse order of registration, so this one runs first.
+    os.register_at_fork(before=partial(_forks.append, None))

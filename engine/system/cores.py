@@ -1,4 +1,4 @@
-"""How many cores this process may use: its affinity, and the CPU quota of its control groups."""
+"""How many CPU cores this process may use: its affinity and the quota of its control groups."""
 
 import math
 import os
@@ -10,7 +10,10 @@ OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
-    """At least 1. A container limited to 1.5 CPUs on a machine of 64 cores gets 2, not 64."""
+    """The number of cores that this process may use, at least 1.
+
+    A quota is rounded up: a container with 1.5 CPUs on a machine of 64 cores gets 2.
+    """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -20,16 +23,17 @@ def usable_cores() -> int:
 
 
 def _quota() -> float | None:
-    """CPUs granted to this process: the least along its control groups; None where unlimited."""
-    quotas = [quota for group in _groups() if (quota := _granted(group)) is not None]
+    """The quota of this process in CPUs: the lowest of its control groups; None if unlimited."""
+    quotas = [quota for group in _groups() if (quota := _group_quota(group)) is not None]
     return min(quotas, default=None)
 
 
 def _groups() -> Iterator[Path]:
-    """The folders of this process's control group and of those above it, of both versions.
+    """The folders of this process's control group and of its parents, for cgroup v1 and v2.
 
-    A line of /proc/self/cgroup is "number:controllers:path"; version 2 has no controllers. In a
-    container the path is "/", or the host's, of which only the root is there.
+    A line of /proc/self/cgroup is "number:controllers:path". In version 2 the controllers are
+    empty. In a container the path is "/" or the host's path; only the root folder of the latter
+    exists in the container.
     """
     try:
         lines = [line.split(":", 2) for line in OWN_GROUPS.read_text("utf-8").splitlines()]
@@ -41,13 +45,13 @@ def _groups() -> Iterator[Path]:
         yield from (root / folder for folder in (own, *own.parents) if ".." not in folder.parts)
 
 
-def _granted(folder: Path) -> float | None:
-    """The quota of one group: version 2's cpu.max ("quota period") or version 1's two files."""
+def _group_quota(folder: Path) -> float | None:
+    """The quota of one group in CPUs, from cpu.max ("quota period", v2) or the two files of v1."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             words = " ".join((folder / name).read_text("ascii") for name in names).split()
             quota, period = float(words[0]), float(words[1])
-        except (OSError, ValueError, IndexError):  # "max" is a ValueError: unlimited
+        except (OSError, ValueError, IndexError):  # float("max") is a ValueError: unlimited
             continue
         if quota > 0 and period > 0:
             return quota / period

@@ -1,11 +1,11 @@
-"""Files that decide what is computed or run, and so must be this user's own.
+"""Private files: they decide what is computed or run, so other users must not write to them.
 
-A file is trusted if this user or root owns it and nobody else may write to it. The opened
-descriptor is tested, not the path, and a link in the last place is not followed, so it does not
-matter what others do with the path meanwhile. The folder must pass the same test, and files are
-opened relative to its descriptor. Folders above it are not tested: a user who can exchange those
-can only lead to another folder, which must pass the test in its turn. A sticky bit, as /tmp has, is
-not enough: others can put files there.
+A file is trusted if this user or root owns it and nobody else may write to it. The check uses the
+open descriptor, not the path, and a symbolic link as the last part of the path is not followed. So
+a later change of the path has no effect. The folder must pass the same check, and its files are
+opened relative to its descriptor. The parent folders are not checked: whoever replaces one of them
+only leads to another folder, and that folder is checked too. A sticky bit, as on /tmp, is not
+enough: other users can create files there.
 """
 
 import errno
@@ -18,50 +18,59 @@ from typing import BinaryIO, Self
 
 from engine.system.locks import exclusive
 
-# Windows has none of these but O_BINARY. O_NONBLOCK: opening a pipe must not wait for a writer.
+# Windows has only O_BINARY. O_NONBLOCK: opening a named pipe must not wait for a writer.
 FLAGS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
 class NotPrivate(OSError):
-    """A file or folder that somebody else may have written, or a link to one."""
+    """A file or folder that another user may have written, or a link."""
 
 
 def opened(path: Path, flags: int, mode: int = 0, folder: int | None = None) -> int:
-    """The descriptor of a regular file. NotPrivate for anything else, and for a symbolic link.
+    """Opens a regular file and returns its descriptor. flags, mode: as for `os.open`.
 
-    To write, also for a hard link: the other file's content would be lost. folder: the descriptor
-    of the file's folder, where that is open.
+    folder: the descriptor of the file's folder, if it is open. Raises OSError, and NotPrivate if
+    the path is a symbolic link or not a regular file. A hard link is refused for writing, because
+    the content under its other name would be lost.
     """
     place = path if folder is None else path.name
     try:
         descriptor = os.open(place, flags | FLAGS, mode, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise NotPrivate(f"{path} is a link; give the place that it leads to") from error
+            raise NotPrivate(
+                f"{path} is a symbolic link, which is not followed; give the path it points to"
+            ) from error
         raise
     found, writes = os.fstat(descriptor), flags & (os.O_RDWR | os.O_WRONLY)
     if not stat.S_ISREG(found.st_mode) or (writes and found.st_nlink > 1):
         os.close(descriptor)
-        raise NotPrivate(f"{path} is not a regular file, or a hard link; remove it")
+        raise NotPrivate(f"{path} is not a regular file, or it is a hard link; remove it")
     return descriptor
 
 
 def check_private(descriptor: int, path: Path) -> None:
-    """Raises NotPrivate unless this user or root owns it, and nobody else may write to it."""
+    """Raises NotPrivate unless this user or root owns the open file and nobody else may write it.
+
+    path: only for the message.
+    """
     if not hasattr(os, "geteuid"):
-        return  # Windows: modes say nothing there, and a user's folders are closed to other users
+        return  # Windows has no such modes, and a user's folders are closed to other users
     found = os.fstat(descriptor)
     if found.st_uid not in (0, os.geteuid()):
         raise NotPrivate(
-            f"{path} belongs to another user (uid {found.st_uid}, this one is {os.geteuid()})"
+            f"{path} belongs to another user (its uid is {found.st_uid}, yours {os.geteuid()}); it "
+            "must be yours or root's: remove it, or use another folder"
         )
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         mode = stat.S_IMODE(found.st_mode)
-        raise NotPrivate(f"{path} can be written by others (mode {mode:o}): chmod go-w {path}")
+        raise NotPrivate(
+            f"{path} is writable by other users (its mode is {mode:o}); run: chmod go-w {path}"
+        )
 
 
 def opened_private(path: Path, flags: int, mode: int = 0, folder: int | None = None) -> int:
-    """As `opened`; NotPrivate also where somebody else may have written the file."""
+    """As `opened`, and raises NotPrivate if another user may have written the file."""
     descriptor = opened(path, flags, mode, folder)
     try:
         check_private(descriptor, path)
@@ -72,14 +81,17 @@ def opened_private(path: Path, flags: int, mode: int = 0, folder: int | None = N
 
 
 def identity(found: os.stat_result) -> list[int]:
-    """What changes when a file does. Its change time (ctime) cannot be set back by a program."""
+    """Values that change whenever a file changes: size (bytes), times (ns) and inode.
+
+    A program can set the modification time back, but not the change time (ctime).
+    """
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 class PrivateFolder:
-    """A folder of this user's, held open. Where it is missing it is made.
+    """A private folder, kept open. It is created if it does not exist.
 
-    OSError where it cannot be opened or made, NotPrivate where others may write to it.
+    Raises OSError if it cannot be opened or created, and NotPrivate if others may write to it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,7 +106,9 @@ class PrivateFolder:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except NotADirectoryError as error:
-            raise NotPrivate(f"{self.path} is a link or a file, not a folder") from error
+            raise NotPrivate(
+                f"{self.path} is a link or a file; it must be a folder: remove it"
+            ) from error
         try:
             check_private(descriptor, self.path)
         except OSError:
@@ -110,13 +124,16 @@ class PrivateFolder:
             os.close(self._descriptor)
 
     def read(self, name: str) -> BinaryIO:
-        """A file of the folder, for reading. FileNotFoundError, NotPrivate, another OSError."""
+        """Opens a file of the folder for reading. Raises NotPrivate and other OSErrors."""
         return os.fdopen(self._opened(name, os.O_RDONLY), "rb")
 
     def write(self, name: str, fill: Callable[[BinaryIO], object]) -> None:
-        """Makes or replaces a file, which `fill` writes: whole and on the disk, or not at all."""
+        """Creates or replaces a file atomically. `fill` writes its content.
+
+        If anything fails, the old file stays as it was. Raises NotPrivate and other OSErrors.
+        """
         part = f"{name}.part"
-        with suppress(FileNotFoundError):  # its writer was killed
+        with suppress(FileNotFoundError):  # left by a process that was killed
             self.remove(part)
         try:
             new = self._opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -139,7 +156,7 @@ class PrivateFolder:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """One process at a time; the lock is the file `name` of the folder."""
+        """Only one process at a time runs the block. The lock is the file `name` of the folder."""
         with exclusive(self._opened(name, os.O_RDWR | os.O_CREAT, 0o600)):
             yield
 

@@ -1,8 +1,8 @@
-"""The folders of this user: where models, prepared weights and the queue are kept.
+"""This user's folders for models, prepared weights and the queue.
 
-The one place that asks for a home directory. A user may have none: HOME is not set and the uid has
-no entry in the user database, as in containers that run under any uid. What must be written then
-goes to a temporary folder, with one warning.
+Only this module looks up the home directory. A user may have none: HOME is not set and the uid has
+no entry in the user database. That is usual in containers that run under an arbitrary uid. Files
+then go to a temporary folder, with one warning.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.errors import EngineError
 
-Place = tuple[str, str]  # environment variable, folder below the home directory
+Place = tuple[str, str]  # (environment variable, default: a folder in the home directory)
 CACHE: dict[str, Place] = {
     "win32": ("LOCALAPPDATA", "AppData/Local"),
     "darwin": ("XDG_CACHE_HOME", "Library/Caches"),
@@ -27,7 +27,7 @@ STATE: dict[str, Place] = {
 
 
 def home() -> Path | None:
-    """The home directory, or None."""
+    """The home directory, or None if there is none."""
     try:
         found = Path.home()
     except RuntimeError:
@@ -36,46 +36,52 @@ def home() -> Path | None:
 
 
 def expand(path: str | Path) -> Path:
-    """`path` with a leading ~ replaced. EngineError where that home directory is not known."""
+    """`path` with a leading ~ replaced. Raises EngineError if that home directory is unknown."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise EngineError(
-            f"{path} begins with a home directory that cannot be found ({error}) "
-            "Give the whole path, or set HOME."
+            f"{path} begins with a home directory that cannot be found: {error} "
+            "Give an absolute path, or set HOME."
         ) from error
 
 
 def is_working_folder(path: str) -> bool:
-    """Also for "" and relative paths, which name other folders in another working directory."""
+    """Whether `path` is the working directory or depends on it, as "" and relative paths do."""
     try:
         return not Path(path).is_absolute() or Path(path).samefile(os.curdir)
-    except OSError:  # one of the two does not exist
+    except OSError:  # one of the two folders does not exist
         return False
 
 
 def user_cache() -> Path:
-    """The engine's folder in the user's cache, which need not exist; temporary without a home."""
+    """The engine's folder in the user's cache; it may not exist yet.
+
+    A temporary folder if there is no home directory.
+    """
     return user_cache_if_any() or _temporary()
 
 
 def user_cache_if_any() -> Path | None:
-    """As `user_cache`, but None without a home, for what can be done without it."""
-    return _ours_in(CACHE)
+    """As `user_cache`, but None if there is no home directory. For files that are optional."""
+    return _engine_folder(CACHE)
 
 
 def user_state() -> Path:
-    """The engine's folder for what must last, outside any cache; temporary without a home."""
-    return _ours_in(STATE) or _temporary()
+    """The engine's folder for data that must be kept, so it is outside the cache.
+
+    A temporary folder if there is no home directory.
+    """
+    return _engine_folder(STATE) or _temporary()
 
 
 def weights_home() -> Path:
-    """Where fetched checkpoints go: $BGE_WEIGHTS, or a folder in the user's cache."""
+    """The folder for downloaded checkpoints: $BGE_WEIGHTS, or a folder in the user's cache."""
     named = os.environ.get("BGE_WEIGHTS")
     return expand(named) if named else user_cache() / "weights"
 
 
-def _ours_in(places: dict[str, Place]) -> Path | None:
+def _engine_folder(places: dict[str, Place]) -> Path | None:
     variable, below = places.get(sys.platform) or places[""]
     if named := os.environ.get(variable):
         return Path(named) / "bge-engine"
@@ -85,18 +91,18 @@ def _ours_in(places: dict[str, Place]) -> Path | None:
 
 @cache
 def warn_that_nothing_is_kept() -> None:
-    """One warning a process, whatever it is that has no place."""
+    """Warns once per process that there is no home directory."""
     warnings.warn(
         "there is no home directory (HOME is not set, and this user has no entry in the user "
-        "database), so models and prepared weights are not kept when this process ends. Set HOME "
-        "or XDG_CACHE_HOME, or both BGE_WEIGHTS and BGE_CACHE, to folders that can be written.",
+        "database), so models and prepared weights are deleted when this process ends. Set HOME "
+        "or XDG_CACHE_HOME, or both BGE_WEIGHTS and BGE_CACHE, to writable folders.",
         stacklevel=2,
     )
 
 
 @cache
 def _temporary() -> Path:
-    """A private folder of this process, removed when it ends."""
+    """A private temporary folder, deleted when this process ends."""
     import atexit
     import shutil
     import tempfile
@@ -106,12 +112,12 @@ def _temporary() -> Path:
         folder, owner = Path(tempfile.mkdtemp(prefix="bge-engine-")), os.getpid()
     except OSError as error:
         raise EngineError(
-            f"there is no home directory, and no temporary folder either: {error}. Set TMPDIR to a "
-            "folder that can be written."
+            "there is no home directory, and a temporary folder cannot be created: "
+            f"{error}. Set HOME or TMPDIR to a writable folder."
         ) from error
 
     def remove() -> None:
-        if os.getpid() == owner:  # a forked child must leave it to its parent
+        if os.getpid() == owner:  # not in a forked child: its parent still uses the folder
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(remove)

@@ -1,4 +1,4 @@
-"""Locks on files: one process at a time. The system drops a lock when its process ends."""
+"""File locks between processes. The operating system releases a lock when its process ends."""
 
 import os
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def exclusive(descriptor: int) -> Iterator[None]:
-    """Waits until no other process has the file locked, and locks it. Closes it at the end.
+    """Waits until no other process holds the lock, and takes it. Closes the descriptor at the end.
 
-    Open a lock file by `engine.system.files`, which follows no link and empties no file.
+    Open the lock file with `engine.system.files`, which follows no link and truncates no file.
     """
     try:
         try:
             import fcntl
-        except ImportError:  # not a POSIX system: nobody waits, and the last file written stays
+        except ImportError:  # Windows: no process waits, and the last one to write a file wins
             pass
         else:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

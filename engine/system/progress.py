@@ -1,4 +1,4 @@
-"""One line on standard error that says how far the work is."""
+"""A progress line on standard error."""
 
 import sys
 import time
@@ -6,7 +6,10 @@ from types import TracebackType
 
 
 class Progress:
-    """Counts texts; redrawn at most ten times a second, on a terminal and elsewhere alike."""
+    """Counts texts and writes the line at most ten times a second, on a terminal or not.
+
+    total: the number of texts; None if it is not known. shown: False writes nothing.
+    """
 
     def __init__(self, total: int | None, shown: bool) -> None:
         self.total, self.shown = total, shown
@@ -15,6 +18,7 @@ class Progress:
         self._drawn = 0.0
 
     def add(self, count: int) -> None:
+        """Adds `count` finished texts."""
         self.done += count
         if self.shown and time.monotonic() - self._drawn > 0.1:
             self._draw()

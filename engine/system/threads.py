@@ -1,8 +1,9 @@
-"""What signal handlers and forks can't break: work in a thread of its own, state of one process.
+"""Work that signal handlers cannot interrupt, and values that a forked child does not inherit.
 
 Python runs signal handlers in the main thread, between any two bytecodes. A handler that raises
-(Ctrl-C, the time limit of a task queue) may so end a function at any point, also behind an acquired
-lock and before the `try` that would release it. What must not be cut off runs in another thread.
+(Ctrl-C, the time limit of a task queue) can end a function at any point, even after a lock was
+acquired and before the `try` that would release it. So work that must not stop halfway runs in
+another thread.
 """
 
 import itertools
@@ -16,13 +17,14 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-Answers = SimpleQueue[BaseException | None]  # of work that ended: None, or its error
+Answers = SimpleQueue[BaseException | None]  # one item per finished thread: None, or its error
 
 
 def undisturbed(work: Callable[[], None], *, copies: int = 1, name: str = "bge-work") -> None:
-    """Runs `work` in `copies` new threads; returns when all have returned, raises what one raised.
+    """Runs `work` in `copies` new threads and waits for all of them.
 
-    An interrupt ends only the wait. The threads go on, and the interpreter's end waits for them.
+    Raises the first error of a thread. If the wait is interrupted, the threads continue, and the
+    interpreter waits for them before it exits.
     """
     answers: Answers = SimpleQueue()
 
@@ -35,11 +37,11 @@ def undisturbed(work: Callable[[], None], *, copies: int = 1, name: str = "bge-w
             answers.put(None)
 
     def start() -> None:
-        """`Thread.start` takes locks, so it can't be called where it may be interrupted."""
+        """Runs in a thread, because `Thread.start` takes locks and must not be interrupted."""
         for _ in range(copies):
             try:
                 threading.Thread(target=run, name=name).start()
-            except BaseException as error:  # no more threads, no memory
+            except BaseException as error:  # the thread limit is reached, or memory is exhausted
                 answers.put(error)
 
     start_new_thread(start, ())
@@ -47,26 +49,26 @@ def undisturbed(work: Callable[[], None], *, copies: int = 1, name: str = "bge-w
 
 
 def collect(answers: Answers, count: int) -> None:
-    """Waits for so many answers; raises the first error among them."""
+    """Waits until `count` threads have finished. Raises the first error among their results."""
     for _ in range(count):
         error = answers.get()
         try:
             if error:
                 raise error
         finally:
-            del error  # it refers to this frame
+            del error  # it refers to this frame: a reference cycle
 
 
-_made: dict[int, Any] = {}
+_made: dict[int, Any] = {}  # the values of all PerProcess objects, by their numbers
 _numbers = itertools.count()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_made.clear)  # no Python code: nothing to interrupt
+    os.register_at_fork(after_in_child=_made.clear)  # a C function, so it cannot be interrupted
 
 
 class PerProcess(Generic[T]):
-    """A value that is made at its first use, and anew in a forked child.
+    """A value that `make` creates at its first use. A forked child creates its own.
 
-    A child has none of its parent's threads, and what they shared may have been half changed.
+    A child has none of its parent's threads, and data that they share may be half changed.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -74,7 +76,7 @@ class PerProcess(Generic[T]):
         weakref.finalize(self, _made.pop, self._number, None).atexit = False
 
     def get(self) -> T:
-        """The same object for all threads of the process."""
+        """The value; all threads of a process get the same object."""
         found: T | None = _made.get(self._number)
         if found is None:
             found = _made.setdefault(self._number, self._make())

@@ -51,7 +51,7 @@ def test_a_file_that_only_its_owner_can_write_is_read(file: Path, mode: int) -> 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666, 0o620])
 def test_a_file_that_others_can_write_is_not(file: Path, mode: int) -> None:
     file.chmod(mode)
-    with pytest.raises(NotPrivate, match=rf"{file} can be written by others .*chmod go-w {file}"):
+    with pytest.raises(NotPrivate, match=rf"{file} is writable by other users .*chmod go-w {file}"):
         read(file)
 
 
@@ -77,7 +77,7 @@ def test_a_file_of_root_is_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_link_is_followed(file: Path) -> None:
     link = file.with_name("link")
     link.symlink_to(file)
-    with pytest.raises(NotPrivate, match=f"{link} is a link"):
+    with pytest.raises(NotPrivate, match=f"{link} is a symbolic link"):
         opened(link, os.O_RDONLY)
 
 
@@ -109,7 +109,7 @@ def test_a_folder_is_made_so_that_only_its_owner_writes(tmp_path: Path, umask: N
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777, 0o1777])
 def test_a_folder_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(NotPrivate, match=f"{tmp_path} can be written by others"):
+    with pytest.raises(NotPrivate, match=f"{tmp_path} is writable by other users"):
         PrivateFolder(tmp_path)
 
 

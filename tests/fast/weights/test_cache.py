@@ -99,7 +99,7 @@ def test_a_lock_that_is_a_link_is_not_used(path: Path, tmp_path: Path, maker: Ma
     path.unlink()
     path.with_suffix(".lock").unlink()
     path.with_suffix(".lock").symlink_to(victim)
-    with pytest.warns(UserWarning, match=r"\.lock is a link"):
+    with pytest.warns(UserWarning, match=r"\.lock is a symbolic link"):
         assert not used(path, maker)
     assert victim.read_text() == "precious"
 
