@@ -43,14 +43,14 @@ class Model:
         if config.max_tokens > config.positions:
             raise CheckpointError(
                 f"the token limit is {config.max_tokens}, but the model has only "
-                f"{config.positions} positions; the limit may be at most that."
+                f"{config.positions} positions; the limit must be at most {config.positions}."
             )
         widest = shape.kind.widest
         if widest and max(config.hidden, config.feed_forward) > widest:
             raise CheckpointError(
-                f"hidden_size {config.hidden}, intermediate_size {config.feed_forward}: sums of "
-                f"{shape.precision} could overflow over {widest}; "
-                'precision="float32" computes any size.'
+                f"hidden_size is {config.hidden} and intermediate_size {config.feed_forward}; with "
+                f"{shape.precision} both must be at most {widest}, or sums could overflow. Use "
+                'precision="float32", which has no such limit.'
             )
         # Padded sizes: rows are whole vectors, with zeros behind the real numbers.
         self.width, self.wide = shape.width(config.hidden), shape.width(config.feed_forward)
@@ -167,7 +167,10 @@ class Memory:
         if ids.max() >= self.config.vocabulary:
             raise EngineError(f"token ids must be from 0 to {self.config.vocabulary - 1}.")
         if self.positions[:tokens].max() >= self.config.max_tokens:
-            raise EngineError(f"a text may have at most {self.config.max_tokens} tokens.")
+            raise EngineError(
+                f"a text has {self.positions[:tokens].max() + 1} tokens; it must have at most "
+                f"{self.config.max_tokens} tokens."
+            )
 
     def _choose_last(self, poolings: NDArray[np.int32]) -> None:
         """Which rows the last layer computes: all, or with cls pooling the first of each text."""

@@ -67,6 +67,6 @@ def test_a_limit_over_the_positions_is_refused() -> None:
 @pytest.mark.parametrize("name", ["hidden", "feed_forward"])
 def test_rows_whose_sums_could_overflow_are_refused(name: str) -> None:
     model_of(**{name: quantize.WIDEST})
-    with pytest.raises(CheckpointError, match=r'32769.*over 32768.*precision="float32"'):
+    with pytest.raises(CheckpointError, match=r'32769.*at most 32768.*precision="float32"'):
         model_of(**{name: quantize.WIDEST + 1})
     model_of(**{name: quantize.WIDEST + 1}, precision="float32")
