@@ -1,7 +1,7 @@
-"""Is a folder the model whose name it goes by?
+"""Checks that a folder holds the model that it is loaded as.
 
-Pinned files answer that by their hashes. Of other models the record of the download is asked, and
-config.json, whose sizes must be the registry's.
+Pinned files are compared by their hashes. For other models the record of the download is compared,
+and the sizes in config.json with those of the registry.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,12 @@ from engine.catalog.models import Entry, FileFact, entries
 from engine.catalog.record import read_record
 from engine.catalog.repository_files import files_read, module_folders
 from engine.catalog.verify import WEIGHTS, Stamps, by_path, facts_of, mismatches, verify_files
+from engine.checkpoint.config import MODEL_TYPES
 from engine.checkpoint.json_files import read_json
 from engine.errors import CheckpointError
 
-COMMIT_LENGTH = 40
-# In config_sentence_transformers.json: what has no influence on a vector, nor on a similarity.
+COMMIT_LENGTH = 40  # hexadecimal digits
+# Values in config_sentence_transformers.json that change neither a vector nor a similarity.
 SILENT = {
     "similarity_fn_name": ("cosine", None),
     "model_type": ("SentenceTransformer", None),
@@ -25,7 +26,7 @@ SILENT = {
 
 
 def check(folder: Path, wanted: Entry) -> None:
-    """Raises CheckpointError where `folder`, in one of the engine's places, is not that model."""
+    """Raises CheckpointError unless `folder`, in the user's weights or the cache, is that model."""
     verify_files(folder, wanted)
     if not wanted.files:
         _check_record(folder, wanted)
@@ -35,18 +36,18 @@ def check(folder: Path, wanted: Entry) -> None:
 
 
 def check_untrusted(folder: Path, wanted: Entry) -> None:
-    """The same for a folder in the working directory, where anybody may have put it.
+    """As `check`, but for a folder in the working directory, which anybody may have put there.
 
-    Only the hashes that the registry pins count there, and each file that is read must have one.
+    Only hashes pinned in the registry are trusted, and each file that is read must have one.
     """
     if not wanted.files:
         raise CheckpointError(
             f"{folder} is not loaded as {wanted.name}: no hashes are pinned for {_what(wanted)}, "
-            "so nothing shows that these are its files. To load that folder, give its path, "
-            f"{by_path(folder)}. To have {wanted.name} itself, rename the folder."
+            "so its files cannot be verified. To load that folder, give its path, "
+            f"{by_path(folder)}. To load {wanted.name} itself, rename the folder."
         )
     verify_files(folder, wanted)
-    for path in _strays(folder, wanted):
+    for path in _unexpected_files(folder, wanted):
         raise CheckpointError(
             f"{folder / path} is not one of the files that are pinned for {wanted.name}, and it "
             f"could change the vectors. Delete it, or give the folder's path, {by_path(folder)}, "
@@ -55,13 +56,13 @@ def check_untrusted(folder: Path, wanted: Entry) -> None:
 
 
 def is_model(folder: Path, wanted: Entry) -> bool:
-    """Whether a folder that was given by its path holds this model, nothing added or changed.
+    """Whether a folder given by its path holds this model, with no file added or changed.
 
-    `wanted` is an entry with pinned files, or one that the folder's own record names.
+    `wanted` is an entry with pinned files, or the entry that the folder's own record names.
     """
     try:
         facts = facts_of(folder, wanted)
-        if not facts or any(mismatches(folder, facts)) or any(_strays(folder, wanted)):
+        if not facts or any(mismatches(folder, facts)) or any(_unexpected_files(folder, wanted)):
             return False
         check(folder, wanted)
     except (CheckpointError, OSError):
@@ -70,25 +71,32 @@ def is_model(folder: Path, wanted: Entry) -> bool:
 
 
 def check_kind(config: Any, wanted: Entry, where: str) -> None:
-    """Raises CheckpointError unless the parsed config.json is that of a BERT, and of this model."""
+    """Raises CheckpointError unless config.json has a supported model_type and this model's sizes.
+
+    config: the parsed file. where: its name for the message.
+    """
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "bert":
+    if kind not in MODEL_TYPES:
         seen = repr(kind)[:60] if isinstance(config, dict) else "missing: it is not a JSON object"
         raise CheckpointError(
-            f"{where}: model_type is {seen}. This engine computes only 'bert'; nothing more of "
-            f"{wanted.hub_id} was fetched. `bge models` lists checkpoints that work."
+            f"{where}: model_type is {seen}; it must be {' or '.join(map(repr, MODEL_TYPES))}. "
+            f"Nothing more of {wanted.hub_id} was downloaded. `bge models` lists checkpoints that "
+            "can be loaded."
         )
     check_sizes(config, wanted, where)
 
 
 def check_sizes(config: Any, wanted: Entry, where: str) -> None:
-    """Raises CheckpointError where config.json has other sizes than the registry."""
+    """Raises CheckpointError if the sizes in config.json differ from those of the registry.
+
+    config: the parsed file. where: its name for the message.
+    """
     for field, size in wanted.sizes.items():
         seen = config.get(field) if isinstance(config, dict) else None
         if seen != size:
             raise CheckpointError(
                 f"{where}: {field} is {repr(seen)[:60]}, but {wanted.name} has {size}. These are "
-                f"another model's files. Delete the folder and fetch {wanted.name} with "
+                f"files of another model. Delete the folder and download {wanted.name} with "
                 f"`{wanted.command}`, or load the folder by its path instead of that name."
             )
 
@@ -104,13 +112,13 @@ def _check_record(folder: Path, wanted: Entry) -> None:
     else:
         return
     raise CheckpointError(
-        f"{folder} was fetched as {found}; it is not loaded as {wanted.name}. Delete it and fetch "
-        f"{wanted.name} with `{wanted.command}`, or load the folder by its path."
+        f"{folder} was downloaded as {found}; it is not loaded as {wanted.name}. Delete it and "
+        f"download {wanted.name} with `{wanted.command}`, or load the folder by its path."
     )
 
 
 def _check_weights_of_others(folder: Path, wanted: Entry) -> None:
-    """The weights of a model whose hash is pinned are not called by the name of one without."""
+    """Raises CheckpointError if the weights are those of another model, by a pinned hash."""
     if not (folder / WEIGHTS).is_file():
         return
     with Stamps(folder) as stamps:
@@ -120,18 +128,18 @@ def _check_weights_of_others(folder: Path, wanted: Entry) -> None:
         if seen == pinned and other.hub_id != wanted.hub_id:
             raise CheckpointError(
                 f"{folder / WEIGHTS} has the weights of {other.name}; the folder is not loaded as "
-                f"{wanted.name}. Delete it and fetch {wanted.name} with `{wanted.command}`, or "
+                f"{wanted.name}. Delete it and download {wanted.name} with `{wanted.command}`, or "
                 "load the folder by its path."
             )
 
 
-def _strays(folder: Path, wanted: Entry) -> Iterator[str]:
-    """Files that the engine would read, and that are neither pinned nor recorded."""
+def _unexpected_files(folder: Path, wanted: Entry) -> Iterator[str]:
+    """Files that the engine would read, but that are neither pinned nor recorded."""
     expected = facts_of(folder, wanted)
     modules = folder / "modules.json"
     folders = module_folders(read_json(modules), str(modules)) if modules.is_file() else [""]
     for path in files_read(_files_in(folder, {"", *folders}), folders):
-        if path not in expected and not _says_nothing(folder / path):
+        if path not in expected and not _has_no_effect(folder / path):
             yield path
 
 
@@ -142,8 +150,11 @@ def _files_in(folder: Path, below: set[str]) -> Iterator[str]:
                 yield file.relative_to(folder).as_posix()
 
 
-def _says_nothing(file: Path) -> bool:
-    """Of the hub's BGE models the hash of this file is not known; it names versions only."""
+def _has_no_effect(file: Path) -> bool:
+    """Whether a file is config_sentence_transformers.json without a setting that matters.
+
+    Its hash is not pinned for the BGE models of the hub, where it states only versions.
+    """
     if file.name != "config_sentence_transformers.json":
         return False
     content = read_json(file)

@@ -55,8 +55,8 @@ def test_of_an_unpinned_model_the_sizes_must_be_the_registrys(
         check(folder, UNPINNED)
     assert str(caught.value) == (
         f"{folder}/config.json: {field} is {value!r}, but mouse has {CONFIG[field]}. These are "
-        "another model's files. Delete the folder and fetch mouse with `bge pull mouse`, or load "
-        "the folder by its path instead of that name."
+        "files of another model. Delete the folder and download mouse with `bge pull mouse`, or "
+        "load the folder by its path instead of that name."
     )
 
 
@@ -74,7 +74,7 @@ def test_of_a_stranger_nothing_is_known(folder: Path) -> None:
 
 def test_a_record_of_another_model_is_refused(folder: Path) -> None:
     note(folder, hub_id="tiny/rat")
-    with pytest.raises(CheckpointError, match=r"was fetched as tiny/rat; it is not loaded as mous"):
+    with pytest.raises(CheckpointError, match=r"was downloaded as tiny/rat; it is not loaded as m"):
         check(folder, UNPINNED)
     note(folder, hub_id="Tiny/Mouse")  # the hub does not tell names apart by case
     check(folder, UNPINNED)
@@ -85,7 +85,7 @@ def test_a_record_of_another_commit_is_refused(folder: Path) -> None:
     check(folder, UNPINNED)
     check(folder, replace(UNPINNED, revision="main"))
     check(folder, replace(UNPINNED, revision=LATER))
-    with pytest.raises(CheckpointError, match=f"fetched as revision {LATER}, not {COMMIT}; it is"):
+    with pytest.raises(CheckpointError, match=f"loaded as revision {LATER}, not {COMMIT}; it is"):
         check(folder, replace(UNPINNED, revision=COMMIT))
 
 
@@ -212,7 +212,7 @@ def test_what_is_no_bert_is_refused_by_its_kind(config: object, seen: str) -> No
     with pytest.raises(CheckpointError) as caught:
         check_kind(config, STRANGER, "config.json of tiny/stranger")
     assert str(caught.value).startswith(f"config.json of tiny/stranger: model_type is {seen}")
-    assert "only 'bert'; nothing more of tiny/stranger was fetched" in str(caught.value)
+    assert "it must be 'bert'. Nothing more of tiny/stranger was downloaded" in str(caught.value)
 
 
 def test_a_bert_is_not_refused() -> None:
