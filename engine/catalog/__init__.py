@@ -1,1 +1,1 @@
-"""The models that are known: where they are found, checked and downloaded."""
+"""The catalog of known models: finding, verifying and downloading their files."""

@@ -1,8 +1,8 @@
-"""Files from the Hugging Face hub, each in one resumable download.
+"""Downloads of files from the Hugging Face hub. An interrupted download can be resumed.
 
-The only file that knows `huggingface_hub`, which honours HF_ENDPOINT, HF_TOKEN, proxies and
-certificates as its users know them. It no longer resumes a download that another process began,
-so the part files are kept here.
+Only this module imports `huggingface_hub`, which handles HF_ENDPOINT, HF_TOKEN, proxies and
+certificates. That library no longer resumes a download that another process began, so this module
+keeps the partial files itself.
 """
 
 import errno
@@ -19,19 +19,19 @@ from typing import Any
 from engine.catalog.models import Entry, FileFact
 from engine.errors import CheckpointError
 
-Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
+Progress = Callable[[str, int, int | None], None]  # file, bytes so far, total bytes (None: unknown)
 
-MISSING = {401, 403, 404}
-SMALL = 10_000_000  # bytes: config.json and modules.json have some hundreds
+MISSING = {401, 403, 404}  # HTTP: no such repository, revision or file, or no access to it
+SMALL = 10_000_000  # bytes, at most, of a JSON file that is read; config.json has some hundreds
 DISK = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class Unreachable(Exception):
-    """The source cannot be reached, or does not have the model; another may."""
+    """The source cannot be reached or does not have the model. Another source may have it."""
 
 
 def resolve(entry: Entry, seconds: float) -> str:
-    """The commit that `entry.revision` means, for an entry with files. Raises Unreachable."""
+    """The commit hash of `entry.revision`, for an entry with pinned files. Errors: as `listing`."""
     with _library():
         from huggingface_hub import get_hf_file_metadata
 
@@ -42,9 +42,10 @@ def resolve(entry: Entry, seconds: float) -> str:
 
 
 def listing(entry: Entry, seconds: float) -> tuple[str, Mapping[str, FileFact]]:
-    """The commit that `entry.revision` means (None: the newest), and all files of it.
+    """The commit hash of `entry.revision` (None: the newest commit), and all files of it.
 
-    Sizes, and hashes of large files, are those that the hub states. Raises Unreachable.
+    The hub reports the sizes, and the SHA-256 of large files only. Raises Unreachable, also if the
+    hub does not respond within `seconds`.
     """
     with _library():
         from huggingface_hub import HfApi
@@ -66,14 +67,17 @@ def listing(entry: Entry, seconds: float) -> tuple[str, Mapping[str, FileFact]]:
 
 
 def read_json(entry: Entry, commit: str, path: str, size: int | None) -> Any:
-    """The content of a small file. Raises Unreachable, CheckpointError."""
+    """The parsed content of a JSON file of `size` bytes.
+
+    Raises Unreachable, and CheckpointError if `size` is None or too large, or it is not JSON.
+    """
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
     if size is None or size > SMALL:
         seen = "an unknown size" if size is None else f"{size:,} bytes"
         raise CheckpointError(
-            f"{path} of {entry.hub_id} has {seen}; at most {SMALL:,} bytes are read."
+            f"{path} of {entry.hub_id} has {seen}; it must have at most {SMALL:,} bytes."
         )
     content = io.BytesIO()
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
@@ -86,14 +90,18 @@ def read_json(entry: Entry, commit: str, path: str, size: int | None) -> Any:
 
 
 def _lfs_sha256(lfs: Any) -> str | None:
-    """Large files are named by their SHA-256; of small ones the hub states only a git hash."""
+    """The SHA-256 of a large file (Git LFS). For a small file the hub reports only a git hash."""
     return lfs["sha256"] if lfs else None
 
 
 def download(
     entry: Entry, commit: str, path: str, size: int | None, into: Path, progress: Progress
 ) -> None:
-    """Writes the file to `into`, or the rest of it, where there is a part. Raises Unreachable."""
+    """Downloads a file to `into`. If `into` holds a part of it, only the rest is downloaded.
+
+    size: in bytes; None if it is unknown, and then nothing is resumed. Raises Unreachable, and
+    OSError for errors of the local disk.
+    """
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
@@ -110,16 +118,17 @@ def download(
                     http_get(url, part, resume_size=begun, headers=headers, expected_size=size)
                 break
             except Unreachable:
-                if size is not None and part.tell() > size:  # a server without ranges began again
+                # A server without range requests sent the whole file again.
+                if size is not None and part.tell() > size:
                     part.seek(part.truncate(0))
                 idle = 0 if part.tell() > begun else idle + 1
-                if idle == 2:  # twice not a byte gained: give up, and keep what is there
+                if idle == 2:  # two attempts brought no byte: give up, and keep the part
                     raise
         part.sync()
 
 
 class _Part(io.FileIO):
-    """A file that is appended to, and reports how far it is."""
+    """A partial file. Writes append to it and call `progress`."""
 
     def __init__(self, file: Path, path: str, size: int | None, progress: Progress) -> None:
         super().__init__(file, "a")
@@ -133,12 +142,15 @@ class _Part(io.FileIO):
         return len(content)
 
     def sync(self) -> None:
-        """To the disk, so that the name given to it later never stands for half a file."""
+        """Flushes to the disk, so that a crash after the later rename cannot lose content."""
         os.fsync(self.fileno())
 
 
 def run_with_timeout(seconds: float, work: Callable[[], Any]) -> Any:
-    """The result of `work`, or TimeoutError: looking up a host's name knows no time limit."""
+    """The result of `work`; TimeoutError if it takes longer than `seconds`.
+
+    A thread is needed because the lookup of a host name has no time limit of its own.
+    """
     outcome: list[Any] = []
 
     def run() -> None:
@@ -151,7 +163,7 @@ def run_with_timeout(seconds: float, work: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(seconds)
     if not outcome:
-        raise TimeoutError(f"no answer within {seconds:.1f} s")
+        raise TimeoutError(f"no response within {seconds:.1f} s")
     result, error = outcome
     if error:
         raise error
@@ -160,7 +172,7 @@ def run_with_timeout(seconds: float, work: Callable[[], Any]) -> Any:
 
 @contextmanager
 def _library() -> Iterator[None]:
-    """Without the hub's library the hub is out of reach."""
+    """Raises Unreachable if huggingface_hub cannot be imported."""
     try:
         yield
     except ImportError as error:
@@ -169,7 +181,7 @@ def _library() -> Iterator[None]:
 
 @contextmanager
 def _translated(entry: Entry) -> Iterator[None]:
-    """What several HTTP libraries raise, as Unreachable; trouble with the disk as it is."""
+    """Turns the errors of the HTTP libraries into Unreachable. Disk errors are passed on."""
     try:
         yield
     except Exception as error:
@@ -179,14 +191,14 @@ def _translated(entry: Entry) -> Iterator[None]:
         if status in MISSING:
             at = f" at {entry.revision}" if entry.revision else ""
             raise Unreachable(
-                f"has no {entry.hub_id}{at}, or not for this user (HTTP {status})"
+                f"has no {entry.hub_id}{at}, or this user has no access (HTTP {status})"
             ) from error
         reason = f"HTTP {status}" if status else _first_line(error)
         raise Unreachable(f"could not be reached ({reason})") from error
 
 
 def _is_disk_error(error: Exception) -> bool:
-    """Network errors can be OSErrors too, but they name no file and have other numbers."""
+    """Network errors can be OSErrors too, but they have no file name and other error numbers."""
     return isinstance(error, OSError) and (error.filename is not None or error.errno in DISK)
 
 
@@ -196,7 +208,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The caller says once what failed; the library's own warnings would say it again."""
+    """Silences the library's warnings, because the caller reports the error itself."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -208,7 +220,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """`progress` draws; the library's own bars stay away unless the user's environment decides."""
+    """Disables the library's progress bars, unless the environment sets them: `progress` draws."""
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -232,5 +244,5 @@ def _url(entry: Entry, path: str, revision: str | None) -> str:
 
 
 def _endpoint() -> str | None:
-    """HF_ENDPOINT as it is now; the library reads it once, when it is imported."""
+    """The current HF_ENDPOINT. The library reads it only once, when it is imported."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None

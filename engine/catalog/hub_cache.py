@@ -1,4 +1,4 @@
-"""The hub's own cache, where other programs put what they fetch: read, never written to."""
+"""The cache of huggingface_hub, which other programs share. It is read and never written."""
 
 import os
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from engine.system.folders import expand
 
 
 def find_snapshot(wanted: Entry) -> Path | None:
-    """The folder of a snapshot that is this model, or None.
+    """The folder of a snapshot that holds this model; None if there is none.
 
-    Pinned files decide by their hashes. Where nothing is pinned, it is the commit that the cache
-    calls by the revision's name, and as whole as a download that was not interrupted leaves it.
+    Pinned files are compared by their hashes. If nothing is pinned, the snapshot is the commit
+    that the cache has for the revision, and it must be complete.
     """
     if (home := _home()) is None:
         return None
@@ -30,23 +30,24 @@ def find_snapshot(wanted: Entry) -> Path | None:
 
 
 def commit_of(folder: Path) -> str | None:
-    """The commit of a snapshot; None for any other folder."""
+    """The commit hash of a snapshot; None for any other folder."""
     return folder.name if folder.parent.name == "snapshots" else None
 
 
 def _is_good(folder: Path, wanted: Entry) -> bool:
     try:
         check(folder, wanted)
-        return bool(wanted.sizes) or _is_whole(folder)
+        return bool(wanted.sizes) or _is_complete(folder)
     except (CheckpointError, OSError):
         return False
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether configuration, tokenizer and weights are there, for a repository of any layout.
+def _is_complete(folder: Path) -> bool:
+    """Whether configuration, tokenizer and weights exist, for a repository of any layout.
 
-    A program that reads only the transformer leaves modules.json out, and the vectors would be
-    others; the cache notes it where the repository itself has none.
+    A program that reads only the transformer does not download modules.json. The vectors would
+    then differ. So a snapshot without it is accepted only if the cache has recorded that the
+    repository itself has no such file (.no_exist).
     """
     modules, folders = folder / "modules.json", [""]
     if modules.is_file():
@@ -61,7 +62,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _commits(snapshots: Path, wanted: Entry) -> Iterator[str]:
-    """The right commit first. Of pinned files any other will do: their hashes decide."""
+    """Names of snapshots to try, the most likely first. Any commit may hold the pinned files."""
     reference = snapshots.parent / "refs" / (wanted.revision or "main")
     if is_kind(reference, Path.is_file):
         commit = reference.read_text("utf-8", "replace").strip()
@@ -74,7 +75,10 @@ def _commits(snapshots: Path, wanted: Entry) -> Iterator[str]:
 
 
 def _home() -> Path | None:
-    """Where huggingface_hub has it, which is slow to import. None where no home is known."""
+    """The folder that huggingface_hub uses; the library itself is slow to import.
+
+    None if the home directory is needed and unknown.
+    """
     given = os.environ.get
     home = given("HF_HOME") or Path(given("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     cache = given("HF_HUB_CACHE") or given("HUGGINGFACE_HUB_CACHE") or Path(home) / "hub"

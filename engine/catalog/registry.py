@@ -1,9 +1,14 @@
-"""From a name or a path to a folder of verified files.
+"""Finds the folder of a model by its name or path, and verifies its files.
 
-A name of the registry, in any of its spellings, is looked for in this order: a folder of that
-name or weights/<name>/ in the working directory, which must have the pinned hashes;
-$BGE_WEIGHTS/<name>/, by default in the user's cache folder; the hub's own cache; then it is
-fetched. A name of the hub ("org/name") that the registry does not know skips the first place.
+A name of the registry is searched in this order:
+
+1. a folder of that name, or weights/<name>/, in the working directory; its files must have the
+   pinned hashes;
+2. $BGE_WEIGHTS/<name>/, by default in the user's cache folder;
+3. the cache of huggingface_hub;
+4. the hub, or PyPI: the files are downloaded.
+
+For a name of the hub ("org/name") that the registry does not know, step 1 is skipped.
 """
 
 import hashlib
@@ -52,22 +57,23 @@ log = logging.getLogger("engine")
 def resolve(
     model: str | Path, *, offline: bool = False, revision: str | None = None, pull: bool = True
 ) -> tuple[Path, Entry | None]:
-    """The folder of a model, and what is known of the model; None for a folder of the user's own.
+    """The folder of a model and its entry. The entry is None for a folder of an unknown model.
 
-    The files of a name are verified, and fetched if there are none; nothing is fetched if
-    `offline`, which opens no connection, or without `pull`. A path is a folder of the user's own
-    and is not compared with anything: a Path, a string that is absolute or begins with "./" or
-    "../", or the relative path of a folder with a config.json, unless the registry knows a model
-    of that name. A folder in the working directory never stands in for a name of the registry:
-    it is refused unless each file that is read has the pinned hash.
-    Raises ModelNotFound, InputError, and CheckpointError for a file that is not what is expected.
+    `model` is a name or a path. It is a path if it is a Path, or a string that is absolute or
+    begins with "./" or "../", or the relative path of a folder with a config.json whose name is
+    not in the registry. A folder given by its path is loaded as it is. The files of a name are
+    verified, and downloaded if they are not found; `offline` and pull=False forbid the download.
+    A folder in the working directory is loaded by a name of the registry only if each file that
+    is read has its pinned hash.
+    Raises ModelNotFound, InputError, and CheckpointError for a file that is not as expected.
     """
     if folder := _given(model):
         if revision is not None:
             raise InputError(
-                f"revision is {revision!r}, but {folder} is a folder, which has none; give None."
+                f"revision is {revision!r}, but {folder} is a folder, which has no revisions; it "
+                "must be None."
             )
-        return folder, _held(folder)
+        return folder, _identified(folder)
     wanted = entry(str(model)).at(revision)
     for folder in _in_working_directory(str(model), wanted):
         check_untrusted(folder, wanted)
@@ -85,19 +91,22 @@ def resolve(
 def locate(
     model: str | Path, *, offline: bool = False, revision: str | None = None, pull: bool = True
 ) -> Path:
-    """The folder that `resolve` gives."""
+    """The folder that `resolve` returns."""
     return resolve(model, offline=offline, revision=revision, pull=pull)[0]
 
 
 def find(model: str | Path, revision: str | None = None) -> Entry | None:
-    """What is known of a name, or of the model whose files a folder holds, unchanged."""
+    """The entry of a name, or of the model whose unchanged files a folder holds; None if unknown.
+
+    Raises ModelNotFound and InputError.
+    """
     if folder := _given(model):
-        return _held(folder)
+        return _identified(folder)
     return entry(str(model)).at(revision)
 
 
 def verification(folder: Path, known: Entry | None) -> str:
-    """What the files of a folder, which `resolve` gave with `known`, were compared with."""
+    """How the files of a folder were verified. `resolve` returned `folder` and `known`."""
     if known is None:
         return "none: a folder given by its path"
     if known.files:
@@ -109,13 +118,16 @@ def verification(folder: Path, known: Entry | None) -> str:
 
 
 def name_of(folder: Path, known: Entry | None) -> str:
-    """What to call the model in a folder: never by a known name that it does not hold."""
+    """The name of the model in a folder.
+
+    A folder that has a known name but other files is called ./name.
+    """
     name = folder.resolve().name
     return known.name if known else f"./{name}" if is_known(name) else name
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 (hex) of the weights: of the one file, or of the hashes of its shards in order."""
+    """SHA-256 (hex) of the weights: of a single file, or of the shards' hashes (hex) in order."""
     from engine.checkpoint.tensor_files import weight_files
 
     paths = [file.relative_to(folder).as_posix() for file in weight_files(folder)]
@@ -125,11 +137,14 @@ def weights_hash(folder: Path) -> str:
 
 
 def _given(model: str | Path) -> Path | None:
-    """A folder that is meant as such: by its spelling, or because no model has that name."""
+    """The folder that `model` means; None if it is a name. `resolve` has the rules."""
     path = _expanded(model)
     if isinstance(model, Path) or path.is_absolute() or EXPLICIT.match(model):
         if not is_kind(path, Path.is_dir):
-            raise ModelNotFound(f"There is no folder {path}. `bge models` lists the known names.")
+            raise ModelNotFound(
+                f"There is no folder {path}. Give an existing folder, or a name: `bge models` "
+                "lists the known ones."
+            )
         return path
     if not model.strip() or is_known(model):
         return None
@@ -140,26 +155,28 @@ def _expanded(model: str | Path) -> Path:
     try:
         return expand(model)
     except TypeError as error:
-        raise InputError(f"model is {model!r}; give a name, or the path of a folder.") from error
+        raise InputError(
+            f"model is {model!r}; it must be a name or the path of a folder."
+        ) from error
 
 
 def _in_working_directory(model: str, wanted: Entry) -> Iterator[Path]:
-    """Folders that a user may mean by a name of the registry."""
+    """Folders in the working directory that a user may mean by a name of the registry."""
     if not wanted.sizes:
         return
     if wanted.folder == wanted.name and is_kind(Path(model) / "config.json", Path.is_file):
         yield Path(model)
     folder = Path("weights") / wanted.folder
-    if folder.is_dir() and not _is_home(folder.parent):
+    if folder.is_dir() and not _is_weights_home(folder.parent):
         yield folder
 
 
-def _is_home(folder: Path) -> bool:
-    """Whether $BGE_WEIGHTS names this folder: then it is the user's own place."""
+def _is_weights_home(folder: Path) -> bool:
+    """Whether this is the folder of $BGE_WEIGHTS, which the user has chosen and so trusts."""
     return weights_home().is_dir() and folder.samefile(weights_home())
 
 
-def _held(folder: Path) -> Entry | None:
+def _identified(folder: Path) -> Entry | None:
     """The model whose files a folder holds: by the pinned hashes, else by the folder's record."""
     pinned = [known for known in entries() if known.files]
     candidates = (*pinned, *_recorded(folder))
@@ -175,16 +192,20 @@ def _recorded(folder: Path) -> Iterator[Entry]:
 
 
 def _with_known_revision(folder: Path, wanted: Entry) -> Entry:
-    """The commit as recorded, or as the hub's cache has it; None where nothing says which it is."""
+    """`wanted` with the commit of the record or of the hub's cache; None if neither has one."""
     if record := read_record(folder):
         return replace(wanted, revision=record.revision)
-    log.warning("Nothing is pinned or recorded for %s; %s is taken as it is.", wanted.name, folder)
+    log.warning(
+        "Nothing is pinned or recorded for %s; %s is loaded without verification.",
+        wanted.name,
+        folder,
+    )
     return replace(wanted, revision=commit_of(folder))
 
 
 def _fetched(wanted: Entry, offline: bool, pull: bool) -> Path:
-    from engine.catalog import pull as puller  # and what fetching needs: not on the usual way
+    from engine.catalog import pull as puller  # only here: a load rarely needs the download code
 
-    if reason := "offline was asked for" if offline or not pull else puller.offline_reason():
-        raise ModelNotFound(puller.how_to_get_it(wanted, f"may not be fetched ({reason})"))
+    if reason := "offline mode" if offline or not pull else puller.offline_reason():
+        raise ModelNotFound(puller.how_to_get_it(wanted, f"was not downloaded ({reason})"))
     return puller.pull(wanted, progress=puller.Meter() if sys.stderr.isatty() else None)

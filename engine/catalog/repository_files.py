@@ -1,4 +1,4 @@
-"""Repositories on the hub: which names and revisions are valid, which files the engine reads."""
+"""Repositories on the hub: valid names and revisions, and the files that the engine reads."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -6,14 +6,14 @@ from typing import Any
 
 from engine.errors import CheckpointError, InputError
 
-# As the hub has them. Nothing that is valid can lead out of a folder when it is part of a path.
+# The rules of the hub. A valid name or path cannot lead out of a folder ("..", "/" at the start).
 PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 NAME = re.compile(f"({PART})/({PART})")
 PATH = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
-LONGEST = 96  # characters of each half of a name
+LONGEST = 96  # characters of each part of a name
 
-# Files of one module: those of the transformer, of sentence-transformers, and of Dense and others.
-# No pickle (pytorch_model.bin) is among them. In any case of letters: some disks do not tell.
+# Files of one module: of the transformer, of sentence-transformers, of Dense and other modules.
+# Pickles (pytorch_model.bin) are never read. Case is ignored, as on some file systems.
 READ = re.compile(
     r"(config|config_sentence_transformers|modules|sentence_[a-z-]+_config|adapter_config"
     r"|added_tokens|special_tokens_map|tokenizer|tokenizer_config)\.json|vocab\.txt"
@@ -25,7 +25,7 @@ SHARD = re.compile(r"model(-\d+-of-\d+\.safetensors|\.safetensors\.index\.json)"
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether `name` can be a repository on the hub: "org/name"."""
+    """Whether `name` is a valid name of a repository on the hub: "org/name"."""
     match = NAME.fullmatch(name)
     if not match or "--" in name or ".." in name or name.endswith(".git"):
         return False
@@ -33,34 +33,37 @@ def is_hub_name(name: str) -> bool:
 
 
 def is_path(path: str) -> bool:
-    """Whether `path` is relative, has "/" between its parts, and stays below its folder."""
+    """Whether `path` is a relative path with "/" that stays in its folder."""
     return bool(PATH.fullmatch(path))
 
 
 def check_revision(revision: str | None) -> None:
-    """Raises InputError unless `revision` can be a commit, a branch or a tag."""
+    """Raises InputError unless `revision` is None or a valid name of a commit, branch or tag."""
     if revision is None or (isinstance(revision, str) and is_path(revision)):
         return
     raise InputError(
-        f"revision is {revision!r}; it may be a commit, a branch or a tag of the hub "
+        f"revision is {revision!r}; it must be a commit, a branch or a tag of the hub "
         "(letters, digits, and . - _ / between them), or None."
     )
 
 
 def module_folders(modules: Any, where: str) -> list[str]:
-    """The paths in modules.json, in order; the first is that of the transformer, often "".
+    """The folders of the modules in modules.json, in order. The first is the transformer's.
 
-    modules: the parsed file. Raises CheckpointError, which names the file as `where`.
+    "" is the folder of modules.json itself. modules: the parsed file. where: its name for the
+    message. Raises CheckpointError.
     """
     if not isinstance(modules, list):
-        raise CheckpointError(f"{where} is a {type(modules).__name__}, not a list of modules.")
+        raise CheckpointError(
+            f"{where} is a {type(modules).__name__}; it must be a list of modules."
+        )
     folders = []
     for row in modules:
         folder = row.get("path") if isinstance(row, dict) else None
         if not isinstance(folder, str) or (folder and not is_path(folder)):
             seen = repr(folder)[:60] if isinstance(folder, str) else f"a {type(folder).__name__}"
             raise CheckpointError(
-                f"{where} has a module whose path is {seen}; it may be the name of a folder "
+                f"{where} has a module whose path is {seen}; it must be the name of a folder "
                 'beside that file, or "".'
             )
         folders.append(folder)
@@ -68,9 +71,9 @@ def module_folders(modules: Any, where: str) -> list[str]:
 
 
 def files_read(paths: Iterable[str], folders: Collection[str]) -> list[str]:
-    """Those of `paths` that the engine reads, where modules lie in `folders`; the root is read too.
+    """The paths that the engine reads, sorted: files of the root and of the modules' `folders`.
 
-    Shards are left out where the same folder has the weights in a single file.
+    Shards are left out if the same folder has the weights in a single file.
     """
     there = set(paths)
     return sorted(

@@ -1,6 +1,7 @@
-"""What to fetch of a repository of which nothing is pinned.
+"""Selects the files to download from a repository without pinned files.
 
-modules.json and config.json are read first, so that nothing large is fetched to be refused.
+modules.json and config.json are read first, so that an unsupported model is refused before large
+files are downloaded.
 """
 
 from collections.abc import Mapping
@@ -13,11 +14,11 @@ from engine.errors import ModelNotFound
 
 
 def select(wanted: Entry, seconds: float) -> tuple[str, Mapping[str, FileFact]]:
-    """The commit that `wanted.revision` means (None: the newest), and its files to be fetched.
+    """The commit hash of `wanted.revision` (None: the newest), and the files to download.
 
-    Raises hub.Unreachable, also where it does not answer within `seconds`; CheckpointError for
-    what is not a BERT, or not the one that the registry knows by that name; ModelNotFound where
-    config.json is missing, or weights that are not pickled.
+    Raises hub.Unreachable, also if the hub does not respond within `seconds`; CheckpointError if
+    the model is not a BERT, or has other sizes than in the registry; ModelNotFound if config.json
+    or safetensors weights are missing.
     """
     commit, listed = hub.listing(wanted, seconds)
     folders = [""]
@@ -29,7 +30,7 @@ def select(wanted: Entry, seconds: float) -> tuple[str, Mapping[str, FileFact]]:
     if config not in paths:
         raise ModelNotFound(
             f"{wanted.hub_id} at {commit} has no {config}, so it is not a checkpoint that can be "
-            "read. `bge models` lists some that can."
+            "loaded. `bge models` lists some that can."
         )
     _refuse_pickles(wanted, commit, folders, listed)
     content = hub.read_json(wanted, commit, config, listed[config].size)
@@ -40,7 +41,7 @@ def select(wanted: Entry, seconds: float) -> tuple[str, Mapping[str, FileFact]]:
 def _refuse_pickles(
     wanted: Entry, commit: str, folders: list[str], listed: Mapping[str, FileFact]
 ) -> None:
-    """The transformer, and each further module that has weights, must have them as safetensors."""
+    """Raises ModelNotFound unless each module that has weights has them as safetensors."""
     for folder in folders:
         below = f"{folder}/" if folder else ""
         names = {path.removeprefix(below) for path in listed if path.startswith(below)}
@@ -48,6 +49,6 @@ def _refuse_pickles(
         if not has and (folder == folders[0] or "pytorch_model.bin" in names):
             raise ModelNotFound(
                 f"{wanted.hub_id} at {commit} has no safetensors file"
-                f"{f' in {folder}' if folder else ''}. Other formats are not read: pickled "
-                "weights can run code. Convert it to safetensors and load the folder."
+                f"{f' in {folder}' if folder else ''}. Other formats are not read, because pickled "
+                "weights can run code. Convert them to safetensors and load the folder."
             )

@@ -1,4 +1,4 @@
-"""Where the files of one pull gather until they are put in place."""
+"""The hidden folder that collects the files of one pull before they are moved into place."""
 
 import errno
 import shutil
@@ -13,9 +13,10 @@ from engine.errors import CheckpointError
 
 
 class Staging:
-    """For one commit: `parts` are being fetched, `files` are verified, the target gets them all.
+    """The folder for one commit. `parts` holds partial files, `files` holds verified ones.
 
-    It lies beside the target, or inside one that exists: moving within a disk is atomic.
+    It is in the target, or beside it if the target does not exist yet. So both are on one disk, and
+    files can be moved by renaming them, which is atomic. facts: by path, what each file must be.
     """
 
     def __init__(self, target: Path, commit: str, facts: Mapping[str, FileFact]) -> None:
@@ -27,11 +28,11 @@ class Staging:
 
     @staticmethod
     def home(target: Path) -> Path:
-        """The hidden folder for everything unfinished."""
+        """The hidden folder for all unfinished downloads to `target`."""
         return (target if target.is_dir() else target.parent) / ".pull"
 
     def _refuse_links(self) -> None:
-        """Raises CheckpointError for a link that would lead what is written out of the folders."""
+        """Raises CheckpointError if writing would follow a symbolic link out of the folders."""
         folders = {folder for path in self.facts for folder in Path(path).parents} - {Path()}
         paths = [*folders, *map(Path, self.facts)]
         places = [self.home(self.target), self.root, self.parts, self.files]
@@ -40,11 +41,11 @@ class Staging:
             if place.is_symlink():
                 raise CheckpointError(
                     f"{place} is a link to {place.readlink()}, and nothing is written through "
-                    "links. Delete it, or fetch into another folder."
+                    "links. Delete it, or download to another folder."
                 )
 
     def lacking(self) -> list[str]:
-        """What is still to be fetched: neither valid in the target nor staged."""
+        """The files to download: those that are neither valid in the target nor in `files`."""
         return [
             path
             for path in self.facts
@@ -52,12 +53,12 @@ class Staging:
         ]
 
     def _is_in_place(self, path: str) -> bool:
-        """A file whose content nothing states may be of another commit: it is fetched again."""
+        """Whether the target has this file. One of unknown content may be of another commit."""
         known = self.facts[path].decides and path not in self._wrong
         return known and (self.target / path).is_file()
 
     def require_disk_space(self, times: int = 1) -> None:
-        """Raises OSError where the disk is too full for what is lacking."""
+        """Raises OSError if the disk has no space for `times` the bytes that are still missing."""
         due = times * sum(self.facts[path].size or 0 for path in self.lacking())
         due -= sum(part.stat().st_size for part in self.parts.rglob("*") if part.is_file())
         free = shutil.disk_usage(self.home(self.target)).free
@@ -67,23 +68,30 @@ class Staging:
             )
 
     def mismatch(self, path: str) -> str | None:
-        """What is wrong with a fetched part."""
+        """What is wrong with a downloaded file in `parts`; None if it is as expected."""
         return difference(self.parts / path, self.facts[path])
 
     def accept(self, path: str, source: str) -> None:
-        """Takes a part among the good files, or deletes it and raises CheckpointError."""
+        """Verifies a file in `parts` and moves it to `files`.
+
+        source: its origin, for the message. A wrong file is deleted, and CheckpointError is raised.
+        """
         part, final = self.parts / path, self.files / path
         if wrong := self.mismatch(path):
             part.unlink(missing_ok=True)
             raise CheckpointError(
-                f"{path}, as {source} gave it, {wrong}. It was deleted and nothing was put in "
-                "place. Try again; if it stays so, the source is not the one that is expected."
+                f"{path} from {source} {wrong}. It was deleted, and {self.target} was not changed. "
+                "Try again. If the error stays, the source has other files than expected."
             )
         final.parent.mkdir(parents=True, exist_ok=True)
         part.replace(final)
 
     def place(self, hub_id: str, source: str) -> None:
-        """Moves the good files to the target: at once where it is new, else one by one."""
+        """Moves the verified files to the target, and writes the record.
+
+        A new target appears at once with all files; in an existing one they are replaced one by
+        one.
+        """
         self.files.mkdir(parents=True, exist_ok=True)
         write_json(self.files / RECORD, self._record(hub_id, source).as_json())
         if self.target.is_dir():
@@ -96,7 +104,7 @@ class Staging:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _record(self, hub_id: str, source: str) -> Record:
-        """Where the files came from, and their hashes: those staged, and those already in place."""
+        """The record of the staged files and of those that the target had already."""
         staged = {path: self.files / path for path in self.facts}
         found = {
             path: file if file.is_file() else self.target / path for path, file in staged.items()

@@ -1,7 +1,7 @@
-"""Are the files of a folder what the registry, or the record of their download, says they are?
+"""Compares the files of a folder with the registry or with the record of their download.
 
-Hashing 438 MB takes a third of a second or more, so a hash once computed is remembered in the
-user's cache folder, and believed for as long as the file's size, times and inode stay the same.
+Hashing 438 MB takes a third of a second or more. So computed hashes are stored in the user's cache
+folder. A stored hash is used as long as the file's size, times and inode stay the same.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ NEEDED = (
 
 
 def verify_files(folder: Path, entry: Entry) -> None:
-    """Raises CheckpointError, naming the file, where `folder` is not the checkpoint `entry`."""
+    """Raises CheckpointError, which names the file, if a file of `folder` is not as in `entry`."""
     try:
         found = next(mismatches(folder, facts_of(folder, entry)), None)
     except OSError as error:
@@ -47,12 +47,15 @@ def verify_files(folder: Path, entry: Entry) -> None:
 
 
 def by_path(folder: Path) -> str:
-    """The folder as a user writes it so that it is never taken for a name: ./weights/x."""
+    """The path in a form that is never taken for a model's name: ./weights/x, or absolute."""
     return str(folder) if folder.is_absolute() else f"./{folder.as_posix()}"
 
 
 def is_kind(path: Path, kind: Callable[[Path], bool]) -> bool:
-    """`kind` is Path.is_file or Path.is_dir; False where asking fails, as for too long a name."""
+    """kind(path), where `kind` is Path.is_file or Path.is_dir; False if it raises an error.
+
+    It does so for a name that is too long, for example.
+    """
     try:
         return kind(path)
     except (OSError, ValueError):
@@ -60,7 +63,7 @@ def is_kind(path: Path, kind: Callable[[Path], bool]) -> bool:
 
 
 def facts_of(folder: Path, entry: Entry) -> Mapping[str, FileFact]:
-    """What to expect: as pinned, else as recorded when fetched, else files of unknown content."""
+    """The expected files: pinned, else recorded by the download, else names without hashes."""
     if entry.files:
         return entry.files
     if record := read_record(folder):
@@ -73,7 +76,7 @@ def facts_of(folder: Path, entry: Entry) -> Mapping[str, FileFact]:
 
 
 def mismatches(folder: Path, facts: Mapping[str, FileFact]) -> Iterator[tuple[str, str]]:
-    """(path, what is wrong) for each file that differs; sizes come before any hash is computed."""
+    """(path, what is wrong) for each file that differs. All sizes are compared before any hash."""
     sound = []
     for path, fact in facts.items():
         if wrong := _quick_check(folder / path, fact):
@@ -87,7 +90,7 @@ def mismatches(folder: Path, facts: Mapping[str, FileFact]) -> Iterator[tuple[st
 
 
 def difference(file: Path, fact: FileFact) -> str | None:
-    """What is wrong with a file, or None. Its hash is computed anew."""
+    """What is wrong with a file; None if it is as expected. Stored hashes are not used."""
     return _quick_check(file, fact) or _by_hash(fact, lambda: sha256(file))
 
 
@@ -113,15 +116,15 @@ def _wrong_json(file: Path, fact: FileFact) -> str | None:
         content = json.loads(file.read_bytes())
         if fact.content is None or content == fact.content:
             return None
-        return f"says {str(content)[:200]}, but {fact.content} is expected"
+        return f"contains {str(content)[:200]}, but {fact.content} is expected"
     except (ValueError, RecursionError) as error:
         return f"is not JSON ({error})"
 
 
 class Stamps:
-    """SHA-256 of the files of one folder, computed once and remembered until a file changes.
+    """Stored SHA-256 hashes of the files of one folder. A hash is valid until its file changes.
 
-    Where the user's cache folder cannot be written, nothing is remembered and nothing fails.
+    If the user's cache folder is not writable, nothing is stored and no error is raised.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -133,7 +136,7 @@ class Stamps:
         self._changed = False
 
     def _remembered(self) -> dict[str, Any]:
-        """{} where there is nothing, or where somebody else may have written it."""
+        """The stored hashes; {} if there are none or if another user may have written them."""
         try:
             if self._file is None:
                 return {}
@@ -144,13 +147,13 @@ class Stamps:
         return content if isinstance(content, dict) else {}
 
     def sha256(self, path: str) -> str:
-        """The hash of a file, its path relative to the folder."""
+        """The SHA-256 (hex) of a file. path: relative to the folder."""
         before = _stat_key(self.folder / path)
         match self._known.get(path):
             case [mark, str(known)] if mark == before:
                 return known
         digest = sha256(self.folder / path)
-        if _stat_key(self.folder / path) == before:  # not written to meanwhile
+        if _stat_key(self.folder / path) == before:  # not changed while it was read
             self._known[path] = [before, digest]
             self._changed = True
         return digest
@@ -181,9 +184,9 @@ def sha256(file: Path) -> str:
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Writes beside the file and renames, so that no reader ever sees half of it."""
+    """Writes a temporary file and renames it, so that no reader sees an incomplete file."""
     part = file.with_name(f".{file.name}.{os.getpid()}")
-    part.unlink(missing_ok=True)  # of a process that was killed
+    part.unlink(missing_ok=True)  # left by a process that was killed
     new = opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     with os.fdopen(new, "w", encoding="utf-8") as text:
         text.write(json.dumps(content, indent=1) + "\n")

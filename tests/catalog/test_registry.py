@@ -112,7 +112,7 @@ def test_offline_opens_no_connection(
     monkeypatch.setattr("socket.socket.connect", forbidden)
     if way == "HF_HUB_OFFLINE":
         monkeypatch.setenv(way, "1")
-    with pytest.raises(ModelNotFound, match="mouse is not on this machine and may not be fetched"):
+    with pytest.raises(ModelNotFound, match="mouse is not on this machine and was not downloaded"):
         registry.locate("mouse", offline=way == "offline", pull=way != "pull")
     assert hub.requests == []
 
@@ -248,7 +248,7 @@ def test_a_stranger_in_the_hubs_cache_is_taken_as_it_is_and_that_is_said(
     assert folder == snapshot
     assert found is not None
     assert found.revision == LATER
-    assert f"Nothing is pinned or recorded for tiny/mouse; {snapshot} is taken as" in caplog.text
+    assert f"Nothing is pinned or recorded for tiny/mouse; {snapshot} is loaded with" in caplog.text
     assert registry.verification(folder, found) == "not pinned, and no record of a download"
 
 
@@ -269,8 +269,8 @@ def test_what_the_hub_does_not_have_is_one_message(hub: Hub, known: Entry, name:
     with pytest.raises(ModelNotFound) as caught:
         registry.locate(name)
     message = str(caught.value)
-    assert message.startswith(f"{name} is not on this machine and could not be fetched: the hub ha")
-    assert f"has no {name}, or not for this user" in message
+    assert message.startswith(f"{name} is not on this machine and could not be downloaded: the hub")
+    assert f"has no {name}, or this user has no access" in message
     for way in (f"bge pull {name}", "./folder", "BGE_WEIGHTS", "HF_HOME", "`bge models`"):
         assert way in message
     assert "working directory" not in message  # a folder there would not be taken
@@ -325,7 +325,7 @@ def test_a_folder_has_no_revision(known: Entry, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", [7, None, b"mouse", ["mouse"]])
 def test_a_model_of_another_type(known: Entry, model: str) -> None:
-    with pytest.raises(InputError, match=r"^model is .*; give a name, or the path of a folder"):
+    with pytest.raises(InputError, match=r"^model is .*; it must be a name or the path of"):
         registry.resolve(model)
 
 

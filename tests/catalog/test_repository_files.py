@@ -55,7 +55,7 @@ def test_revisions(revision: str | None) -> None:
 
 @pytest.mark.parametrize("revision", [*ESCAPES, "-x", "a b", "~a", "a..b/../c", 7, b"main"])
 def test_what_is_no_revision(revision: str) -> None:
-    with pytest.raises(InputError, match="it may be a commit, a branch or a tag"):
+    with pytest.raises(InputError, match="it must be a commit, a branch or a tag"):
         check_revision(revision)
 
 
@@ -78,8 +78,8 @@ def test_folders_of_modules_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("modules", "message"),
     [
-        ({}, "m is a dict, not a list of modules"),
-        (None, "m is a NoneType, not"),
+        ({}, "m is a dict; it must be a list of modules"),
+        (None, "m is a NoneType; it must"),
         ([1], "m has a module whose path is a NoneType"),
         ([{}], "whose path is a NoneType"),
         ([{"path": 1}], "whose path is a int"),

@@ -128,7 +128,7 @@ def test_json_of_unknown_hash_is_compared_by_its_content(
     if good:
         return verify_files(folder, replace(entry_of(), files=files))
     with pytest.raises(
-        CheckpointError, match=r"json says .*, but \{'max_seq_length': 512\} is exp"
+        CheckpointError, match=r"json contains .*, but \{'max_seq_length': 512\} is exp"
     ):
         verify_files(folder, replace(entry_of(), files=files))
 
