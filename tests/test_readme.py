@@ -104,7 +104,7 @@ def test_commands_parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> No
         main._parser().parse_args(words)
 
 
-@pytest.mark.parametrize("command", [*main.COMMANDS, *main.ROOMS])
+@pytest.mark.parametrize("command", [*main.COMMANDS, *main.EXTRA_COMMANDS])
 def test_every_command_is_told(command: str) -> None:
     assert f"`bge {command}" in README
 
@@ -122,7 +122,7 @@ def all_options() -> set[str]:
             [sys.executable, "-m", "engine", name, "--help"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         ).stdout
-        for name in [*main.COMMANDS, *main.ROOMS]
+        for name in [*main.COMMANDS, *main.EXTRA_COMMANDS]
     ]  # fmt: skip
     return set(re.findall(r"--[a-z][a-z-]+", " ".join(helps)))
 

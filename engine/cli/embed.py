@@ -1,4 +1,4 @@
-"""`bge embed` and `bge similarity`: texts to vectors, and to cosines."""
+"""`bge embed` and `bge similarity`: compute the vectors of texts, and their cosines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from engine import Embedder
     from engine.cli.outputs import Block
 
-CHUNK = 256  # texts between two pieces of output: a reader in a pipe sees something soon
+CHUNK = 256  # texts per piece of output, so that a reader in a pipe gets the first vectors soon
 
 
 def embed(options: Namespace) -> int:
-    """Texts to vectors, in any of the formats; memory does not grow with the number of texts."""
+    """Writes the vectors of the texts in one of the formats. Returns the exit status.
+
+    Memory does not grow with the number of texts.
+    """
     form = _format(options)
     texts = _texts(options)
     with outputs.opened(options.output) as file:
@@ -55,7 +58,10 @@ def _dim(embedder: Embedder, options: Namespace) -> int:
 
 
 def _format(options: Namespace) -> str:
-    """What --format says; else what the suffix of -o says, and jsonl for a name without one."""
+    """The output format: from --format, else from the suffix of -o; jsonl if there is no suffix.
+
+    Without -o: preview on a terminal, else jsonl.
+    """
     to_file = options.output not in outputs.STANDARD
     if to_file and not options.format:
         suffix = Path(options.output).suffix
@@ -70,21 +76,24 @@ def _format(options: Namespace) -> str:
 def _unknown_suffix(name: str, suffix: str) -> str:
     known = ", ".join(filter(None, outputs.SUFFIXES))
     parquet = "; `bge job` writes Parquet" if suffix.lower() in (".parquet", ".pq") else ""
-    return f"-o {name}: {suffix} is not a format of bge embed; use {known}, or --format{parquet}"
+    return (
+        f"-o {name}: {suffix} is not a format of bge embed; the suffix must be one of {known}, or "
+        f"give --format{parquet}"
+    )
 
 
 def _texts(options: Namespace) -> Iterator[str]:
     if bool(options.texts) == bool(options.file):
-        options.usage_error("give texts, or --file F, or - for the lines of standard input")
+        options.usage_error("give either texts, or --file F, or - for lines of standard input")
     if "-" in options.texts and len(options.texts) > 1:
-        options.usage_error("- means all texts come from standard input; give no other text")
+        options.usage_error("- reads all texts from standard input; give no other text with it")
     if options.field and options.texts not in ([], ["-"]):
-        options.usage_error("--field is for the lines of --file or -")
+        options.usage_error("--field can be used only with --file or -")
     return inputs.open_texts(options.texts, options.file, options.field)
 
 
 def _blocks(embedder: Embedder, texts: Iterator[str], options: Namespace) -> Iterator[Block]:
-    """Each array of vectors with the texts that it is of."""
+    """Blocks: m texts and their vectors, (m, D) float32, for each chunk."""
     waiting: deque[str] = deque()
 
     def passing() -> Iterator[str]:
@@ -108,7 +117,7 @@ def _choices(embedder: Embedder, options: Namespace) -> dict[str, Any]:
 
 
 def _progress(options: Namespace) -> bool:
-    """Worth a line where the work may be long and nothing else moves on the terminal."""
+    """Whether to show progress: for many texts, on a terminal that does not show the vectors."""
     to_terminal = options.output in outputs.STANDARD and sys.stdout.isatty()
     return sys.stderr.isatty() and options.texts in ([], ["-"]) and not to_terminal
 
@@ -119,7 +128,7 @@ def _prompt(embedder: Embedder, options: Namespace) -> str:
 
 
 def similarity(options: Namespace) -> int:
-    """The matrix of cosines, (n, n)."""
+    """Writes the cosine of every pair of n texts, (n, n). Returns the exit status."""
     if len(options.texts) < 2:
         options.usage_error("give two or more texts to compare")
     embedder = inputs.load_model(options)

@@ -1,14 +1,17 @@
-"""What the command says of an exception: our own words, the environment's fault, or a bug."""
+"""Turns an exception into the command's error message.
+
+The exception is an error of the engine, a problem of the environment, or a bug.
+"""
 
 import engine
 from engine.errors import EngineError
 
 COMPILER = ("numba", "llvmlite")
-NO_THREAD = "can't start new thread"  # CPython's words for a refusal of the system
+NO_THREAD = "can't start new thread"  # CPython's message if the system refuses a new thread
 
 
 def explain(error: Exception) -> str:
-    """One sentence or two. What is neither ours nor the environment's is a bug, to be reported."""
+    """The message for `error`. An unknown kind of exception is presented as a bug to report."""
     if isinstance(error, EngineError):
         return str(error)
     return _environment(error) or (
@@ -26,10 +29,10 @@ def _environment(error: Exception) -> str | None:
     if isinstance(error, UnicodeEncodeError):
         return (
             f"{error.object[error.start : error.end]!r} cannot be written in the encoding "
-            f"{error.encoding}; choose a UTF-8 locale, or set PYTHONUTF8=1."
+            f"{error.encoding}; use a UTF-8 locale, or set PYTHONUTF8=1."
         )
     if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
-        return "the system starts no more threads; lower --threads, or raise ulimit -u."
+        return "the system cannot start more threads; lower --threads, or raise ulimit -u."
     if isinstance(error, ImportError) and not _is_ours(error.name):
         return (
             f"a package cannot be imported: {error}. Install it again: "
@@ -37,8 +40,9 @@ def _environment(error: Exception) -> str | None:
         )
     if type(error).__module__.partition(".")[0] in COMPILER:
         return (
-            f"the compiler failed: {type(error).__name__}: {error}\nCheck that numba and llvmlite "
-            "belong together (pip check), or use --precision reference, which compiles nothing."
+            f"the compiler failed: {type(error).__name__}: {error}\nCheck that the versions of "
+            "numba and llvmlite fit (run: pip check), or use --precision reference, which needs no "
+            "compiler."
         )
     return None
 

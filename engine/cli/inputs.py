@@ -1,5 +1,7 @@
-"""What the command works on: a model, and texts from arguments, from lines, or from a field of
-JSON lines, CSV or TSV."""
+"""The inputs of the command: a model, and texts.
+
+Texts come from arguments, from the lines of a file, or from a field of JSON lines, CSV or TSV.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-MAX_FIELD = 16 << 20  # characters of a CSV field; an unclosed quote would take in the whole file
-NOT_TEXT = {  # suffixes, and what to do instead
+MAX_FIELD = 16 << 20  # characters of a CSV field; limits memory if a quote is never closed
+NOT_TEXT = {  # suffixes of other formats, and what to do instead
     ".parquet .pq": "bge job reads Parquet",
-    ".gz .zst .zstd": "bge job reads it; or unpack it, as in zcat F | bge embed -",
+    ".gz .zst .zstd": "bge job reads them; or unpack the file: zcat F | bge embed -",
     ".bz2 .xz .zip .7z .tar": "unpack it first",
     ".arrow .feather .orc .avro .npy .npz .sqlite .db": "convert it to .jsonl or .csv first",
     ".xlsx .xls .ods .pdf .docx .doc .odt": "save it as .csv, or as plain text, first",
@@ -34,7 +36,7 @@ BINARY = {suffix: remedy for names, remedy in NOT_TEXT.items() for suffix in nam
 
 
 def load_model(options: Namespace) -> Embedder:
-    """The model that the options name, run as they say."""
+    """Loads the model with the options --model, --precision, --threads and --offline."""
     return engine.load(
         options.model,
         precision=options.precision,
@@ -44,20 +46,21 @@ def load_model(options: Namespace) -> Embedder:
 
 
 def open_texts(arguments: list[str], file: str | None, field: str | None) -> Iterator[str]:
-    """The texts in order. A file is opened now: a wrong name is reported before a model is loaded.
+    """The texts in order.
 
-    Raises InputError: a file of a format that is not read here, and on the way a line that is not
-    UTF-8, not JSON or CSV, or has no string in `field`.
+    A file is opened at once, so a wrong name is reported before the model is loaded. Raises
+    InputError for a file format that is not supported. While texts are read, it raises InputError
+    for a line that is not UTF-8, not JSON or CSV, or has no string in `field`.
     """
     if file is None and arguments != ["-"]:
         return iter(arguments)
     if file in (None, "-"):
         if sys.stdin is None:
-            raise InputError("Standard input is closed; there are no texts to be read from it.")
+            raise InputError("Standard input is closed, so no texts can be read from it.")
         return _texts(sys.stdin.buffer, "standard input", field)
     suffix = Path(file).suffix.lower()
     if suffix in BINARY:
-        raise InputError(f"{file}: {suffix} is not read here; {BINARY[suffix]}.")
+        raise InputError(f"{file}: {suffix} files are not supported; {BINARY[suffix]}.")
     lines = _open(file)
     if suffix in SEPARATORS:
         return _csv_texts(lines, file, field or "text", SEPARATORS[suffix])
@@ -80,7 +83,7 @@ def _texts(lines: Iterable[bytes], name: str, field: str | None) -> Iterator[str
 
 
 def _csv_texts(lines: Iterable[bytes], name: str, field: str, separator: str) -> Iterator[str]:
-    """The column `field` of RFC 4180's format: a header, and quotes around what needs them."""
+    """The texts of the column `field` of a CSV file (RFC 4180) with a header."""
     csv.field_size_limit(MAX_FIELD)
     reader = csv.reader(_decoded(lines, name), delimiter=separator, strict=True)
     header = next(_records(reader, name), ("", []))[1]
@@ -88,25 +91,27 @@ def _csv_texts(lines: Iterable[bytes], name: str, field: str, separator: str) ->
         there = "two or more columns" if field in header else "no column"
         names = ", ".join(map(repr, header)) or "none"
         raise InputError(
-            f"{name}, line 1: {there} {field!r}; its columns are: {names}. Say another by --field."
+            f"{name}, line 1: {there} {field!r}; its columns are: {names}. Choose one by --field."
         )
     column = header.index(field)
     for where, row in _records(reader, name):
         if len(row) != len(header):
-            raise InputError(f"{where}: {len(row)} fields, where the header has {len(header)}.")
+            raise InputError(
+                f"{where}: {len(row)} fields; it must have {len(header)}, like the header."
+            )
         yield row[column]
 
 
 def _records(reader: _csv.Reader, name: str) -> Iterator[tuple[str, list[str]]]:
-    """Each record with the place where it begins; blank lines are left out."""
+    """(place, record) for each record. The place is its first line. Blank lines are skipped."""
     while True:
         where = f"{name}, line {reader.line_num + 1}"
         try:
             row = next(reader, None)
         except csv.Error as error:
             raise InputError(
-                f"{where}: not CSV ({error}). A quote that opens a field must close it, and "
-                'within it stand twice: "".'
+                f"{where}: not CSV ({error}). A field in quotes must end with a quote, and quotes "
+                'inside it must be doubled: "".'
             ) from error
         if row is None:
             return
@@ -115,7 +120,7 @@ def _records(reader: _csv.Reader, name: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
-    """The lines with their ends, without a byte order mark at the start of the file."""
+    """The lines as text, with their line ends. A byte order mark of the file is removed."""
     for number, raw in enumerate(lines, 1):
         yield _decode(raw, f"{name}, line {number}", first=number == 1)
 
@@ -128,7 +133,7 @@ def _decode(raw: bytes, where: str, *, first: bool) -> str:
     except UnicodeDecodeError as error:
         byte = f"byte {raw[error.start]:#04x} at column {error.start + 1}"
         raise InputError(
-            f"{where}: not UTF-8 ({byte}). Convert it first: iconv -f latin1 -t utf-8"
+            f"{where}: not UTF-8 ({byte}). Convert the file, for example: iconv -f latin1 -t utf-8"
         ) from error
 
 
@@ -136,13 +141,17 @@ def _field(line: str, field: str, where: str) -> str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}). One object a line is needed.") from error
+        raise InputError(f"{where}: not JSON ({error}); it must be one JSON object.") from error
     if not isinstance(row, dict):
-        raise InputError(f"{where}: a {type(row).__name__}; an object with {field!r} is needed.")
+        raise InputError(
+            f"{where}: a {type(row).__name__}; it must be an object with the field {field!r}."
+        )
     if field not in row:
         fields = ", ".join(map(repr, row)) or "none"
-        raise InputError(f"{where}: no field {field!r}; its fields are: {fields}.")
+        raise InputError(
+            f"{where}: no field {field!r}; its fields are: {fields}. Choose one by --field."
+        )
     text = row[field]
     if not isinstance(text, str):
-        raise InputError(f"{where}: {field!r} is a {type(text).__name__}; a string is needed.")
+        raise InputError(f"{where}: {field!r} is a {type(text).__name__}; it must be a string.")
     return text

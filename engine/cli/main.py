@@ -1,8 +1,8 @@
 """The command `bge`. Data goes to standard output, everything else to standard error.
 
-Exit status: 0; 1 for an error, reported without a traceback; 2 for wrong usage; and, as shells
-expect, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 when the reader of our output
-has gone.
+Exit status: 0 for success; 1 for an error, which is reported without a traceback; 2 for wrong
+usage; 130 after Ctrl-C; 143 after SIGTERM; 129 after SIGHUP; 141 if the reader of a pipe has closed
+it.
 """
 
 import contextlib
@@ -20,21 +20,25 @@ from engine.cli.signals import Terminated, terminable
 from engine.errors import InputError
 from engine.literals import ON_TRUNCATE, POOLINGS, PRECISIONS
 
-INTERRUPTED, READER_GONE = 130, 141
+INTERRUPTED, BROKEN_PIPE = 130, 141
 FORMATS = ("jsonl", "json", "csv", "npy", "preview")
 MODEL_HELP = "a known name, org/name, or a folder (default: $BGE_MODEL, or %(default)s)"
 NO_SUFFIX = "without -o, preview on a terminal and jsonl elsewhere"
 TOO_LONG = "what to do with a text over the model's limit (warn: cut it and print a warning)"
-ROOMS = {
+EXTRA_COMMANDS = {  # they need optional dependencies
     "serve": "The HTTP service: Cloudflare's, OpenAI's and TEI's protocols.",
     "job": "Embed a corpus: files in, shards of vectors out; resumes after an interruption.",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; the exit status is returned, never raised."""
+    """Runs the command. Returns the exit status, also for errors and signals.
+
+    argv: the arguments without the program's name; None for those of the process. With --debug or
+    $BGE_DEBUG an error is raised instead, to show its traceback.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    if sys.stderr is None:  # closed; print would fall back to standard output, among the data
+    if sys.stderr is None:  # closed; print(file=None) would write to standard output, into the data
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     with warnings.catch_warnings():
         warnings.showwarning = _warn
@@ -47,24 +51,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Terminated as signal:
             return signal.status
         except BrokenPipeError:
-            _drop_output()
-            return READER_GONE
+            _discard_output()
+            return BROKEN_PIPE
         except Exception as error:
             if "--debug" in words or os.environ.get("BGE_DEBUG"):
                 raise
-            _say(f"error: {explain(error)}")
+            _print_error(f"error: {explain(error)}")
             return 1
 
 
 def _run(words: list[str]) -> int:
-    if words and words[0] in ROOMS:
-        return _room(words[0], words[1:])
+    if words and words[0] in EXTRA_COMMANDS:
+        return _run_extra(words[0], words[1:])
     parser = _parser()
     if not words:
         parser.print_help(sys.stderr)
         return 2
     if sys.stdout is None:
-        raise InputError("Standard output is closed; nothing can be printed.")
+        raise InputError("Standard output is closed, so nothing can be written to it.")
     options = _parse(parser, words)
     with terminable():
         status = options.run(options)
@@ -73,7 +77,7 @@ def _run(words: list[str]) -> int:
 
 
 def _parse(parser: Parser, words: list[str]) -> Namespace:
-    """As argparse does, but texts may stand on both sides of an option."""
+    """Parses as argparse does, but accepts texts both before and after an option."""
     options, rest = parser.parse_known_args(words)
     unknown = rest if "texts" not in options else [word for word in rest if word[:1] == "-"]
     if unknown:
@@ -83,33 +87,33 @@ def _parse(parser: Parser, words: list[str]) -> Namespace:
     return options
 
 
-def _room(name: str, words: list[str]) -> int:
-    """`bge serve` and `bge job` parse their own options; their libraries are extras."""
+def _run_extra(name: str, words: list[str]) -> int:
+    """Runs `bge serve` or `bge job`, which parse their own options and need extras."""
     extra = {"serve": "serve", "job": "jobs"}[name]
     try:
         if name == "serve":
-            from engine.serve import main as room
+            from engine.serve import main as run
         else:
-            from engine.jobs import main as room
-        return room(words)
+            from engine.jobs import main as run
+        return run(words)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "engine":
             raise
-        _say(f"error: `bge {name}` needs {error.name}: pip install 'bge-engine[{extra}]'")
+        _print_error(f"error: `bge {name}` needs {error.name}: pip install 'bge-engine[{extra}]'")
         return 1
 
 
-def _say(message: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it, or its disk is full
+def _print_error(message: str) -> None:
+    with contextlib.suppress(OSError):  # standard error is a closed pipe, or its disk is full
         print(f"bge: {message}", file=sys.stderr)
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    _say(f"warning: {message}")
+    _print_error(f"warning: {message}")
 
 
-def _drop_output() -> None:
-    """Lets the interpreter's own last flush succeed."""
+def _discard_output() -> None:
+    """Redirects standard output to /dev/null, so that the flush at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -123,16 +127,16 @@ def _parser() -> Parser:
         describe(command)
         command.add_argument("--debug", action="store_true", help="show tracebacks")
         command.set_defaults(run=run, usage_error=command.error)
-    for name, about in ROOMS.items():
+    for name, about in EXTRA_COMMANDS.items():
         commands.add_parser(name, help=about, add_help=False)
     return parser
 
 
 def _embed(command: Parser) -> None:
     option = command.add_argument
-    option("texts", nargs="*", metavar="TEXT", help="or - for the lines of standard input")
+    option("texts", nargs="*", metavar="TEXT", help="- reads the lines of standard input")
     option("--file", metavar="F", help="one text per line; or *.jsonl, *.csv, *.tsv with --field")
-    option("--field", metavar="NAME", help="the field or column that holds the text (text)")
+    option("--field", metavar="NAME", help="the field or column with the text (default: text)")
     option("-o", "--output", metavar="FILE", help="written completely or not at all")
     option("--format", choices=FORMATS, help="default: from the suffix of -o; " + NO_SUFFIX)
     _model_options(command)
@@ -191,14 +195,14 @@ def _run_options(command: Parser, precisions: Sequence[str] = PRECISIONS) -> Non
 def _vector_options(command: Parser) -> None:
     option = command.add_argument
     option("--pooling", choices=POOLINGS, help="default: what the checkpoint says")
-    lengths = "unit length, or as computed (default: what the checkpoint says)"
+    lengths = "scale vectors to length 1, or do not (default: what the checkpoint says)"
     option("--normalize", action=BooleanOptionalAction, default=None, help=lengths)
     option("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers")
     option("--on-truncate", choices=ON_TRUNCATE, default="warn", help=TOO_LONG)
     prompt = command.add_mutually_exclusive_group()
     prompt.add_argument("--prompt", metavar="P", help="text to put before each text, unchanged")
-    prompt.add_argument("--query", action="store_true", help="put the model's query prompt there")
-    prompt.add_argument("--document", action="store_true", help="put its document prompt there")
+    prompt.add_argument("--query", action="store_true", help="use the model's query prompt")
+    prompt.add_argument("--document", action="store_true", help="use the model's document prompt")
 
 
 def _default() -> str:
@@ -208,18 +212,18 @@ def _default() -> str:
 def _positive(word: str) -> int:
     if word.isdecimal() and int(word) > 0:
         return int(word)
-    raise ArgumentTypeError(f"{word!r} is not a positive whole number")
+    raise ArgumentTypeError(f"{word!r} is not a positive integer")
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], int]]] = {
-    "embed": ("Texts to vectors.", _embed, embed.embed),
-    "similarity": ("The cosine of every text with every other.", _similarity, embed.similarity),
-    "models": ("The models that are known by name.", _models, models.models),
+    "embed": ("Compute the vectors of texts.", _embed, embed.embed),
+    "similarity": ("Compute the cosine of every pair of texts.", _similarity, embed.similarity),
+    "models": ("List the models that are known by name.", _models, models.models),
     "pull": ("Download a model, verify and prepare it.", _pull, models.pull),
-    "verify": ("Compute published vectors and compare.", _verify, models.verify),
-    "info": ("What a checkpoint says, and how it runs here.", _one_model, models.info),
+    "verify": ("Compare computed vectors with published ones.", _verify, models.verify),
+    "info": ("Show a checkpoint's settings, and how it runs here.", _one_model, models.info),
     "prepare": (
-        "Compile kernels and pack weights now, not at the first use.",
+        "Compile kernels and pack weights now instead of at the first use.",
         _one_model,
         models.prepare,
     ),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def models(options: Namespace) -> int:
-    """One line a model, with the folder where its files are here, if they are."""
+    """Lists the models, with the local folder of each, if its files are on this machine."""
     rows = [_model_row(entry) for entry in registry.entries()]
     if options.format == "json":
         outputs.write_out([json.dumps(rows, indent=1) + "\n"])
@@ -61,7 +61,7 @@ def _here(name: str) -> Path | None:
 
 
 def pull(options: Namespace) -> int:
-    """Prints the folder of the verified files; the first use will find everything made."""
+    """Downloads a model, verifies it, prepares it for the first use, and prints its folder."""
     from engine.catalog import pull as puller
 
     folder = puller.pull(
@@ -78,11 +78,13 @@ def pull(options: Namespace) -> int:
 
 
 def verify(options: Namespace) -> int:
-    """Computes what others published for this model; exit status 1 if a number is off."""
+    """Compares computed vectors with published ones. Returns 1 if a difference is too large."""
     entry = registry.find(options.model)
     if entry is None or not entry.published + entry.cosines:
         name = entry.name if entry else f"the folder {options.model}"
-        raise InputError(f"No published vectors are known for {name}.")
+        raise InputError(
+            f"No published vectors are known for {name}. `bge models` lists the known models."
+        )
     embedder = inputs.load_model(options)
     checks = [_vector_check(embedder, one) for one in entry.published]
     checks += [_cosine_check(embedder, one) for one in entry.cosines]
@@ -118,7 +120,7 @@ def _cosine_check(embedder: Embedder, published: PublishedCosine) -> tuple[str, 
 
 
 def info(options: Namespace) -> int:
-    """What the checkpoint says of itself, where it is, and what it runs on here."""
+    """Prints the checkpoint's settings and folder, and how it runs on this machine."""
     began = time.perf_counter()
     embedder = inputs.load_model(options)
     known = registry.find(options.model)
@@ -156,7 +158,7 @@ def _hub(embedder: Embedder) -> str:
 
 
 def prepare(options: Namespace) -> int:
-    """Loads the model and embeds one text, so that whatever is made at first use is made."""
+    """Loads the model and embeds one text, so that kernels are compiled and weights packed."""
     began = time.perf_counter()
     inputs.load_model(options).encode("prepared")
     took = time.perf_counter() - began

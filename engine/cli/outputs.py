@@ -1,6 +1,6 @@
-"""Vectors and tables for the command. A format is a generator of strings; npy needs a file.
+"""The output formats of the command. Each is a generator of strings, except npy, which is binary.
 
-Numbers are written with nine significant digits, which give back the same float32.
+Numbers have nine significant digits, enough to restore the same float32.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".npy": "npy",
     "": "jsonl",
 }  # fmt: skip
-STANDARD = (None, "-", "/dev/stdout")  # where that is a file, it is written on, not replaced
+STANDARD = (None, "-", "/dev/stdout")  # values of -o; standard output is never replaced by rename
 PREVIEW_NUMBERS = 5
 
 
 def jsonl(blocks: Iterable[Block]) -> Iterator[str]:
-    """One object a line: {"text": ..., "embedding": [...]}."""
+    """One JSON object per line: {"text": ..., "embedding": [...]}."""
     for record in _records(blocks):
         yield record + "\n"
 
@@ -46,7 +46,7 @@ def json_array(blocks: Iterable[Block]) -> Iterator[str]:
 
 
 def csv_rows(blocks: Iterable[Block], dim: int) -> Iterator[str]:
-    """A header `text,e0,e1,...`, then one row a text, quoted as RFC 4180 says."""
+    """A header `text,e0,e1,...`, then one row per text, quoted as in RFC 4180."""
     header = ",".join(["text", *(f"e{i}" for i in range(dim))]) + "\r\n"
     for texts, vectors_SD in blocks:
         for text, row in zip(texts, vectors_SD.tolist(), strict=True):
@@ -57,7 +57,7 @@ def csv_rows(blocks: Iterable[Block], dim: int) -> Iterator[str]:
 
 
 def preview(blocks: Iterable[Block], dim: int, note: str) -> Iterator[str]:
-    """For a person: the first numbers and the text, a line each, then the shape."""
+    """For people: one line per text with its first numbers, then the shape and `note`."""
     count, dots = 0, " …" if dim > PREVIEW_NUMBERS else ""
     for texts, vectors_SD in blocks:
         count += len(texts)
@@ -68,15 +68,18 @@ def preview(blocks: Iterable[Block], dim: int, note: str) -> Iterator[str]:
 
 
 def write_npy(file: IO[bytes], blocks: Iterable[Block], dim: int) -> None:
-    """One float32 array (n, D). The header is written again at the end, when n is known."""
+    """Writes one float32 array (n, D). The header is written again at the end, when n is known.
+
+    Raises InputError if the file is a pipe.
+    """
     from numpy.lib import format as npy
 
     def header(rows: int) -> dict[str, Any]:
         return {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
 
     if not file.seekable():
-        raise InputError("--format npy needs a file as its output; a pipe cannot be rewound.")
-    # numpy leaves room for the first axis to grow, so the second header fits over the first
+        raise InputError("--format npy cannot be written to a pipe; give a file by -o FILE.")
+    # numpy pads the header so that the first axis can grow, so the second header has the same size.
     npy.write_array_header_1_0(file, header(0))
     start, rows = file.tell(), 0
     for texts, vectors_SD in blocks:
@@ -89,7 +92,7 @@ def write_npy(file: IO[bytes], blocks: Iterable[Block], dim: int) -> None:
 
 
 def matrix_table(texts: Sequence[str], rows: Sequence[Sequence[float]]) -> Iterator[str]:
-    """For a person: the texts numbered down the side, their numbers along the top."""
+    """For people: a table whose rows are the numbered texts and whose columns are their numbers."""
     labels = [f"{i} {one_line(text, 40)}" for i, text in enumerate(texts, 1)]
     cells = [[label, *(f"{x:.4f}" for x in row)] for label, row in zip(labels, rows, strict=True)]
     numbers = [str(i + 1) for i in range(len(texts))]
@@ -103,7 +106,7 @@ def matrix_json(texts: Sequence[str], rows: Sequence[Sequence[float]]) -> Iterat
 
 
 def matrix_csv(texts: Sequence[str], rows: Sequence[Sequence[float]]) -> Iterator[str]:
-    """The texts in the first row and in the first column."""
+    """CSV with the texts in the first row and in the first column."""
     yield ",".join(["", *map(csv_field, texts)]) + "\r\n"
     for text, row in zip(texts, rows, strict=True):
         yield f"{csv_field(text)},{_numbers(row, ',')}\r\n"
@@ -116,18 +119,19 @@ def _records(blocks: Iterable[Block]) -> Iterator[str]:
 
 
 def _numbers(row: Sequence[float], separator: str) -> str:
-    if 0.0 in row:  # "%g" makes "-0" of -0.0, which a JSON reader takes for the whole number 0
+    if 0.0 in row:  # "%g" writes -0.0 as "-0", which JSON readers parse as the integer 0
         return separator.join(map(repr, row))
     return separator.join(["%.9g"] * len(row)) % tuple(row)
 
 
 def quoted(text: str) -> str:
-    """JSON as people read it; escaped where a lone surrogate has no UTF-8."""
+    """A JSON string. Non-ASCII characters are kept, unless a lone surrogate has no UTF-8."""
     plain = json.dumps(text, ensure_ascii=False)
     return plain if _has_utf8(plain) else json.dumps(text)
 
 
 def csv_field(text: str) -> str:
+    """A CSV field, in quotes if RFC 4180 requires them."""
     if any(character in text for character in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text
@@ -142,7 +146,7 @@ def _has_utf8(text: str) -> bool:
 
 
 def one_line(text: str, width: int) -> str:
-    """The text on one line of a terminal, without its control characters."""
+    """The text on one line of at most `width` characters, without control characters."""
     width = max(width, 12)
     head = " ".join(text[: 4 * width].split())
     head = "".join(c if c.isprintable() else "·" for c in head)
@@ -150,11 +154,12 @@ def one_line(text: str, width: int) -> str:
 
 
 def terminal_width() -> int:
+    """In characters; 100 if it is not known."""
     return shutil.get_terminal_size((100, 24)).columns
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Container[int] = ()) -> str:
-    """Columns as wide as their widest cell; those numbered in `right` are flush right."""
+    """A text table. right: indices of the columns that are aligned to the right."""
     cells = [list(header), *(list(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     layout = "  ".join(f"{{:{'>' if i in right else '<'}{w}}}" for i, w in enumerate(widths))
@@ -162,7 +167,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Container
 
 
 def write_out(pieces: Iterable[str], file: IO[bytes] | None = None) -> None:
-    """UTF-8 whatever the locale, to `file` or standard output; each piece can be read at once."""
+    """Writes UTF-8, whatever the locale, to `file` or standard output. Flushes each piece."""
     target = file or sys.stdout.buffer
     for piece in pieces:
         target.write(piece.encode("utf-8", "replace"))
@@ -174,9 +179,9 @@ MATRICES = {"table": matrix_table, "json": matrix_json, "csv": matrix_csv}
 
 @contextlib.contextmanager
 def opened(path: str | None) -> Iterator[IO[bytes]]:
-    """Standard output for STANDARD; else a file that has its name only when it is complete.
+    """Opens standard output for STANDARD, else a file that is renamed to `path` at the end.
 
-    Whatever ends the block early, nothing is left of the file. Devices and pipes are written
+    If an error or a signal ends the block, the file is deleted. Devices and pipes are written
     directly.
     """
     if path in STANDARD:
@@ -188,7 +193,7 @@ def opened(path: str | None) -> Iterator[IO[bytes]]:
             yield file
         return
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:  # from before the file exists: a signal may come at any moment
+    try:  # starts before the file exists, because a signal may come at any moment
         with _create(draft, target) as file:
             yield file
             file.flush()
@@ -202,5 +207,5 @@ def opened(path: str | None) -> Iterator[IO[bytes]]:
 def _create(draft: Path, target: Path) -> IO[bytes]:
     try:
         return draft.open("xb")
-    except OSError as error:  # names the draft, of which the user knows nothing
+    except OSError as error:  # its message names the draft, which the user does not know
         raise OSError(error.errno, error.strerror, str(target)) from error

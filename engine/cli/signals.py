@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: what is half written is removed first."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does, after incomplete files are removed."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 
 class Terminated(BaseException):
-    """Raised where the signal finds the main thread. `status` is what shells expect, 128 + it."""
+    """Raised in the main thread by a signal. `status` is the exit status, 128 + the number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -23,10 +23,11 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Within the block the two signals raise Terminated.
+    """Within the block SIGTERM and SIGHUP raise Terminated.
 
-    Only where they would end the process at once: a signal that is ignored (nohup) or that the
-    calling program handles is left alone. Python allows handlers in the main thread only.
+    This replaces only the default action. A signal that is ignored (nohup) or that the calling
+    program handles is not changed. In other threads than the main thread, where Python allows no
+    handlers, nothing is changed.
     """
     ours: list[int] = []
     try:

@@ -48,8 +48,8 @@ def test_tsv_has_tabs(tmp_path: Path) -> None:
         (b"", "line 1: no column 'text'; its columns are: none"),
         (b"id,body\n1,a\n", "line 1: no column 'text'; its columns are: 'id', 'body'"),
         (b"text,text\na,b\n", "line 1: two or more columns 'text'"),
-        (b"id,text\n1,a\n\n2\n", "line 4: 1 fields, where the header has 2"),
-        (b'id,text\n1,"a\nb"\n2,c,d\n', "line 4: 3 fields, where the header has 2"),
+        (b"id,text\n1,a\n\n2\n", "line 4: 1 fields; it must have 2, like the header"),
+        (b'id,text\n1,"a\nb"\n2,c,d\n', "line 4: 3 fields; it must have 2, like the header"),
         (b'id,text\n1,a\n2,"open\n3,b\n4,c\n', "line 3: not CSV (unexpected end of data)"),
         (b'id,text\n1,"open\n2,"b"\n', "line 2: not CSV (',' expected after '\"')"),
         (b"id,text\n1,a\n2,\xe9\n", "line 3: not UTF-8 (byte 0xe9 at column 3)"),
@@ -77,13 +77,17 @@ def test_a_field_without_end_is_bounded(tmp_path: Path, monkeypatch: pytest.Monk
     ],
 )
 def test_what_is_not_text_is_refused_with_a_remedy(tmp_path: Path, name: str, remedy: str) -> None:
-    assert f"{Path(name).suffix.lower()} is not read here; " in refusal(tmp_path, b"a\n", name)
+    assert f"{Path(name).suffix.lower()} files are not supported; " in refusal(
+        tmp_path, b"a\n", name
+    )
     assert remedy in refusal(tmp_path, b"a\n", name, "text")
 
 
 def test_json_is_never_text(tmp_path: Path) -> None:
     assert read(tmp_path, b'{"text": "a"}\n', "in.json") == ["a"]
-    assert "line 1: a list; an object with 'text'" in refusal(tmp_path, b'["a"]', "in.json")
+    assert "line 1: a list; it must be an object with the field 'text'" in refusal(
+        tmp_path, b'["a"]', "in.json"
+    )
     assert read(tmp_path, b'{"body": "a"}\n', "in.txt", "body") == ["a"]
     assert read(tmp_path, b'{"body": "a"}\n', "in.txt") == ['{"body": "a"}']
 

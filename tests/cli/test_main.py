@@ -10,11 +10,11 @@ import pytest
 
 import engine
 from engine.cli import inputs
-from engine.cli.main import COMMANDS, ROOMS, main
+from engine.cli.main import COMMANDS, EXTRA_COMMANDS, main
 from tests.cli.command import HERE, ROOT, TINY, Run
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *ROOMS])
+@pytest.mark.parametrize("command", [*COMMANDS, *EXTRA_COMMANDS])
 def test_every_command_has_help(bge: Run, command: str) -> None:
     run = bge(command, "--help")
     assert run.status == 0 and run.err == ""
@@ -25,7 +25,7 @@ WITHOUT = """
 import sys
 for name in sys.argv.pop(1).split(","):
     sys.modules[name] = None
-from engine.cli.main import COMMANDS, ROOMS, main
+from engine.cli.main import COMMANDS, EXTRA_COMMANDS, main
 sys.exit(main())
 """
 
@@ -58,27 +58,30 @@ def test_version(bge: Run) -> None:
 def test_no_command_shows_them_all_and_is_wrong_usage(bge: Run) -> None:
     run = bge()
     assert run.status == 2 and run.out == ""
-    assert all(f"    {command} " in run.err for command in [*COMMANDS, *ROOMS])
+    assert all(f"    {command} " in run.err for command in [*COMMANDS, *EXTRA_COMMANDS])
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["embed"], "give texts, or --file F, or -"),
-        (["embed", "a", "--file", "f"], "give texts, or --file F, or -"),
-        (["embed", "a", "-"], "- means all texts come from standard input"),
-        (["embed", "a", "--field", "text"], "--field is for the lines of --file or -"),
+        (["embed"], "give either texts, or --file F, or -"),
+        (["embed", "a", "--file", "f"], "give either texts, or --file F, or -"),
+        (["embed", "a", "-"], "- reads all texts from standard input"),
+        (["embed", "a", "--field", "text"], "--field can be used only with --file or -"),
         (["embed", "a", "--format", "npy"], "--format npy needs -o FILE"),
         (
             ["embed", "a", "-o", "out.parquet"],
             "-o out.parquet: .parquet is not a format of bge embed",
         ),
-        (["embed", "a", "-o", "out.parquet"], "or --format; `bge job` writes Parquet"),
-        (["embed", "a", "-o", "o.jsonl.GZ"], "use .jsonl, .ndjson, .json, .csv, .npy, or --format"),
+        (["embed", "a", "-o", "out.parquet"], "or give --format; `bge job` writes Parquet"),
+        (
+            ["embed", "a", "-o", "o.jsonl.GZ"],
+            "one of .jsonl, .ndjson, .json, .csv, .npy, or give --format",
+        ),
         (["embed", "a", "-o", "out.txt"], "out.txt: .txt is not a format"),
         (["embed", "a", "--format", "xml"], "invalid choice: 'xml'"),
-        (["embed", "a", "--threads", "0"], "'0' is not a positive whole number"),
-        (["embed", "a", "--truncate-dim", "-3"], "'-3' is not a positive whole number"),
+        (["embed", "a", "--threads", "0"], "'0' is not a positive integer"),
+        (["embed", "a", "--truncate-dim", "-3"], "'-3' is not a positive integer"),
         (["embed", "a", "--query", "--prompt", "p"], "not allowed with argument"),
         (["embed", "a", "--prec", "int8"], "unrecognized arguments: --prec"),
         (["embed", "a", "--precision", "int4"], "invalid choice: 'int4'"),
@@ -120,8 +123,8 @@ def test_a_mistake_is_one_line(bge: Run, words: list[str], complaint: str) -> No
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        (b"[1, 2]", "line 1: a list; an object with 'text' is needed"),
-        (b'{"text": 3}', "line 1: 'text' is a int; a string is needed"),
+        (b"[1, 2]", "line 1: a list; it must be an object with the field 'text'"),
+        (b'{"text": 3}', "line 1: 'text' is a int; it must be a string"),
         (b"{}", "line 1: no field 'text'; its fields are: none"),
         (b"[" * 100_000, "line 1: not JSON"),
         (b'{"text": "caf\xe9"}', "line 1: not UTF-8 (byte 0xe9 at column 14)"),

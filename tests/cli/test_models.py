@@ -144,7 +144,7 @@ def test_info_and_prepare(bge: Run) -> None:
     assert run.status == 0 and "is ready in reference" in run.out
 
 
-@pytest.mark.parametrize("command", main.ROOMS)
+@pytest.mark.parametrize("command", main.EXTRA_COMMANDS)
 def test_serve_and_job_get_their_words(
     bge: Run, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
