@@ -1,6 +1,6 @@
-"""A small load generator for one server on this machine: bounded in count and in time.
+"""A small HTTP load generator for a server on this machine. Requests and time are limited.
 
-It costs some 60 microseconds a request, so that it takes little from the server beside it.
+It takes about 60 microseconds of CPU time per request, so it hardly slows down the server.
 """
 
 import asyncio
@@ -10,26 +10,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-HOST = "127.0.0.1"  # and never anything else
-TICK_S = 0.01  # of `Load.open`: a wake-up costs the server beside it more than a request does
+HOST = "127.0.0.1"  # a fixed value, so that no other machine can be loaded
+TICK_S = 0.01  # of `Load.open`: one wake-up disturbs the server more than one request does
 
 
 @dataclass
 class Outcome:
-    """What came of the requests: by status the seconds that each took, and when it was answered;
-    bodies of the accepted if kept, and losses."""
+    """The results of a load: latencies and times of the responses by status, bodies, counts."""
 
-    seconds: dict[int, list[float]] = field(default_factory=dict)
-    answered: dict[int, list[float]] = field(default_factory=dict)  # seconds from the beginning
-    bodies: dict[int, bytes] = field(default_factory=dict)
+    seconds: dict[int, list[float]] = field(default_factory=dict)  # latency of each response
+    responded: dict[int, list[float]] = field(default_factory=dict)  # seconds since the start
+    bodies: dict[int, bytes] = field(default_factory=dict)  # of responses 200, by request number
     sent: int = 0
-    lost: int = 0  # connections that ended under a request
-    unsent: int = 0  # a request was due, and every connection was waiting for an answer
-    elapsed: float = 0.0
-    cpu: float = 0.0  # seconds that this process took for it
+    lost: int = 0  # requests whose connection was closed before the response
+    unsent: int = 0  # requests that were due while every connection waited for a response
+    elapsed: float = 0.0  # seconds
+    cpu: float = 0.0  # CPU seconds of this process
 
     def add(self, other: "Outcome") -> None:
-        """Another round of the same load; its moments of answers and its bodies are left out."""
+        """Adds another round of the same load, without its response times and bodies."""
         for status, times in other.seconds.items():
             self.seconds.setdefault(status, []).extend(times)
         for name in ("sent", "lost", "unsent", "elapsed", "cpu"):
@@ -39,29 +38,35 @@ class Outcome:
         return len(self.seconds.get(status, ()))
 
     def rate(self, status: int, since: float, until: float) -> float:
-        """Answers a second of that status in a part of the time."""
-        times = self.answered.get(status, ())
+        """Responses per second with that status, between two times (seconds since the start)."""
+        times = self.responded.get(status, ())
         return sum(since <= at < until for at in times) / (until - since)
 
     def quantile(self, status: int, part: float) -> float:
-        """Of the seconds of that status; NaN where there is none."""
+        """The quantile `part` (0 to 1) of the latencies with that status; NaN if there is none."""
         ordered = sorted(self.seconds.get(status, ()))
         return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
 
 
 def post(path: str, body: bytes) -> bytes:
-    """A request, as it goes over the wire."""
+    """The bytes of an HTTP POST request."""
     head = f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-class Peer(asyncio.Protocol):
-    """A connection: `answered(peer, status, body)` after each request, `gone(peer)` at the end."""
+class Connection(asyncio.Protocol):
+    """A connection to the server. It sends one request at a time.
+
+    on_response(connection, status, response): is called after each request. on_close(connection):
+    is called when the connection is closed.
+    """
 
     def __init__(
-        self, answered: Callable[["Peer", int, bytes], None], gone: Callable[["Peer"], None]
+        self,
+        on_response: Callable[["Connection", int, bytes], None],
+        on_close: Callable[["Connection"], None],
     ) -> None:
-        self._answered, self._gone = answered, gone
+        self._on_response, self._on_close = on_response, on_close
         self._buffer = b""
         self._wanted = 0
         self.busy = self.closing = False
@@ -70,7 +75,7 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    def ask(self, number: int, request: bytes) -> None:
+    def send(self, number: int, request: bytes) -> None:
         self.busy, self.number, self.sent_at = True, number, time.perf_counter()
         self.transport.write(request)
 
@@ -87,43 +92,50 @@ class Peer(asyncio.Protocol):
             return
         whole, self._buffer, self._wanted = self._buffer, b"", 0
         self.busy = False
-        self._answered(self, int(whole[9:12]), whole)
+        self._on_response(self, int(whole[9:12]), whole)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._gone(self)
+        self._on_close(self)
 
 
 class Load:
-    """Requests by `make(number)` over `connections` connections to one port of this machine."""
+    """Sends the requests `make(0)`, `make(1)`, ... over several connections to one local port.
+
+    keep: whether to keep the bodies of responses with status 200.
+    """
 
     def __init__(
         self, port: int, connections: int, make: Callable[[int], bytes], *, keep: bool = False
     ) -> None:
         self._port, self._connections, self._make, self._keep = port, connections, make, keep
-        self._peers: list[Peer] = []
+        self._all: list[Connection] = []
         self.outcome = Outcome()
 
     async def closed(self, count: int, seconds: float) -> Outcome:
-        """Each connection asks again as soon as it is answered; `count` requests at most."""
+        """A closed loop: each connection sends its next request after the response.
+
+        Sends at most `count` requests. Raises TimeoutError after `seconds`.
+        """
         self._numbers = iter(range(count))
         self._ended = asyncio.get_running_loop().create_future()
-        await self._connect(self._ask_again)
+        await self._connect(self._after_response)
         self._begin()
-        for peer in self._peers:
-            self._ask(peer)
+        for each in self._all:
+            self._send_next(each)
         async with asyncio.timeout(seconds):
             await self._ended
         return self._close(time.perf_counter() - self._began)
 
     async def open(self, rate: float, seconds: float, patience: float) -> Outcome:
-        """Requests at a fixed rate, answered or not; then `patience` seconds for the last.
+        """An open loop: sends `rate` requests per second, whether or not responses arrive.
 
-        They are sent, and answers looked for, once in `TICK_S`.
+        seconds: how long requests are sent. patience: seconds to wait for the last responses.
+        Requests are sent and responses read once per `TICK_S`.
         """
-        # In turns, so that none is idle for so long that the server closes it.
-        self._idle: deque[Peer] = deque()
-        await self._connect(lambda peer: self._idle.append(peer))
-        self._idle.extend(self._peers)
+        # Connections are used in turn, so that the server closes none for being idle.
+        self._idle: deque[Connection] = deque()
+        await self._connect(lambda each: self._idle.append(each))
+        self._idle.extend(self._all)
         self._begin()
         due = 0
         while (now := time.perf_counter() - self._began) < seconds:
@@ -136,7 +148,7 @@ class Load:
             time.sleep(TICK_S)
             await asyncio.sleep(0)
         await self._until_quiet(patience)
-        self.outcome.lost += sum(peer.busy for peer in self._peers)
+        self.outcome.lost += sum(each.busy for each in self._all)
         return self._close(seconds)
 
     def _begin(self) -> None:
@@ -144,69 +156,71 @@ class Load:
 
     async def _until_quiet(self, patience: float) -> None:
         ends = time.perf_counter() + patience
-        while any(peer.busy for peer in self._peers) and time.perf_counter() < ends:
+        while any(each.busy for each in self._all) and time.perf_counter() < ends:
             await asyncio.sleep(0.01)
 
-    async def _connect(self, freed: Callable[[Peer], None]) -> None:
-        def answered(peer: Peer, status: int, whole: bytes) -> None:
+    async def _connect(self, next_step: Callable[[Connection], None]) -> None:
+        """Opens the connections. next_step: is called with a connection after each response."""
+
+        def on_response(connection: Connection, status: int, whole: bytes) -> None:
             now = time.perf_counter()
-            self.outcome.seconds.setdefault(status, []).append(now - peer.sent_at)
-            self.outcome.answered.setdefault(status, []).append(now - self._began)
+            self.outcome.seconds.setdefault(status, []).append(now - connection.sent_at)
+            self.outcome.responded.setdefault(status, []).append(now - self._began)
             if self._keep and status == 200:
-                self.outcome.bodies[peer.number] = whole.partition(b"\r\n\r\n")[2]
-            freed(peer)
+                self.outcome.bodies[connection.number] = whole.partition(b"\r\n\r\n")[2]
+            next_step(connection)
 
         loop = asyncio.get_running_loop()
         for _ in range(self._connections):
             made = await loop.create_connection(
-                lambda: Peer(answered, self._gone), HOST, self._port
+                lambda: Connection(on_response, self._on_close), HOST, self._port
             )
-            self._peers.append(made[1])
+            self._all.append(made[1])
 
-    def _gone(self, peer: Peer) -> None:
-        self.outcome.lost += peer.busy
-        peer.busy = False
-        if peer in self._peers:
-            self._peers.remove(peer)
-        if not self._peers and not self._ended_already():
+    def _on_close(self, connection: Connection) -> None:
+        self.outcome.lost += connection.busy
+        connection.busy = False
+        if connection in self._all:
+            self._all.remove(connection)
+        if not self._all and not self._ended_already():
             self._ended.set_result(None)
 
     def _ended_already(self) -> bool:
         return not hasattr(self, "_ended") or self._ended.done()
 
-    def _ask_again(self, peer: Peer) -> None:
-        if peer.closing:  # the server stops; its port is closed
-            peer.transport.close()
+    def _after_response(self, connection: Connection) -> None:
+        if connection.closing:  # the server is stopping and its port is closed
+            connection.transport.close()
         else:
-            self._ask(peer)
+            self._send_next(connection)
 
-    def _ask(self, peer: Peer) -> None:
+    def _send_next(self, connection: Connection) -> None:
         number = next(self._numbers, None)
         if number is not None:
-            self._send(peer, number)
-        elif not any(other.busy for other in self._peers) and not self._ended.done():
+            self._send(connection, number)
+        elif not any(other.busy for other in self._all) and not self._ended.done():
             self._ended.set_result(None)
 
-    def _send(self, peer: Peer, number: int) -> None:
+    def _send(self, connection: Connection, number: int) -> None:
         self.outcome.sent += 1
-        peer.ask(number, self._make(number))
+        connection.send(number, self._make(number))
 
     def _close(self, seconds: float) -> Outcome:
         self.outcome.elapsed = seconds
         self.outcome.cpu = time.process_time() - self._cpu
-        peers, self._peers = self._peers, []
-        for peer in peers:
-            peer.transport.close()
+        connections, self._all = self._all, []
+        for each in connections:
+            each.transport.close()
         return self.outcome
 
 
 def cycle(requests: list[bytes]) -> Callable[[int], bytes]:
-    """Request number n of an endless repetition of the list."""
+    """A function that returns request number n of the list, repeated without end."""
     return lambda number: requests[number % len(requests)]
 
 
 def ramp(values: list[float], parts: int = 6) -> Iterator[float]:
-    """The mean of each part of a series: whether it grows."""
+    """The mean of each of `parts` equal parts of a series. It shows whether the series grows."""
     size = max(1, len(values) // parts)
     for start in range(0, size * parts, size):
         part = values[start : start + size]

@@ -1,10 +1,10 @@
-"""The service under load: throughput, latency, JSON, overload, tiny requests, and its end.
+"""Measures the service: throughput, latency, JSON, overload, tiny requests, and shutdown.
 
     python bench/serve_load.py --model minilm
     python bench/serve_load.py --model bge-shape --measure json
 
-A server of its own on this machine's loopback, the library in this process beside it, both asked in
-turns, so that what the machine does in the meantime falls on both. Bounded in count and in time.
+A server is started on the loopback address, and the library is loaded in this process. The two are
+measured in turn, so that other load on the machine affects both. Requests and time are limited.
 """
 
 import argparse
@@ -40,7 +40,7 @@ MB = 1e6
 
 
 class Bench:
-    """One model, one server after another."""
+    """The measurements of one model. Each measurement starts its own server."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -49,6 +49,7 @@ class Bench:
 
     @contextmanager
     def server(self, *more: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+        """Starts a server with the options `more`; yields its port and its process."""
         command = [sys.executable, "-m", "engine", "serve", "--model", f"{self.folder}=bench"]
         command += ["--port", "0", "--queue", "none", *more]
         if self.options.threads:
@@ -69,7 +70,7 @@ class Bench:
         return [post("/embed", json.dumps({"inputs": text}).encode()) for text in texts]
 
     def throughput(self) -> dict[str, Any]:
-        """32 clients with single texts, against one `encode` of the same texts in a list."""
+        """32 clients that send single texts, compared with one `encode` of the list of texts."""
         count = self.options.texts
         texts = [self.texts[i % len(self.texts)] for i in range(count)]
         make = cycle(self.requests(texts))
@@ -83,7 +84,7 @@ class Bench:
                 ratios.append(library / outcome.elapsed)
                 rates.append(count / outcome.elapsed)
                 found = [json.loads(outcome.bodies[i])[0] for i in range(count)]
-                assert np.array_equal(np.array(found, np.float32), expected), "other bits"
+                assert np.array_equal(np.array(found, np.float32), expected), "vectors differ"
         return {
             "server_texts_per_s": round(statistics.median(rates), 1),
             "ratio_to_library": round(statistics.median(ratios), 3),
@@ -92,7 +93,7 @@ class Bench:
         }
 
     def latency(self) -> dict[str, Any]:
-        """One client, one short text at a time, against `encode` of the same text."""
+        """One client that sends one short text at a time, compared with `encode` of that text."""
         requests = self.requests(self.short)
         library: list[float] = []
         server: list[float] = []
@@ -109,7 +110,7 @@ class Bench:
         }
 
     def json(self) -> dict[str, Any]:
-        """A request of 100 texts, and the writing of its vectors by itself."""
+        """A request of 100 texts, and the share of the time that writing its JSON takes."""
         texts = self.texts[:100]
         body = json.dumps({"model": "bench", "input": texts}).encode()
         with self.server() as (port, _):
@@ -129,8 +130,8 @@ class Bench:
     def overload(self) -> dict[str, Any]:
         """Requests at four times the capacity, which is measured before and after each round.
 
-        What is answered counts from when the queue is full until the last request was sent. The
-        requests are made on the machine that computes: what that takes is told.
+        Responses are counted from the time when the queue is full until the last request is sent.
+        The load generator runs on the same machine; the CPU cores that it uses are reported.
         """
         seconds, make = self.options.overload_seconds, cycle(self.requests(self.texts))
         waiting = 64 if self.options.quick else 512
@@ -142,7 +143,7 @@ class Bench:
         whole = Outcome()
         ratios = []
         with self.server("--max-waiting-texts", str(waiting)) as (port, process):
-            capacity(port)  # untimed: memory, caches
+            capacity(port)  # not counted: allocates memory and fills caches
             capacities = [capacity(port)]
             limit = waiting / capacities[0]
             memory = Memory(process.pid)
@@ -151,8 +152,8 @@ class Bench:
                 offered = load.open(4 * capacities[-1], seconds, patience=10 * limit)
                 outcome = run(memory.beside(offered))
                 capacities.append(capacity(port))
-                answered = outcome.rate(200, min(limit, seconds / 2), seconds)
-                ratios.append(answered / statistics.mean(capacities[-2:]))
+                rate = outcome.rate(200, min(limit, seconds / 2), seconds)
+                ratios.append(rate / statistics.mean(capacities[-2:]))
                 whole.add(outcome)
         accepted, refused = whole.count(200), whole.count(429)
         return {
@@ -173,7 +174,7 @@ class Bench:
         }
 
     def tiny(self) -> dict[str, Any]:
-        """Many tiny requests of all kinds: no crash, no growth."""
+        """Many tiny requests of all kinds. The server must not crash, and its memory not grow."""
         kinds = [
             post("/embed", b'{"inputs":"a"}'),
             post("/v1/embeddings", b'{"model":"bench","input":"a"}'),
@@ -197,7 +198,7 @@ class Bench:
         }
 
     def stop(self) -> dict[str, Any]:
-        """SIGTERM under load: what was sent is answered, and the process ends with 0."""
+        """SIGTERM under load: every request gets its response, and the exit status is 0."""
         make = cycle(self.requests(self.texts))
         sent, lost, statuses = 0, 0, []
         for _ in range(self.options.stops):
@@ -216,13 +217,14 @@ async def stopping(load: Load, process: subprocess.Popen[bytes]) -> Outcome:
 
 
 class Memory:
-    """Resident megabytes of a process, once a second."""
+    """Records the resident memory of a process in MB, once per second."""
 
     def __init__(self, pid: int) -> None:
         self._statm = Path(f"/proc/{pid}/statm")
         self._seen: list[float] = []
 
     async def beside(self, work: Any) -> Outcome:
+        """The result of `work`, during which memory is recorded."""
         watching = asyncio.create_task(self._watch())
         try:
             return await work  # type: ignore[no-any-return]
@@ -236,19 +238,19 @@ class Memory:
             await asyncio.sleep(1)
 
     def series(self) -> list[float]:
-        """First, then the mean of each sixth, then the last."""
+        """The first value, the mean of each sixth of the series, and the last value."""
         means = [round(mean, 1) for mean in ramp(self._seen)]
         return [round(self._seen[0], 1), *means, round(self._seen[-1], 1)]
 
 
 def port_in(log: Path, process: subprocess.Popen[bytes]) -> int:
-    """From the line of a server's log that says it is ready."""
+    """The port in the log line "ready" of a server. Waits for that line."""
     while process.poll() is None:
         for line in log.read_bytes().splitlines():
             if b'"ready"' in line:
                 return urlsplit(json.loads(line)["url"]).port or 0
         time.sleep(0.05)
-    raise SystemExit(f"the server did not start: {log.read_text()}")
+    raise SystemExit(f"the server did not start; its log is: {log.read_text()}")
 
 
 def timed(work: Callable[[], Any]) -> float:
