@@ -1,12 +1,13 @@
-"""The bars of `bge job`: throughput, memory, kills, and Ray, each measured on this machine.
+"""Measures `bge job` against its targets for throughput, memory, kills and Ray, on this machine.
 
     python bench/jobs_bars.py throughput [--rows 100000] [--rounds 3]
     python bench/jobs_bars.py memory     [--rows 10000]        # and ten times as many
     python bench/jobs_bars.py kills      [--rows 6000] [--kills 30]
     python bench/jobs_bars.py ray        [--rows 20000] [--rounds 3]
 
-The corpus is a seeded sample of the standard library's docstrings, repeated to size, in Parquet.
-What is compared runs in turns, in processes of its own. A table for people, one line of JSON last.
+The corpus is a sample (with a fixed seed) of the standard library's docstrings, repeated up to the
+requested number of rows, in Parquet. The compared programs run in turn, each in its own process.
+The output is a table for people; its last line is JSON.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from bench.machine import describe  # noqa: E402
 
 WARM_ROWS = 4096
 
-# What `bge job` is measured against: the library, told the same texts in one list.
+# `bge job` is compared with this program: the library encodes the same texts in one list.
 LIBRARY = """
 import json, sys, time
 import engine
@@ -52,14 +53,14 @@ Measured = dict[str, float]
 
 
 class Bench:
-    """A corpus, a model, and the two ways to embed the one with the other."""
+    """A corpus and a model, and the two ways to embed: `bge job` and the library."""
 
     def __init__(self, asked: argparse.Namespace, folder: Path) -> None:
         self.asked, self.folder = asked, folder
         self.load = {"model": asked.model, "precision": asked.precision, "threads": asked.threads}
 
     def corpus(self, rows: int) -> Path:
-        """Write (once) a Parquet file of so many rows: id and text."""
+        """The path of a Parquet file with `rows` rows, id and text. It is written only once."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -75,6 +76,7 @@ class Bench:
         return path
 
     def command(self, corpus: Path, out: Path, *words: object) -> list[str]:
+        """The command line of `bge job`, with the additional options `words`."""
         options = [("--model", self.asked.model), ("--precision", self.asked.precision)]
         options += [("--threads", self.asked.threads), ("--id", "id"), ("-o", out)]
         said = [str(word) for option in options for word in option if option[1] is not None]
@@ -99,17 +101,17 @@ def bge() -> list[str]:
 
 
 def measured(words: Sequence[str]) -> tuple[Measured, str]:
-    """Run a process to its end: wall and CPU seconds, peak of memory in MB, and what it said."""
+    """Runs a process. Returns its wall and CPU seconds, its peak memory in MB, and its output."""
     began = time.perf_counter()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout
-    said = process.stdout.read()
+    output = process.stdout.read()
     status, usage = os.wait4(process.pid, 0)[1:]
     if status:
         raise SystemExit(f"{' '.join(words)} ended with status {status}")
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "cpu": cpu(usage), "peak_mb": usage.ru_maxrss / 1024}, said
+    return {"seconds": seconds, "cpu": cpu(usage), "peak_mb": usage.ru_maxrss / 1024}, output
 
 
 def cpu(usage: resource.struct_rusage) -> float:
@@ -117,10 +119,10 @@ def cpu(usage: resource.struct_rusage) -> float:
 
 
 def throughput(bench: Bench) -> dict[str, Any]:
-    """`bge job`, its whole process, against `encode` alone on the same texts in memory."""
+    """The whole process of `bge job`, compared with `encode` alone of the same texts in memory."""
     rows = bench.asked.rows or 100_000
     corpus, rounds = bench.corpus(rows), []
-    bench.library(corpus, 1, keep=False)  # whoever comes first compiles
+    bench.library(corpus, 1, keep=False)  # compiles the kernels, so that no timed run does
     for number in range(bench.asked.rounds):
         out = bench.folder / f"out-{number}"
         library = bench.library(corpus, rows, keep=True)
@@ -129,26 +131,29 @@ def throughput(bench: Bench) -> dict[str, Any]:
         print(f"  round {number}: job {job['seconds']:.1f} s, encode {library['seconds']:.1f} s")
     ratio = statistics.median(r["library"]["seconds"] / r["job"]["seconds"] for r in rounds)
     effort = statistics.median(r["library"]["cpu"] / r["job"]["cpu"] for r in rounds)
-    print(f"job / encode, rows a second: {ratio:.3f}, bar 0.92 (rows a CPU second: {effort:.3f})")
+    print(
+        f"job / encode, rows per second: {ratio:.3f}, target 0.92 "
+        f"(rows per CPU second: {effort:.3f})"
+    )
     return {"rows": rows, "rounds": rounds, "ratio": ratio, "cpu_ratio": effort, "bar": 0.92}
 
 
 def memory(bench: Bench) -> dict[str, Any]:
-    """Peak RSS of the job over that of the library, which streams as many texts as a shard has."""
+    """Peak memory of the job above that of the library, which streams the texts of one shard."""
     few = bench.asked.rows or 10_000
-    bench.library(bench.corpus(few), 1, keep=False)  # whoever comes first compiles
+    bench.library(bench.corpus(few), 1, keep=False)  # compiles the kernels, so that no job does
     own = bench.library(bench.corpus(few), min(few, WARM_ROWS), keep=False)["peak_mb"]
     peaks = [
         bench.job(bench.corpus(n), bench.folder / f"m-{n}")["peak_mb"] for n in (few, 10 * few)
     ]
     over = [peak - own for peak in peaks]
-    print(f"engine alone {own:.0f} MB; job over it: {over[0]:.0f} MB with {few:,} rows, "
-          f"{over[1]:.0f} MB with {10 * few:,}; bar 200 MB and flat")  # fmt: skip
+    print(f"library {own:.0f} MB; job above that: {over[0]:.0f} MB with {few:,} rows, "
+          f"{over[1]:.0f} MB with {10 * few:,}; target 200 MB and no growth")  # fmt: skip
     return {"rows": few, "own_mb": own, "job_mb": peaks, "over_mb": over, "bar": 200}
 
 
 def kills(bench: Bench) -> dict[str, Any]:
-    """kill -9 at random moments; each time a job ends in spite of them, its bytes are compared."""
+    """Jobs that are killed with SIGKILL at random moments and rerun must write the same bytes."""
     corpus, draw = bench.corpus(bench.asked.rows or 6000), random.Random(30)
     words = ("--shard-rows", 64)
     began = time.perf_counter()
@@ -170,7 +175,7 @@ def kills(bench: Bench) -> dict[str, Any]:
 
 
 def run_and_kill(words: Sequence[str], seconds: float) -> bool:
-    """Return whether the process ended by itself before its time."""
+    """Whether the process succeeds within `seconds`. If it takes longer, it is killed."""
     process = subprocess.Popen(words, cwd=ROOT)
     try:
         return process.wait(seconds) == 0
@@ -185,7 +190,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def ray(bench: Bench) -> dict[str, Any]:
-    """Two local nodes with one actor of one thread each, against `bge job` with two threads."""
+    """Two local Ray nodes with one single-threaded actor each, compared with two threads."""
     from bench.jobs_cluster import two_nodes
 
     rows = bench.asked.rows or 20_000
@@ -202,12 +207,12 @@ def ray(bench: Bench) -> dict[str, Any]:
         print(f"  round {number}: {rounds[-1]['there']:.0f} rows/s on Ray, "
               f"{rounds[-1]['here']:.0f} without, the same bytes")  # fmt: skip
     ratio = statistics.median(r["there"] / r["here"] for r in rounds)
-    print(f"Ray / job, rows a second after start-up: {ratio:.3f}, bar 0.85")
+    print(f"Ray / job, rows per second after start-up: {ratio:.3f}, target 0.85")
     return {"rows": rows, "rounds": rounds, "ratio": ratio, "bar": 0.85}
 
 
 def steady(out: Path) -> float:
-    """Rows a second from the first shard's arrival to the last one's."""
+    """Rows per second between the completion of the first shard and of the last one."""
     lines = [json.loads(line) for line in (out / "_job" / "journal.jsonl").open()]
     arrived = sorted(
         ((out / next(iter(line["files"]))).stat().st_mtime, line["rows"]) for line in lines

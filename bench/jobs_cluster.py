@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine, loopback only, no dashboard, nothing reported."""
+"""A local Ray cluster of two nodes: loopback address only, no dashboard, no usage statistics."""
 
 import os
 from collections.abc import Iterator
@@ -10,9 +10,12 @@ HERE = {"node_ip_address": "127.0.0.1", "object_store_memory": 256 << 20}
 
 @contextmanager
 def two_nodes(cpus: int) -> Iterator[str]:
-    """Start a head without CPUs and two nodes with `cpus` logical ones each; give its address."""
+    """Starts a head without CPUs and two nodes with `cpus` logical CPUs each; yields its address.
+
+    The cluster is shut down at the end of the block.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # its name for: loopback addresses only
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # makes Ray use loopback addresses only
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     from ray.cluster_utils import Cluster
 

@@ -1,8 +1,9 @@
-"""Measure what each stage of a job costs here, and compute what corpora of any size would take.
+"""Measures the cost of each stage of a job, and estimates the time and cost of larger corpora.
 
     python bench/jobs_planning.py [--model minilm] [--model bge-shape] [--precision int8] [--write]
 
---write puts the page in bench/planning.md. The page, then one line of JSON last.
+The output is a page in Markdown, and one line of JSON. --write also writes the page to
+bench/planning.md.
 """
 
 import argparse
@@ -27,7 +28,10 @@ LABELS = {"minilm": "all-MiniLM-L6-v2", "bge-shape": "bge-base's shape, seeded w
 
 
 def page(costs: Sequence[Costs], machine: dict[str, Any], dollars: float) -> str:
-    """Write the page: what was measured, then what follows from it."""
+    """The page in Markdown: the measured values, then the estimates.
+
+    dollars: the price of one core for one hour.
+    """
     parts = (head(machine, costs[0]), stages(costs), sizes(costs, dollars), limits(costs))
     return "\n".join(line for part in parts for line in part)
 
@@ -35,21 +39,21 @@ def page(costs: Sequence[Costs], machine: dict[str, Any], dollars: float) -> str
 def head(machine: dict[str, Any], first: Costs) -> Iterator[str]:
     cpu, cores = machine["machine"]["cpu"], machine["machine"]["cores"]
     yield f"""\
-# Planning past this machine
+# Planning large jobs
 
-Made by `python bench/jobs_planning.py --write` on {machine["date"][:10]}: {cpu},
-{cores} cores, commit {machine["commit"]}. Every figure is measured there, or computed from what
-was. Run it on your own machine before you rent a hundred of them.
+Written by `python bench/jobs_planning.py --write` on {machine["date"][:10]}: {cpu},
+{cores} cores, commit {machine["commit"]}. Every number was measured on that machine, or is computed
+from measured ones. Run the script on your own machine before you rent many machines.
 
-A document here has {first.characters:,.0f} characters: paragraphs of docstrings, joined. Reading,
-tokenizing and computing cost more for longer ones; writing does not.
+A document here has {first.characters:,.0f} characters: joined paragraphs of docstrings. Reading,
+tokenizing and computing cost more for longer documents; writing does not.
 """
 
 
 def stages(costs: Sequence[Costs]) -> Iterator[str]:
-    yield "## What one document costs, in microseconds of one core\n"
+    yield "## Cost of one document, in microseconds of one core\n"
     names = [*(f"read {form}" for form in FORMATS), "tokenize", "compute", "write"]
-    yield table_head("model", "tokens", *names, "tokens/s a core, all stages")
+    yield table_head("model", "tokens", *names, "tokens/s per core, all stages")
     for cost in costs:
         seconds = (*(cost.read[form] for form in FORMATS), cost.tokenize, cost.compute, cost.write)
         yield row(
@@ -63,16 +67,17 @@ def stages(costs: Sequence[Costs]) -> Iterator[str]:
 
 def sizes(costs: Sequence[Costs], dollars: float) -> Iterator[str]:
     yield f"""\
-## What a corpus costs
+## Cost of a corpus
 
-Core-hours are all the stages above, read from Parquet. Hours on more cores than this machine has
-assume that cores add up, which holds within the limits below. Money is core-hours at ${dollars:g}
-each (an assumption; say yours by `--dollars`); API is what Cloudflare would ask for as many tokens
-of bge-base-en-v1.5, ${DOLLARS_PER_MILLION} per million."""
+Core-hours include all stages above; documents are read from Parquet. Hours on more cores than this
+machine has assume that the throughput is proportional to the number of cores, which holds within
+the limits below. Cost is core-hours at ${dollars:g} each (an assumption; set your price by
+`--dollars`). API is Cloudflare's price for the same tokens with bge-base-en-v1.5,
+${DOLLARS_PER_MILLION} per million."""
     for cost in costs:
         yield f"\n**{label(cost)}**\n"
         hours = (f"hours on {number:,}" for number in CORES)
-        yield table_head("documents", "tokens", "core-hours", *hours, "money", "API", "output")
+        yield table_head("documents", "tokens", "core-hours", *hours, "cost", "API", "output")
         yield from (size(cost, documents, dollars) for documents in SIZES)
     yield ""
 
@@ -92,39 +97,39 @@ def size(cost: Costs, documents: int, dollars: float) -> str:
 
 def limits(costs: Sequence[Costs]) -> Iterator[str]:
     yield """\
-## What becomes the bottleneck
+## Bottlenecks
 
-On one machine all stages share the cores, so the largest share is the bottleneck. On a cluster
-cores can be added, but a file has one reader, a shard one writer and a job one journal: each keeps
-up with so many computing cores and no more."""
+On one machine all stages share the cores, so the stage with the largest share is the bottleneck. On
+a cluster cores can be added. But a file has one reader, a shard has one writer, and a job has one
+journal. Each of them can serve only a limited number of computing cores."""
     for cost in costs:
         yield f"\n**{label(cost)}**\n"
         yield "\n".join(limit(cost, documents) for documents in SIZES)
         yield ""
-        yield table_head("", "computing cores it keeps up with")
+        yield table_head("", "computing cores that it can serve")
         fed = sorted(cost.cores_fed().items(), key=lambda item: item[1])
         yield from (row(name, f"{cores:,.0f}") for name, cores in fed)
     yield ""
 
 
 def limit(cost: Costs, documents: int) -> str:
-    """Say what is the tightest when so many documents are to be done within a day."""
+    """One line: the bottleneck if `documents` are embedded within a day, and what they need."""
     cores = documents * (cost.tokenize + cost.compute) / DAY
     shards, output = documents / SHARD_ROWS, documents * cost.output_bytes
     name, share = max(cost.stages.items(), key=lambda item: item[1])
     fed = cost.cores_fed()
     need = {other: cores / fed[other] for other in ("one reader of parquet", "one writer")}
     journal = cores / fed["the one journal"]
-    tight = f"{name} ({share:.0%} of all work)"
+    bottleneck = f"{name} ({share:.0%} of all work)"
     if journal > 1:
-        tight = "the journal: give each part of the corpus a job of its own"
+        bottleneck = "the journal: split the corpus into several jobs"
     return (
-        f"- {documents:,} in a day: {tight}. {plural(cores, 'computing core')}, "
-        f"{plural(need['one reader of parquet'], 'reader')} (as many files, at least), "
+        f"- {documents:,} in a day: {bottleneck}. {plural(cores, 'computing core')}, "
+        f"{plural(need['one reader of parquet'], 'reader')} (with at least as many files), "
         f"{plural(need['one writer'], 'writer')} with {output / DAY / 1e6:,.1f} MB/s to one file "
         f"system, {plural(shards, 'shard')}; the journal is busy {journal:.1%} of the time, "
         f"grows to {shards * cost.journal_bytes / 1e6:,.1f} MB, and takes "
-        f"{shards * cost.books_bytes / 1e6:,.1f} MB of memory."
+        f"{shards * cost.journal_memory / 1e6:,.1f} MB of memory."
     )
 
 
@@ -151,7 +156,7 @@ def main() -> None:
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--rows", type=int, default=256, help="documents to compute each round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--dollars", type=float, default=0.04, help="for an hour of one core")
+    parser.add_argument("--dollars", type=float, default=0.04, help="price of a core for an hour")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     asked = parser.parse_args()
     models = asked.model or ["minilm", "bge-shape"]

@@ -1,8 +1,8 @@
-"""What each stage of a job costs here: reading, tokenizing, computing, writing, keeping the books.
+"""Measures the cost of each stage of a job: reading, tokenizing, computing, writing, the journal.
 
-Each stage runs alone, in one thread, over documents of about 1,000 characters, joined from the
-standard library's docstrings; the median of some rounds, in seconds of one core for one document:
-CPU seconds, but for writing and the books, which wait for the disk.
+Each stage runs alone in one thread. The documents have about 1,000 characters, joined from the
+standard library's docstrings. A cost is the median of several rounds, in seconds per document:
+CPU seconds, except for writing and the journal. These wait for the disk, so wall time is measured.
 """
 
 import gzip
@@ -41,7 +41,12 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of one core for one document (`books`: for one shard), and what a document is."""
+    """The measured costs, and the averages of a document.
+
+    read, tokenize, compute, write: seconds of one core per document. journal: seconds per shard.
+    tokens, characters, output_bytes: per document. journal_bytes, journal_memory: bytes per shard,
+    on disk and in memory.
+    """
 
     model: str
     precision: str
@@ -49,12 +54,12 @@ class Costs:
     tokenize: float
     compute: float
     write: float
-    books: float
+    journal: float
     tokens: float
     characters: float
     output_bytes: float
     journal_bytes: float
-    books_bytes: float
+    journal_memory: float
 
     @property
     def total(self) -> float:
@@ -62,22 +67,22 @@ class Costs:
 
     @property
     def stages(self) -> dict[str, float]:
-        """Each stage's share of the whole; reading is from Parquet."""
+        """The share of each stage in the total (0 to 1), with reading from Parquet."""
         parts = {"reading": self.read["parquet"], "tokenizing": self.tokenize}
         parts |= {"computing": self.compute, "writing": self.write}
         return {name: seconds / self.total for name, seconds in parts.items()}
 
     def cores_fed(self) -> dict[str, float]:
-        """How many computing cores one of each of the others keeps up with."""
+        """The number of computing cores that one reader, one writer and one journal can serve."""
         core = self.tokenize + self.compute
         fed = {f"one reader of {name}": core / seconds for name, seconds in self.read.items()}
         fed["one writer"] = core / self.write
-        fed["the one journal"] = core / (self.books / SHARD_ROWS)
+        fed["the one journal"] = core / (self.journal / SHARD_ROWS)
         return fed
 
 
 def measure(model: str, precision: str, rows: int, rounds: int) -> Costs:
-    """Run every stage; computing takes `rows` documents, the cheap stages a whole shard."""
+    """Runs every stage: tokenizing and computing with `rows` documents, the others with a shard."""
 
     def median(work: Callable[[], object], clock: Clock = time.process_time) -> float:
         return statistics.median(seconds_of(work, clock) for _ in range(rounds))
@@ -99,20 +104,20 @@ def measure(model: str, precision: str, rows: int, rounds: int) -> Costs:
         (folder / "_job").mkdir()
         put = partial(write_shard, folder, full, "parquet", "float32")
         record = put()
-        seconds, size = books(folder, record)
+        seconds, size = measure_journal(folder, record)
         return Costs(
             model=model, precision=precision, tokens=done.tokens / rows,
             read={form: seconds / len(whole.texts) for form, seconds in read.items()},
             tokenize=tokenize / rows, compute=compute / rows,
             write=median(put, time.perf_counter) / len(whole.texts),
-            books=seconds, books_bytes=size, characters=sum(map(len, some.texts)) / rows,
+            journal=seconds, journal_memory=size, characters=sum(map(len, some.texts)) / rows,
             output_bytes=sum(record.files.values()) / len(whole.texts),
             journal_bytes=len(record.to_json()) + 1,
         )  # fmt: skip
 
 
 def ignore(rows: int, tokens: int, read: int) -> None:
-    """Progress that nobody watches."""
+    """A callback for progress that does nothing."""
 
 
 def seconds_of(work: Callable[[], object], clock: Clock) -> float:
@@ -122,14 +127,14 @@ def seconds_of(work: Callable[[], object], clock: Clock) -> float:
 
 
 def spread(vectors: np.ndarray, rows: int) -> np.ndarray:
-    """As many vectors as rows, the measured ones again and again: the bytes are as hard to pack."""
+    """The vectors repeated up to `rows`. Distinct values compress as in a real shard."""
     return np.resize(vectors, (rows, vectors.shape[1]))
 
 
-def books(folder: Path, record: Record, shards: int = 200) -> tuple[float, float]:
-    """Seconds for one line of the journal, its way to the disk included, and bytes of memory."""
+def measure_journal(folder: Path, record: Record, shards: int = 200) -> tuple[float, float]:
+    """Seconds to write one line of the journal to the disk, and bytes of memory per line."""
     lines = [replace(record, last=False).to_json() for _ in range(shards)]
-    with Store(folder / "books", {"version": 1}, splits=1) as store:
+    with Store(folder / "journal", {"version": 1}, splits=1) as store:
         tracemalloc.start()
         made = [Record.from_json(line) for line in lines]
         size = tracemalloc.get_traced_memory()[0] / shards
