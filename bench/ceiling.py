@@ -1,12 +1,12 @@
-"""The float32 ceiling: how fast numpy's BLAS multiplies the model's own matrices.
+"""The float32 upper bound: how fast numpy's BLAS multiplies matrices of the model's shapes.
 
 An encoder layer multiplies every token by the query, key, value and output weights (4 D²) and by
-the two of the feed-forward (2 D F). If those products ran at BLAS's best and all the rest were
-free, so many tokens a second would come out. Attention's own products depend on the length of a
-text and are left out.
+the two matrices of the feed-forward layer (2 D F). The bound is the tokens per second if these
+products ran at the best speed of BLAS and all other work took no time. The products of attention
+are left out, because they depend on the length of a text.
 
-BLAS runs on one thread, in several of ours at once, each with rows of its own. That scales
-better than OpenBLAS's own threads, and a ceiling should be as high as it can be.
+Several threads run at once. Each has its own rows and calls BLAS with one thread. This scales
+better than OpenBLAS's own threads, so it gives the highest bound.
 """
 
 import time
@@ -19,11 +19,11 @@ from bench.checkpoints import Checkpoint
 
 Matrix = NDArray[np.float32]
 
-BLOCKS = (128, 256, 512, 1024, 2048)  # rows at a time; the fastest is taken
+BLOCKS = (128, 256, 512, 1024, 2048)  # rows per product; the fastest is used
 
 
 class Products:
-    """Every layer has weights of its own, as in the model: no cache holds them all."""
+    """The products of all layers. Each layer has its own weights, so the caches cannot hold all."""
 
     def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
         bert = checkpoint.bert
@@ -47,7 +47,7 @@ class Products:
         self.block = max(BLOCKS, key=self.rate)
 
     def run(self, tokens: int) -> None:
-        """All products of so many tokens, an equal share for each thread."""
+        """Computes all products for `tokens` tokens, an equal share in each thread."""
         share = -(-tokens // self.threads)
         list(self.pool.map(self.multiply, range(self.threads), [share] * self.threads))
 
@@ -59,7 +59,7 @@ class Products:
                 np.matmul(self.inputs[inner][:rows], weight, out=self.outputs[thread][outer][:rows])
 
     def rate(self, block: int) -> float:
-        """Tokens a second in blocks of so many rows; the best of three."""
+        """Tokens per second in blocks of `block` rows; the best of three runs."""
         self.block = block
         seconds = []
         for _ in range(3):

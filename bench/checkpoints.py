@@ -1,4 +1,4 @@
-"""The checkpoints that every engine is measured on, and what they say of themselves."""
+"""The checkpoints that the engines are measured with."""
 
 import fcntl
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A sentence-transformers folder, as a peer has to see it: BERT's sizes, pooling, limit."""
+    """A sentence-transformers folder: the settings that the other engines need."""
 
     folder: Path
 
@@ -32,7 +32,7 @@ class Checkpoint:
 
     @cached_property
     def products_per_token(self) -> int:
-        """Multiply-adds of the encoder's linear layers for one token; attention comes on top."""
+        """Multiply-adds of the encoder's linear layers for one token, without attention."""
         hidden, ffn = self.bert["hidden_size"], self.bert["intermediate_size"]
         return self.bert["num_hidden_layers"] * hidden * (4 * hidden + 2 * ffn)
 
@@ -43,7 +43,11 @@ class Checkpoint:
 
 
 def find_checkpoint(model: str) -> Checkpoint:
-    """ "minilm" (the real all-MiniLM-L6-v2), "bge-shape" (seeded weights), a name, or a folder."""
+    """The checkpoint for --model.
+
+    "minilm" is all-MiniLM-L6-v2. "bge-shape" has the sizes of bge-base and random weights from a
+    fixed seed. Any other value is a model's name or a folder.
+    """
     if model == "bge-shape":
         from tests.support.checkpoints import bge_shape
 
@@ -64,7 +68,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time makes what will be at this path; the others wait for it."""
+    """A lock: only one process at a time creates the file at `path`. The others wait."""
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

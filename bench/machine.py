@@ -1,4 +1,4 @@
-"""Where it was measured: the machine, its CPU's features, versions, and who else computes."""
+"""Describes the machine of a benchmark: CPU, memory, versions, and the load of all processes."""
 
 import datetime
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
-# The features that decide which kernels an engine takes.
+# The CPU features that decide which kernels an engine uses.
 TELLING = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
     *("avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
@@ -24,7 +24,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Everything that a record must say for its figures to mean something."""
+    """What every record must contain: date, commit, machine and versions of packages."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": git("describe", "--always", "--dirty", "--abbrev=12"),
@@ -40,7 +40,10 @@ def describe() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """As the kernel tells it, with family and model: virtual machines often hide the rest."""
+    """The CPU's name in /proc/cpuinfo, with family and model.
+
+    Virtual machines often report a generic name.
+    """
     facts = cpu_facts()
     if "model name" not in facts:
         return platform.processor() or platform.machine()
@@ -54,7 +57,7 @@ def cpu_features() -> list[str]:
 
 
 def cpu_facts() -> dict[str, str]:
-    """The first processor of /proc/cpuinfo; empty where there is no such file."""
+    """The fields of the first processor in /proc/cpuinfo; empty if there is no such file."""
     try:
         first = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0]
     except OSError:
@@ -68,7 +71,7 @@ def memory_gb() -> float:
 
 
 def version(package: str) -> str:
-    """ "none" where it is not installed."""
+    """The installed version of a package; "none" if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -90,7 +93,7 @@ def git(*arguments: str) -> str:
 
 
 def busy_seconds() -> float:
-    """CPU seconds that all processes of the machine have used together; NaN where unknown."""
+    """CPU seconds used by all processes since the system started; NaN if unknown."""
     try:
         fields = Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:]
     except OSError:

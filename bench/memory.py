@@ -1,9 +1,10 @@
-"""Peak memory over the mixed case, and over ten times as many texts: it must not grow with them.
+"""Measures peak memory for the mixed case, and for ten times as many texts. It must not grow.
 
     python bench/memory.py --model bge-shape [--engines ours-float32,onnxruntime]
 
-Each figure is the peak of a fresh process, interpreter and libraries included: load, encode once.
-Pages of memory-mapped files count as long as they are resident, though processes share them.
+Each value is the peak of a new process that loads the model and encodes the texts once. It includes
+the interpreter and the libraries. Resident pages of memory-mapped files are counted too, although
+processes share them.
 """
 
 import argparse
@@ -24,7 +25,7 @@ TIMES = 10
 
 
 def peaks(engine: str, checkpoint: Checkpoint, threads: int, sets: Sets) -> dict[str, int]:
-    """MB for each set, each in a process of its own."""
+    """Peak memory in MB for each set of texts. Each set is encoded in its own process."""
     found = {}
     for name in sets:
         say(f"{engine}, {name}")
@@ -34,13 +35,13 @@ def peaks(engine: str, checkpoint: Checkpoint, threads: int, sets: Sets) -> dict
 
 
 def many(texts: Sequence[str]) -> list[str]:
-    """Ten times as many texts, no two alike."""
+    """TIMES as many texts; no two are equal."""
     return [f"{text} {at}" for at in range(TIMES) for text in texts]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        description="Peak memory, and whether it grows with the texts."
+        description="Peak memory, and whether it grows with the number of texts."
     )
     add = parser.add_argument
     add("--model", default="bge-shape", help="bge-shape, minilm, a known name or a folder")

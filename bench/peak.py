@@ -1,8 +1,8 @@
-"""What this machine can do at best: multiply-adds and bytes a second, measured.
+"""Measures the peak rates of this machine: multiply-adds per second and bytes per second.
 
-The loops are written in LLVM's language and compiled for the CPU at hand. Arithmetic: many
-independent chains of one instruction, all in registers. Memory: loads of an array that no cache
-holds. Each thread calls its loop through ctypes, which releases the interpreter's lock.
+The loops are written in LLVM IR and compiled for the local CPU. Arithmetic: many independent chains
+of one instruction, all in registers. Memory: loads from an array that is larger than the caches.
+Each thread calls its loop through ctypes, which releases the interpreter's lock.
 """
 
 import ctypes
@@ -15,13 +15,13 @@ from functools import partial
 import llvmlite.binding as llvm
 import numpy as np
 
-TURNS = 200_000
+ITERATIONS = 200_000
 MEMORY = 1 << 28  # bytes
 TRIES = 7
 
 LOOP = """
 {declare}
-define void @loop(i64 %turns, ptr %data) {{
+define void @loop(i64 %count, ptr %data) {{
 entry:
   %x = load {vector}, ptr %data, align 4
   br label %again
@@ -30,7 +30,7 @@ again:
 {phis}
 {steps}
   %next = add i64 %i, 1
-  %more = icmp ult i64 %next, %turns
+  %more = icmp ult i64 %next, %count
   br i1 %more, label %again, label %done
 done:
 {stores}
@@ -41,9 +41,10 @@ done:
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction of a chain: {new} from {old} and %x, n lanes of `element`, v their vector.
+    """One instruction of a chain. It computes {new} from {old} and %x.
 
-    work: multiply-adds, or bytes, that one instruction does in one lane.
+    n: lanes of type `element`. v: the vector type of n lanes. work: multiply-adds, or bytes, per
+    instruction and lane.
     """
 
     element: str
@@ -86,10 +87,10 @@ ARITHMETIC = {
 
 
 class Loop:
-    """Machine code of one loop; `run` calls it with a number of turns and an array's address."""
+    """The machine code of one loop. `run` takes the number of iterations and an array's address."""
 
     def __init__(self, step: Step, chains: int, stride: int = 0) -> None:
-        self.per_turn = chains * lanes() * step.work
+        self.per_iteration = chains * lanes() * step.work
         self.machine = machine()
         module = llvm.parse_assembly(source(step, chains, stride))
         module.verify()
@@ -137,27 +138,27 @@ def lanes() -> int:
 
 
 def arithmetic(kind: str, threads: int) -> float | None:
-    """G multiply-adds a second; None where this CPU has no such instruction."""
+    """Multiply-adds per second, in 1e9; None if this CPU has no such instruction."""
     step = ARITHMETIC[kind]
     if step.feature and not llvm.get_host_cpu_features().get(step.feature):
         return None
     loop = Loop(step, chains=24 if lanes() == 16 else 12)
     data = [np.ones(4096, np.float32) for _ in range(threads)]
-    calls = [partial(loop.run, TURNS, each.ctypes.data) for each in data]
-    return threads * TURNS * loop.per_turn / fastest(calls) / 1e9
+    calls = [partial(loop.run, ITERATIONS, each.ctypes.data) for each in data]
+    return threads * ITERATIONS * loop.per_iteration / fastest(calls) / 1e9
 
 
 def memory(threads: int) -> float:
-    """GB a second read, each thread from an array of its own."""
+    """GB per second that are read. Each thread reads its own array."""
     loop = Loop(LOAD, chains=8, stride=8)
-    turns = MEMORY // loop.per_turn
+    iterations = MEMORY // loop.per_iteration
     data = [np.ones(MEMORY // 4, np.float32) for _ in range(threads)]
-    calls = [partial(loop.run, turns, each.ctypes.data) for each in data]
-    return threads * turns * loop.per_turn / fastest(calls) / 1e9
+    calls = [partial(loop.run, iterations, each.ctypes.data) for each in data]
+    return threads * iterations * loop.per_iteration / fastest(calls) / 1e9
 
 
 def fastest(calls: Sequence[Callable[[], None]]) -> float:
-    """Seconds until all calls, a thread each, have come back; the least of several tries."""
+    """Seconds until all calls have returned, each in its own thread; the best of TRIES tries."""
     seconds = []
     with ThreadPoolExecutor(len(calls)) as pool:
         for _ in range(TRIES):
@@ -168,7 +169,10 @@ def fastest(calls: Sequence[Callable[[], None]]) -> float:
 
 
 def peaks(threads: int) -> dict[str, float]:
-    """Everything that the ladder's rungs are held against, by kind; and "memory", in GB/s."""
+    """The peak rates by kind (1e9 multiply-adds per second), and "memory" (GB/s).
+
+    bench/ladder.py compares with them.
+    """
     rates = {kind: arithmetic(kind, threads) for kind in ARITHMETIC}
     known = {kind: rate for kind, rate in rates.items() if rate}
     return known | {"memory": memory(threads)}

@@ -1,12 +1,17 @@
-"""What a precision costs: how far its vectors are from float32, and what a user would notice of it.
+"""Measures the accuracy of each precision: the error of its vectors, and the effect on retrieval.
 
     python bench/quality.py --model minilm [--sts stsb-en-dev.csv]
 
-Over 200 texts of mixed lengths: the cosine of each vector with our float32 one, the error of every
-pairwise similarity, the distance from sentence-transformers, and how much a vector changes when its
-text comes alone instead of with the others. Then retrieval over docstrings: how many of the ten
-documents that float32 finds for a query are found. With --sts, a file of sentence, sentence, score
-(the STS Benchmark, which is not ours to ship): Spearman's correlation with people's scores, x 100.
+For 200 texts of mixed lengths:
+
+- the cosine of each vector with our float32 vector;
+- the error of every pairwise similarity;
+- the largest difference from sentence-transformers;
+- the largest change of a vector if its text is encoded alone instead of with the others.
+
+For retrieval over docstrings: the share of float32's ten best documents per query that are found.
+With --sts, a file of (sentence, sentence, score): 100 x Spearman's correlation with the human
+scores. The STS Benchmark is such a file; its licence does not let us distribute it.
 """
 
 import argparse
@@ -50,7 +55,7 @@ COLUMNS = {
 
 
 def load_sets(sts: Path | None) -> tuple[dict[str, Sequence[str]], list[float]]:
-    """Named lists of texts, and the scores of the STS pairs."""
+    """The named lists of texts, and the scores of the STS pairs (empty without `sts`)."""
     sets: dict[str, Sequence[str]] = {"texts": mixed_texts(), **load_retrieval()}
     if sts is None:
         return sets, []
@@ -62,7 +67,7 @@ def load_sets(sts: Path | None) -> tuple[dict[str, Sequence[str]], list[float]]:
 
 
 def encode_all(engine: str, checkpoint: Checkpoint, threads: int, sets: Sets) -> Encoded:
-    """Every set through the engine; "alone": the texts again, one at a time."""
+    """The vectors of every set, by name. "alone": the texts again, encoded one at a time."""
     say(f"encoding with {engine}")
     with Worker(engine, checkpoint, threads, sets) as worker:
         encoded = {name: worker.encode(name)[0].astype(np.float64) for name in sets}
@@ -103,19 +108,19 @@ def farthest(a: Vectors, b: Vectors) -> float:
 
 
 def found(encoded: Encoded) -> NDArray[np.intp]:
-    """For each query, the TOP documents of the greatest similarity."""
+    """For each query, the indices of the TOP most similar documents, (queries, TOP)."""
     similarities = encoded["queries"] @ encoded["documents"].T
     return np.argsort(-similarities, axis=1, kind="stable")[:, :TOP]
 
 
 def overlap(ours: NDArray[np.intp], base: NDArray[np.intp]) -> float:
-    """The share of the base's documents that are found too, on average over the queries."""
+    """The share of the base's documents that are also found, averaged over the queries."""
     shared = [len(set(a) & set(b)) for a, b in zip(ours.tolist(), base.tolist(), strict=True)]
     return sum(shared) / (len(shared) * TOP)
 
 
 def spearman(a: Sequence[float] | Vectors, b: Sequence[float] | Vectors) -> float:
-    """Pearson's correlation of the ranks; equal values share the average of their ranks."""
+    """Spearman's correlation. Equal values get the average of their ranks."""
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
@@ -155,7 +160,10 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
         except EngineFailed as failure:
             results[engine] = {"failed": str(failure)}
     if options.base not in encoded:
-        raise SystemExit(f"nothing to compare with: {results[options.base]['failed']}")
+        raise SystemExit(
+            f"the base engine {options.base} failed, so nothing can be compared: "
+            f"{results[options.base]['failed']}"
+        )
     reference = encoded.get("sentence-transformers")
     for engine, ours in encoded.items():
         results[engine] = judge(ours, encoded[options.base], reference, scores)
@@ -165,11 +173,11 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="What each precision costs in accuracy.")
+    parser = argparse.ArgumentParser(description="The accuracy of each precision.")
     add = parser.add_argument
     add("--model", default="minilm", help="minilm, bge-shape, a known name or a folder")
     add("--engines", default=",".join((*OURS, *PEERS)), help="names, with commas")
-    add("--base", default="ours-float32", help="the engine whose vectors count as float32")
+    add("--base", default="ours-float32", help="the engine to compare with")
     add("--sts", type=Path, help="a csv file of sentence, sentence, score")
     add("--threads", type=int, default=2)
     add("--record", action="store_true", help="write bench/records/<date>-<machine>-quality-...")

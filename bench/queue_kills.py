@@ -1,9 +1,9 @@
-"""Kill the batch queue again and again, and count what is lost and what is answered twice.
+"""Kills the batch queue many times, and counts lost requests and wrong or different results.
 
     python -m bench.queue_kills --database sqlite --kills 20
 
-200 requests are queued, and submission goes on, while the process is killed with SIGKILL at random
-moments and started anew. At the end every accepted request is read, twice, and each item of it
+200 requests are submitted, and then a few more, while the process is killed with SIGKILL at random
+moments and restarted. At the end the results of every accepted request are read twice. Each item
 must be there once, in order, with its own vectors. The record goes to standard output.
 """
 
@@ -25,7 +25,7 @@ REQUESTS, ITEMS, PAUSE_S = 200, 40, 0.02
 
 @contextlib.contextmanager
 def database(kind: str, folder: Path) -> Iterator[str]:
-    """The URL of an empty database of that kind."""
+    """The URL of an empty database. kind: "sqlite" or "postgres"."""
     if kind == "sqlite":
         yield f"sqlite:///{folder}/queue.sqlite"
         return
@@ -33,22 +33,26 @@ def database(kind: str, folder: Path) -> Iterator[str]:
         yield server.database("queue")
 
 
-def live_and_die(
-    url: str, journal: Path, accepted: dict[str, int], until: int, life: float
+def run_and_kill(
+    url: str, journal: Path, accepted: dict[str, int], until: int, seconds: float
 ) -> None:
-    """Start the process, submit up to `until` requests and one more now and then, kill it."""
+    """Starts the process, submits requests for `seconds`, and kills it.
+
+    accepted: the seeds of the accepted requests by id, which is extended. After `until` requests
+    only one is submitted every 0.1 s.
+    """
     with QueueProcess(url, pause=PAUSE_S, journal=journal) as queue:
-        death = time.monotonic() + life
-        while time.monotonic() < death:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             seed = len(accepted)
             accepted[queue.submit(batch(seed, ITEMS))] = seed
             if len(accepted) >= until:
-                time.sleep(min(0.1, max(0.0, death - time.monotonic())))
+                time.sleep(min(0.1, max(0.0, end - time.monotonic())))
         queue.kill()
 
 
 def wrong(queue: QueueProcess, request_id: str, seed: int) -> bool:
-    """Whether that request is not answered, or not rightly, or not twice the same."""
+    """Whether the results of a request are missing or wrong, or differ between two reads."""
     try:
         first, second = (queue.finished(request_id, patience=300) for _ in range(2))
         assert_right(batch(seed, ITEMS), first)
@@ -66,7 +70,7 @@ def run(kind: str, kills: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, database(kind, Path(name)) as url:
         journal = Path(name) / "journal"
         for _ in range(kills):
-            live_and_die(url, journal, accepted, REQUESTS, chance.uniform(0.05, 4.0))
+            run_and_kill(url, journal, accepted, REQUESTS, chance.uniform(0.05, 4.0))
         with QueueProcess(url, pause=PAUSE_S, journal=journal) as queue:
             failures = sum(wrong(queue, request_id, n) for request_id, n in accepted.items())
         computed = len(journal.read_text().splitlines())

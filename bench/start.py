@@ -1,10 +1,10 @@
-"""Process to first vector: a whole process, from its start to its end, that embeds "hello".
+"""Measures start-up: the run time of a whole process that embeds "hello".
 
     python bench/start.py [--model minilm] [--rounds 9]
 
-Ours is the command that README shows. Each peer is the shortest script that a user of it would
-write: nothing is imported that is not needed. Everything is prepared beforehand (exported graphs,
-compiled kernels, packed weights), and one untimed start of each puts its files into the page cache.
+Our process is the command in the README. The process of every other engine is the shortest script
+that its users would write, without unneeded imports. Exported graphs, compiled kernels and packed
+weights are prepared beforehand. One untimed run of each puts its files into the page cache.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from bench.export import exported
 from bench.peers import ENGINES, find_engine
 from bench.workers import ROOT, EngineFailed, environment
 
-PATIENCE = 120.0
+TIMEOUT_S = 120.0
 
 ONNXRUNTIME = """
 import json
@@ -84,7 +84,7 @@ POOL = {"cls": "hidden[0]", "mean": "hidden.mean(axis=0)"}
 
 
 def command(engine: str, checkpoint: Checkpoint, threads: int) -> list[str]:
-    """The process that embeds "hello" with this engine and prints its vector."""
+    """The command of a process that embeds "hello" with this engine and prints its vector."""
     entry = find_engine(engine)
     folder = checkpoint.folder
     if entry.package == "engine":
@@ -103,24 +103,27 @@ def command(engine: str, checkpoint: Checkpoint, threads: int) -> list[str]:
 
 
 def start(engine: str, checkpoint: Checkpoint, threads: int) -> float:
-    """Seconds of the whole process. Raises EngineFailed with its last line if it fails."""
+    """Seconds that the whole process takes.
+
+    If it fails, raises EngineFailed with the last line of its standard error.
+    """
     process = command(engine, checkpoint, threads)
     began = time.perf_counter()
     try:
         done = subprocess.run(
-            process, cwd=ROOT, env=environment(threads), capture_output=True, timeout=PATIENCE
+            process, cwd=ROOT, env=environment(threads), capture_output=True, timeout=TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
-        raise EngineFailed(f"no vector within {PATIENCE:.0f} s") from None
+        raise EngineFailed(f"no vector within {TIMEOUT_S:.0f} s") from None
     seconds = time.perf_counter() - began
     if done.returncode or not done.stdout.strip():
-        words = done.stderr.decode(errors="replace").strip().splitlines() or ["printed nothing"]
-        raise EngineFailed(words[-1])
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["printed nothing"]
+        raise EngineFailed(lines[-1])
     return seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Process to first vector, interleaved.")
+    parser = argparse.ArgumentParser(description="Time from process start to the first vector.")
     parser.add_argument("--model", default="minilm", help="minilm, bge-shape, a name or a folder")
     parser.add_argument("--engines", default="ours-float32,onnxruntime")
     parser.add_argument("--rounds", type=int, default=9)
@@ -135,10 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 seconds.setdefault(name, []).append(start(name, checkpoint, options.threads))
             except EngineFailed as failure:
                 raise SystemExit(f"{name}: {failure}") from None
-        if turn == 0:
+        if turn == 0:  # the untimed run
             seconds.clear()
     for name, each in seconds.items():
-        print(f"{name:22s} {statistics.median(each):6.3f} s, least {min(each):6.3f}")
+        print(f"{name:22s} {statistics.median(each):6.3f} s (median), {min(each):6.3f} (fastest)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cases and their texts: cases.toml made into lists of strings."""
+"""Builds the benchmark cases, lists of texts, from cases.toml."""
 
 import ast
 import hashlib
@@ -17,7 +17,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Case:
-    """Texts with a purpose. measure: "throughput" (the whole list) or "latency" (one by one)."""
+    """The texts of one case. measure: "throughput" (encode the list) or "latency" (one by one)."""
 
     name: str
     about: str
@@ -30,11 +30,11 @@ class Case:
 
 
 def load_cases(names: Sequence[str] = (), path: Path = CASES) -> list[Case]:
-    """The named cases of the file, in the file's order; all of them without names."""
+    """The named cases of the file, in the file's order; all cases if `names` is empty."""
     description = tomllib.loads(path.read_text("utf-8"))
     known = description["case"]
-    if strangers := [name for name in names if name not in known]:
-        raise SystemExit(f"unknown case {strangers[0]!r}; {path.name} has: {', '.join(known)}")
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"unknown case {unknown[0]!r}; {path.name} has: {', '.join(known)}")
     paragraphs = corpus(tuple(description["corpus"]["modules"]))
     return [
         Case(name, case["about"], case["measure"], texts_of(case, known, paragraphs))
@@ -44,7 +44,7 @@ def load_cases(names: Sequence[str] = (), path: Path = CASES) -> list[Case]:
 
 
 def load_retrieval(path: Path = CASES) -> dict[str, tuple[str, ...]]:
-    """ "queries" and "documents", with which bench/quality.py compares what is found."""
+    """The "queries" and "documents" of the retrieval test in bench/quality.py."""
     description = tomllib.loads(path.read_text("utf-8"))
     parts = description["retrieval"]
     paragraphs = corpus(tuple(description["corpus"]["modules"]))
@@ -62,7 +62,10 @@ def texts_of(
     texts = joined(fitting, case["joined"]) if "joined" in case else fitting
     chosen = tuple(text for text, _ in zip(texts, range(case["count"]), strict=False))
     if len(chosen) < case["count"]:
-        raise SystemExit(f"the corpus has only {len(chosen)} such texts, not {case['count']}")
+        raise SystemExit(
+            f"the corpus has only {len(chosen)} such texts, not {case['count']}; lower `count` or "
+            "widen `characters` in cases.toml"
+        )
     return chosen
 
 
@@ -77,7 +80,10 @@ def joined(paragraphs: Iterator[str], characters: int) -> Iterator[str]:
 
 @cache
 def corpus(modules: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """All distinct docstring paragraphs of the modules (those of cases.toml), by SHA-256."""
+    """All distinct docstring paragraphs of the modules, in the order of their SHA-256.
+
+    modules: names of the standard library; those of cases.toml if empty.
+    """
     modules = modules or tuple(tomllib.loads(CASES.read_text("utf-8"))["corpus"]["modules"])
     found = {text for module in modules for file in sources(module) for text in paragraphs_of(file)}
     return tuple(sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest()))
@@ -92,7 +98,7 @@ def sources(module: str) -> list[Path]:
 
 
 def paragraphs_of(source: Path) -> Iterator[str]:
-    """Each paragraph of each docstring, its white space collapsed. The code is read, never run."""
+    """Each docstring paragraph, with white space collapsed. The code is parsed, never run."""
     for node in ast.walk(ast.parse(source.read_text("utf-8"))):
         if isinstance(node, DOCUMENTED):
             for paragraph in re.split(r"\n\s*\n", ast.get_docstring(node) or ""):

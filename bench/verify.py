@@ -1,4 +1,4 @@
-"""Is an engine right? Its vectors against the truth, before anything is timed."""
+"""Checks the vectors of an engine against reference vectors before it is timed."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,35 +12,41 @@ from bench.peers import find_engine, is_installed
 from bench.texts import Case
 from bench.workers import EngineFailed, Vectors, Worker
 
-EXACT = 1e-4  # a float32 engine further than this from the truth computes something else
-ALIKE = 0.5  # and so does a quantised one whose cosine with it is lower
+EXACT = 1e-4  # the largest allowed difference of a float32 engine from the reference
+ALIKE = 0.5  # the lowest allowed cosine of a quantised engine with the reference
 
 
 def teller() -> str:
-    """Who tells the truth: transformers, or where it is not installed our readable model."""
+    """The reference engine: transformers, or our own reference model if that is not installed."""
     return "transformers" if is_installed(find_engine("transformers")) else "ours-reference"
 
 
 def true_vectors(
     checkpoint: Checkpoint, cases: Sequence[Case], worker: Callable[[str], Worker]
 ) -> dict[str, Vectors]:
-    """By case. What transformers says is kept in the cache folder, and asked for once."""
+    """The reference vectors by case. Those of transformers are computed once and cached."""
     edition = version("transformers") if teller() == "transformers" else str(time.time_ns())
     kind = f"{checkpoint.weights_hash[:12]}-{edition}"
     files = {
         case.name: cache_folder() / f"truth-{kind}-{case.fingerprint[:12]}.npy" for case in cases
     }
     if missing := [name for name, file in files.items() if not file.exists()]:
-        with worker(teller()) as truthful:
+        with worker(teller()) as reference:
             for name in missing:
-                np.save(files[name], truthful.encode(name)[0])
+                np.save(files[name], reference.encode(name)[0])
     return {name: np.load(file) for name, file in files.items()}
 
 
 def compare(vectors: Vectors, truth: Vectors, result: dict[str, Any]) -> None:
-    """Raise `max_difference` and `cosine_error` of the result to those of these vectors."""
+    """Updates `max_difference` and `cosine_error` of the result with those of these vectors.
+
+    Raises EngineFailed if the shape is wrong or a number is not finite.
+    """
     if vectors.shape != truth.shape or not np.isfinite(vectors).all():
-        raise EngineFailed(f"gave {vectors.shape} numbers, not all finite, for {truth.shape}")
+        raise EngineFailed(
+            f"its vectors have shape {vectors.shape}, where {truth.shape} is expected, or are not "
+            "all finite"
+        )
     exact = vectors.astype(np.float64), truth.astype(np.float64)
     difference = float(np.abs(exact[0] - exact[1]).max())
     lengths = np.linalg.norm(exact[0], axis=1) * np.linalg.norm(exact[1], axis=1)
@@ -50,8 +56,14 @@ def compare(vectors: Vectors, truth: Vectors, result: dict[str, Any]) -> None:
 
 
 def check(engine: str, result: dict[str, Any]) -> None:
-    """Raises EngineFailed for an engine too far from the truth to be worth timing."""
+    """Raises EngineFailed if the vectors of the engine are wrong, so that it is not timed."""
     if find_engine(engine).exact and result["max_difference"] > EXACT:
-        raise EngineFailed(f"its vectors are wrong, by {result['max_difference']:.1e}")
+        raise EngineFailed(
+            f"its vectors are wrong: they differ by {result['max_difference']:.1e}, and at most "
+            f"{EXACT:.0e} is allowed"
+        )
     if result["cosine_error"] > 1 - ALIKE:
-        raise EngineFailed(f"its vectors are wrong, cosine {1 - result['cosine_error']:.3f}")
+        raise EngineFailed(
+            f"its vectors are wrong: the cosine is {1 - result['cosine_error']:.3f}, and it must "
+            f"be at least {ALIKE}"
+        )
