@@ -13,7 +13,7 @@ only, from the keys and values of all (`JOB.last`). `softmax` and `gelu` are in 
 
 from numba import float32, types
 
-from engine.fast import kernels
+from engine.fast import integer_attention, kernels
 from engine.fast.barrier import phase
 from engine.fast.codegen.constants import LANES
 from engine.fast.codegen.records import view
@@ -40,6 +40,8 @@ from engine.fast.layers import (
 
 CLS = POOLINGS.index("cls")
 LAYER_BYTES = LAYER.itemsize
+
+attention_head = integer_attention.attention_head if QUANTIZES else kernels.attention_head
 
 # Kernels get addresses; these make records of them, at no cost.
 job_at, layer_at, worker_at = view(JOB), view(LAYER), view(WORKER)
@@ -119,7 +121,7 @@ def attend(job, me, task, needed):
     out = row_of(needed.qkv, load_int(needed.cu_seqlens, text)) + column * 4
     queries = load_int(needed.cu_seqlens, text + 1) - load_int(needed.cu_seqlens, text)
     stride, ldo, K = job.qkv.stride, needed.qkv.stride, job.D // job.heads
-    kernels.attention_head(query, queries, key, value, stride, length, K, out, ldo, me.scratch)
+    attention_head(query, queries, key, value, stride, length, K, out, ldo, me.scratch)
 
 
 @jit

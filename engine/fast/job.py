@@ -101,19 +101,24 @@ POOLINGS = ("mean", "cls")
 TICKET_BYTES = 64  # a phase's two counters have a cache line of their own
 
 # Numbers between the rows of a matrix, so that rows do not fall on the same lines of the cache.
-# `pack_values` may read up to a panel of them behind a row's last head: SPARE is no less.
+# Attention may read up to a panel of them behind a row's last head: SPARE is no less.
 SPARE = 64
 
 
-def head_scratch(length, K, rows, panel):
-    """Scratch memory of `attention_head` for a text of `length` tokens.
+def head_scratch(length, K, rows, panel, lanes, numbers):
+    """Scratch memory of an attention head for a text of `length` tokens, `numbers` in a word.
 
-    Gives where its values, scores and spare tile begin and where that ends, in numbers from the
-    start: keys (K, length), values (length, K), scores (rows, length), spare (rows, panel). The
-    axes of keys' and scores' length and of values' K are padded to whole panels.
+    Keys are at its start. Gives where values, their scales, scores, shares, the spare tile and rows
+    begin, and where those end, in words from the start: keys (K, length), values (length, K),
+    scales (K), scores (rows, length), shares (rows), spare tile (rows, panel), rows (rows or lanes,
+    K). Keys' and scores' length and values' K are padded to whole panels, other K to whole vectors.
     """
     keys_width, values_width = -(-length // panel) * panel, -(-K // panel) * panel
-    values = K * keys_width
-    scores = values + length * values_width
-    spare = scores + rows * keys_width
-    return values, scores, spare, spare + rows * panel
+    words = -(-K // (numbers * lanes)) * lanes  # of a row of K numbers
+    values = words * keys_width
+    scales = values + -(-length // numbers) * values_width
+    scores = scales + values_width
+    shares = scores + rows * keys_width
+    tile = shares + rows
+    row = tile + rows * panel
+    return values, scales, scores, shares, tile, row, row + max(rows, lanes) * words

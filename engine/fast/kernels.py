@@ -33,6 +33,7 @@ from engine.fast.codegen.simd import (
     sqrt,
     store,
     total,
+    transpose,
 )
 
 # error_model: a division by zero gives infinity, where Python would raise
@@ -167,14 +168,17 @@ def padded(size, multiple):
 
 @jit
 def pack_keys(keys, stride, length, K, out):
-    """Rows of K numbers -> panels of PANEL tokens, [number][token], zeros behind the last token."""
+    """Rows of K numbers -> panels of PANEL tokens, [number][token].
+
+    Behind the last token it is repeated: softmax gives it no weight there.
+    """
     # A transposition: keys are the columns of Q Kᵀ, and `multiply` reads a panel of columns.
-    for token in range(padded(length, PANEL)):
-        panel = out + (token // PANEL) * PANEL * K * 4
-        for k in range(K):
-            # zeros behind the last key: `multiply` reads whole panels
-            number = load_float(keys, token * stride + k) if token < length else float32(0)
-            store(panel, k * PANEL + token % PANEL, number)
+    width = padded(K, LANES)
+    for first in range(0, padded(length, PANEL), LANES):
+        rows, count = keys + min(first, length - 1) * stride * 4, max(1, min(LANES, length - first))
+        panel = out + ((first // PANEL) * width * PANEL + first % PANEL) * 4
+        for k in range(0, width, LANES):
+            transpose(rows + k * 4, stride, count, panel + k * PANEL * 4, PANEL)
 
 
 @jit
@@ -200,9 +204,10 @@ def attention_head(query, queries, key, value, stride, length, K, out, ldo, scra
     `scratch` is laid out by `head_scratch`.
     """
     # `head_scratch` counts numbers, addresses count bytes.
-    places = head_scratch(length, K, ROWS, PANEL)
-    keys_width, keys, values = padded(length, PANEL), scratch, scratch + places[0] * 4
-    scores, spare = scratch + places[1] * 4, scratch + places[2] * 4
+    places = head_scratch(length, K, ROWS, PANEL, LANES, 1)
+    keys, values = scratch, scratch + places[0] * 4
+    scores, spare = scratch + places[2] * 4, scratch + places[4] * 4
+    keys_width, width = padded(length, PANEL), padded(K, LANES)
     # Keys and values are packed once, and read for every ROWS queries.
     pack_keys(key, stride, length, K, keys)
     pack_values(value, stride, length, K, values)
@@ -214,7 +219,7 @@ def attention_head(query, queries, key, value, stride, length, K, out, ldo, scra
         rows = query + top * stride * 4
         # scores = Q Kᵀ for these rows, a panel of keys at a time
         for j in range(0, keys_width, PANEL):
-            multiply(m, rows, stride, keys + j * K * 4, K, scores + j * 4, keys_width)
+            multiply(m, rows, stride, keys + j * width * 4, K, scores + j * 4, keys_width)
         # 1 / √K is applied here; zeros behind the last key become shares of 0
         for r in range(m):
             softmax(scores + r * keys_width * 4, length, keys_width, factor)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.fast import integers, kernels
+from engine.fast import integers, job, kernels
 from engine.fast.codegen.constants import LANES
 from engine.fast.codegen.records import view
 from engine.fast.codegen.simd import load_f, store
@@ -118,8 +118,13 @@ def quantize_int8(x: Floats) -> tuple[NDArray[np.uint8], float, float]:
     return out, float(parameters[0]), float(parameters[1])
 
 
-def attention(q: Floats, k: Floats, v: Floats, stride: int) -> Floats:
-    """One head: rows of K numbers, `stride` apart in one table of queries, keys and values."""
+def attention(
+    q: Floats, k: Floats, v: Floats, stride: int, queries: int | None = None, kind: Any = kernels
+) -> Floats:
+    """One head: rows of K numbers, `stride` apart in one table of queries, keys and values.
+
+    `kind` is the module that has `attention_head`. The first `queries` rows are computed, or all.
+    """
     length, K = q.shape
     table = np.full((length + 1, stride), np.nan, np.float32)
     table[length:] = 0
@@ -127,15 +132,18 @@ def attention(q: Floats, k: Floats, v: Floats, stride: int) -> Floats:
         table[:length, n * K : (n + 1) * K] = part
     table[:, 3 * K :] = 0
     before = table.copy()
-    panel, rows = kernels.PANEL, kernels.ROWS
-    keys, values = (-(-size // panel) * panel for size in (length, K))
-    needed = keys * K + length * values + rows * (keys + panel)
+    numbers = 1 if kind is kernels else 2
+    *_, needed = job.head_scratch(length, K, kind.ROWS, kind.PANEL, LANES, numbers)
     scratch = np.full(needed + 64, 7, np.float32)
     places = (address(table) + 4 * n * K for n in range(3))
     query, key, value = places
-    kernels.attention_head(
-        query, length, key, value, stride, length, K, query, stride, address(scratch)
+    queries = length if queries is None else queries
+    kind.attention_head(
+        query, queries, key, value, stride, length, K, query, stride, address(scratch)
     )
     assert (scratch[needed:] == 7).all(), "wrote behind its scratch memory"
-    assert np.array_equal(table[:, K:], before[:, K:]), "wrote beside its own columns"
+    assert np.array_equal(table[:, K:], before[:, K:], equal_nan=True), (
+        "wrote beside its own columns"
+    )
+    assert np.array_equal(table[queries:], before[queries:], equal_nan=True)
     return table[:length, :K]

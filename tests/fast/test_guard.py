@@ -33,4 +33,5 @@ def test_a_buffer_that_is_too_short_is_noticed() -> None:
 
 
 def test_attention_may_read_no_further_than_the_spare_numbers_between_rows() -> None:
-    assert all(target.panel("attention") <= SPARE for target in TARGETS.values())
+    tiles = "attention", "attention_int16"
+    assert all(target.panel(name) <= SPARE for target in TARGETS.values() for name in tiles)

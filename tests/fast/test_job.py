@@ -38,15 +38,19 @@ def test_every_pooling_of_the_model_has_a_code() -> None:
 
 @pytest.mark.parametrize("length", [1, 5, 32, 33, 512])
 @pytest.mark.parametrize("K", [1, 12, 32, 33, 64])
-@pytest.mark.parametrize(("rows", "panel"), [(4, 16), (6, 32), (14, 32)])
+@pytest.mark.parametrize(("rows", "panel", "lanes"), [(4, 16, 4), (6, 16, 8), (14, 32, 16)])
+@pytest.mark.parametrize("numbers", [1, 2])
 def test_scratch_memory_of_a_head_holds_its_parts(
-    length: int, K: int, rows: int, panel: int
+    length: int, K: int, rows: int, panel: int, lanes: int, numbers: int
 ) -> None:
-    values, scores, spare, end = job.head_scratch(length, K, rows, panel)
-    assert values >= K * length and values % panel == 0
-    assert scores - values >= length * K
-    assert spare - scores >= rows * length
-    assert end - spare == rows * panel
+    places = job.head_scratch(length, K, rows, panel, lanes, numbers)
+    values, scales, scores, shares, tile, row, end = places
+    assert numbers * values >= K * length and values % panel == 0
+    assert numbers * (scales - values) >= length * K and (scales - values) % panel == 0
+    assert scores - scales >= K
+    assert shares - scores >= rows * length and (shares - scores) % (rows * panel) == 0
+    assert (tile - shares, row - tile) == (rows, rows * panel)
+    assert numbers * (end - row) >= max(rows, lanes) * K and (end - row) % lanes == 0
 
 
 def test_python_fills_in_by_name() -> None:

@@ -18,7 +18,7 @@ from engine.fast.codegen.target import ARM64, TARGETS
 from tests.support.paths import ROOT
 
 FOREIGN, STAND_IN = "llvm.aarch64.", "foreign_"
-KINDS = ("float32", "attention", "int16", "int8")
+KINDS = ("float32", "attention", "attention_int16", "int16", "int8")
 
 
 @cache
@@ -57,12 +57,13 @@ def main() -> None:
         return own_call(builder, stand_in, *args)
 
     dot_products.llvm_call = call_or_nothing
-    float32, attention, int16, int8 = map(micro_kernel.tile, KINDS)
+    float32, attention, attention_int16, int16, int8 = map(micro_kernel.tile, KINDS)
 
     @jit  # type: ignore[untyped-decorator]
     def tiles(m, a, lda, panel, steps, out, ldo):  # type: ignore[no-untyped-def]
         float32(m, a, lda, panel, steps, out, ldo)
         attention(m, a, lda, panel, steps, out, ldo)
+        attention_int16(m, a, lda, panel, steps, out, ldo)
         int16(m, a, lda, panel, steps, out, ldo)
         int8(m, a, lda, panel, steps, out, ldo)
 

@@ -153,6 +153,7 @@ INT8 = {
 KINDS = {
     "float32": Float32,
     "attention": Float32,
+    "attention_int16": INT16[TARGET.int16],
     "int16": INT16[TARGET.int16],
     "int8": INT8[TARGET.int8],
 }

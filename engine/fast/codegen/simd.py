@@ -15,6 +15,7 @@ from engine.fast.codegen.constants import LANES
 from engine.fast.codegen.numba_vectors import (
     F32,
     I32,
+    I64,
     F,
     I,
     M,
@@ -38,6 +39,8 @@ teach(operator.sub, (F, F, F, B.fsub), (I, I, I, B.sub))
 teach(operator.mul, (F, F, F, B.fmul), (I, I, I, B.mul))
 teach(operator.truediv, (F, F, F, B.fdiv))
 teach(operator.lshift, (I, I, I, B.shl))
+teach(operator.and_, (I, I, I, B.and_))
+teach(operator.or_, (I, I, I, B.or_))
 # "Ordered" comparisons are false with NaN; `select` must put NaN where it is not lost.
 teach(operator.gt, (M, F, F, lambda b, x, y: b.fcmp_ordered(">", x, y)))
 teach(operator.lt, (M, I, I, lambda b, x, y: b.icmp_signed("<", x, y)))
@@ -199,6 +202,31 @@ def _hadamard(b, x):
 @taught((F, F, _hadamard))
 def hadamard_lanes(x):
     """The vector times the Hadamard matrix of order LANES (not normalised)."""
+
+
+def _transposes(b, source, stride, count, out, ldo):
+    """Swaps blocks of s x s words on either side of the diagonal, for s = 1, 2, 4, ..."""
+    ends = b.sub(count, I64(1))
+    places = [b.select(b.icmp_signed("<", I64(r), count), I64(r), ends) for r in range(LANES)]
+    rows = [b.load(element(b, source, b.mul(at, stride), I.llvm), align=4) for at in places]
+    s = 1
+    while s < LANES:
+        # Lanes are numbered through both rows: i of the first, LANES + i of the second.
+        upper = [LANES + i - s if i & s else i for i in range(LANES)]
+        lower = [LANES + i if i & s else i + s for i in range(LANES)]
+        for r in (r for r in range(LANES) if not r & s):
+            first, second = rows[r], rows[r + s]
+            for at, lanes in ((r, upper), (r + s, lower)):
+                rows[at] = b.shuffle_vector(first, second, ir.Constant(I.llvm, lanes))
+        s *= 2
+    for r, row in enumerate(rows):
+        _stores(b, out, b.mul(ldo, I64(r)), row)
+
+
+@taught((void, *[int64] * 5, _transposes))
+def transpose(source, stride, count, out, ldo):
+    """LANES x LANES words: column r of the source becomes row r of `out`; rows `stride` and `ldo`
+    words apart. Of fewer than LANES rows, `count`, the last one is repeated."""
 
 
 @taught((float32, F, _folds(B.fadd)))

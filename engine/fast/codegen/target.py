@@ -58,10 +58,11 @@ class Target:
 
 # 32 registers: 9 x 3 sums leave 5 for words of the panel and of the row. A head has few columns, so
 # attention's tile is narrower.
-WIDE = {"float32": (9, 3), "attention": (8, 2), "int16": (9, 3), "int8": (9, 3)}
-ARM = {"float32": (8, 3), "attention": (8, 2), "int16": (6, 2), "int8": (7, 3)}
+HEADS = {"attention": (8, 2), "attention_int16": (8, 2)}
+WIDE = {**HEADS, "float32": (9, 3), "int16": (9, 3), "int8": (9, 3)}
+ARM = {**HEADS, "float32": (8, 3), "attention_int16": (6, 2), "int16": (6, 2), "int8": (7, 3)}
 # 16 registers: 6 x 2 sums leave 4
-NARROW = {"float32": (6, 2), "attention": (6, 2), "int16": (6, 2), "int8": (6, 2)}
+NARROW = dict.fromkeys(("attention", "attention_int16", "float32", "int16", "int8"), (6, 2))
 
 # What the x86-64 microarchitecture levels v3 and v4 have, in LLVM's names.
 V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")

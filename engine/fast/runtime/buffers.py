@@ -68,7 +68,9 @@ class Model:
         target, product = self.shape.target, self.shape.kind.product
         tokens, K = self.config.max_tokens, self.config.hidden // self.config.heads
         # A thread is in one task at a time, so these share the memory.
-        *_, head = head_scratch(tokens, K, target.tiles["attention"][0], target.panel("attention"))
+        name, numbers = self.shape.kind.attention
+        rows, panel = target.tiles[name][0], target.panel(name)
+        *_, head = head_scratch(tokens, K, rows, panel, target.lanes, numbers)
         tile = target.tiles[product][0] * target.panel(product)
         return SCRATCH_AT // 4 + max(head, tile, self.widest)
 

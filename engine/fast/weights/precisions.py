@@ -27,7 +27,9 @@ class Precision:
     product: str
     numbers_a_word: int  # numbers in the 32 bits that an inner step reads of a row
     pack: Callable[[Array, int, Target], Mapping[str, NDArray]]
-    widest: int | None = None  # the longest row whose sums cannot overflow
+    # In attention: the tile, and the numbers in a word.
+    attention: tuple[str, int] = ("attention_int16", 2)
+    widest: int | None = quantize.WIDEST  # the longest row, and text, whose sums cannot overflow
 
 
 def _float32(w_OI: Array, inputs: int, target: Target) -> Mapping[str, NDArray]:
@@ -48,7 +50,7 @@ def _int8(w_OI: Array, inputs: int, target: Target) -> Mapping[str, NDArray]:
 
 
 PRECISIONS = {
-    "float32": Precision("float32", 1, _float32),
-    "int16": Precision("int16", 2, _int16, quantize.WIDEST),
-    "int8": Precision("int8", 4, _int8, quantize.WIDEST),
+    "float32": Precision("float32", 1, _float32, ("attention", 1), None),
+    "int16": Precision("int16", 2, _int16),
+    "int8": Precision("int8", 4, _int8),
 }

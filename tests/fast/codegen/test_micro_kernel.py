@@ -26,7 +26,7 @@ SHAPES = {**TARGET.tiles, "plain int8": (5, 2), "wide int8": (3, 2), "wide int16
 KINDS = {**STEPS, **PLAIN}
 LEVELS = 255
 FLOATS = ("float32", "attention")
-INT16 = ("int16", "wide int16")
+INT16 = ("int16", "attention_int16", "wide int16")
 EXTREMES = np.array([-32767, 32767], np.int16)
 INT8 = ("int8", "plain int8", "wide int8")
 

@@ -78,7 +78,7 @@ def test_arithmetic_of_floats(name: str) -> None:
         assert same(run(over_floats(operation), x, y, out=np.float32), operation(x, y))
 
 
-@pytest.mark.parametrize("name", ["add", "sub", "mul"])
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "and_", "or_"])
 def test_arithmetic_of_integers(name: str) -> None:
     """Modulo 2^32."""
     operation = getattr(operator, name)
@@ -330,6 +330,24 @@ def test_one_number_of_all_lanes(name: str, combine: Any) -> None:
     x = np.concatenate([noise, peaks, -peaks]).astype(np.float32)
     got = run(call, x.reshape(-1), out=np.float32).reshape(x.shape)
     assert same(got, np.repeat(folded(x, combine)[:, None], LANES, axis=1))
+
+
+@pytest.mark.parametrize("count", range(1, LANES + 1))
+def test_transpose_repeats_the_last_row(count: int) -> None:
+    @jit  # type: ignore[untyped-decorator]
+    def call(source, stride, count, out, ldo):  # type: ignore[no-untyped-def]
+        simd.transpose(source, stride, count, out, ldo)
+
+    stride, ldo = LANES + 3, LANES + 2
+    source = np.arange(count * stride, dtype=np.int32).reshape(count, stride)[:, :LANES].copy()
+    rows = np.full((count, stride), UNTOUCHED, np.int32)
+    rows[:, :LANES] = source
+    out = np.full((LANES + 1, ldo), UNTOUCHED, np.int32)
+    # its last row ends where the memory ends: no more than `count` rows may be read
+    call(address(rows), stride, count, address(out), ldo)
+    repeated = source[np.minimum(np.arange(LANES), count - 1)]
+    assert np.array_equal(out[:LANES, :LANES], repeated.T)
+    assert (out[LANES:] == UNTOUCHED).all() and (out[:, LANES:] == UNTOUCHED).all()
 
 
 def test_hadamard_within_a_vector() -> None:

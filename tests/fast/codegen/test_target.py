@@ -80,7 +80,7 @@ PRODUCTS: dict[str, dict[str, Product]] = {
 @pytest.mark.parametrize("kind", tile_ir.KINDS)
 @pytest.mark.parametrize(("target", "cpu"), CPUS)
 def test_products_are_the_instruction_made_for_them(target: str, cpu: str, kind: str) -> None:
-    product = PRODUCTS[target]["float32" if kind == "attention" else kind]
+    product = PRODUCTS[target][{"attention": "float32", "attention_int16": "int16"}.get(kind, kind)]
     rows, vectors = TARGETS[target].tiles[kind]
     counts = []
     for loop in assembly.loops(tile_ir.assembly(target, cpu), f"tile_{kind}"):

@@ -1,0 +1,226 @@
+"""Attention of one head with its products in 16 bits, for the precisions whose maps are integers.
+
+The steps of `kernels.attention_head`; what is added is where numbers become integers and back:
+
+    queries, keys    q ≈ scale * integer, one scale for all queries of the head, one for its keys
+    values           v ≈ scale * integer, |integer| <= VALUE_LEVELS, a scale for each column
+    weights          e^(score - peak) ≈ integer / c, with a factor c for each row
+
+Softmax needs no division: a row's sums of products are divided by the sum of its integers, so that
+weights still sum to 1. c is as large as 16 bits allow, but the integers of a row sum to WEIGHTS at
+most. With L of them rounded, every sum stays below (WEIGHTS + L / 2) * VALUE_LEVELS < 2³¹, for up
+to WIDEST tokens. On MiniLM 1 - cosine is 2e-8 by this alone, and 4e-4 with weights in 8 bits: many
+small ones would round to 0 beside a large one. A softmax has both in most heads of BERT.
+"""
+
+import math
+
+from numba import float32
+
+from engine.fast import job
+from engine.fast.codegen.constants import LANES, TARGET
+from engine.fast.codegen.micro_kernel import tile
+from engine.fast.codegen.simd import (
+    absolute,
+    bits,
+    fma,
+    from_bits,
+    lane,
+    largest,
+    load_f,
+    load_float,
+    load_i,
+    select,
+    splat,
+    sqrt,
+    store,
+    store_short,
+    to_float,
+    total,
+    transpose,
+)
+from engine.fast.kernels import LOG2_E, MAGIC, jit, padded, parts
+from engine.fast.weights.quantize import LENGTH
+
+ROWS, PANEL = TARGET.tiles["attention_int16"][0], TARGET.panel("attention_int16")
+VALUE_LEVELS = 2**13 - 1
+WEIGHTS = 240_000
+multiply = tile("attention_int16")
+head_scratch = jit(job.head_scratch)
+
+
+@jit
+def integers_per_unit(rows, stride, length, K):
+    """By what to multiply the rows of a head's queries, or keys, so that no sum overflows.
+
+    The largest numbers of the columns, as one row, are no shorter than any row of the head; scaled
+    to the length that `weights.quantize` allows, they bound all sums (Cauchy-Schwarz).
+    """
+    # 1e-30, 1e-20: rows of zeros are fine. 0 * x is NaN for a number that is not finite.
+    squares, highest, zeros = splat(0.0), splat(1e-30), splat(0.0)
+    for i in range(0, K, LANES):
+        peak = splat(0.0)
+        for token in range(length):
+            size = absolute(load_f(rows, token * stride + i))
+            # Behind the head's columns are those of the next head.
+            size = select(lane() < splat(K - i), size, splat(0.0))
+            peak = select(size > peak, size, peak)
+            zeros = fma(size, splat(0.0), zeros)
+        squares = fma(peak, peak, squares)
+        highest = select(peak > highest, peak, highest)
+    norm = sqrt(total(squares)) + float32(1e-20)
+    limit = float32(LENGTH - 1) - sqrt(float32(K)) * float32(0.5)  # `quantize.length_limit`
+    return min(limit / norm, float32(32767) / largest(highest)) + total(zeros)
+
+
+@jit
+def quantize_rows(rows, stride, first, count, last, K, inverse, out):
+    """`count` rows from row `first` on -> words of two integers, zeros behind; no row behind `last`
+    is read, but that one again."""
+    width = padded(K, 2 * LANES)
+    for r in range(count):
+        row = rows + min(first + r, last) * stride * 4
+        for i in range(0, width, LANES):
+            x = splat(0.0)
+            if i < K:
+                x = select(lane() < splat(K - i), load_f(row, i), x)
+            # + 1.5 * 2²³ rounds to an integer and leaves it in the low bits (`kernels.exp`)
+            store_short(out, r * width + i, bits(fma(x, splat(inverse), splat(MAGIC))))
+
+
+@jit
+def pack_keys(keys, stride, length, K, inverse, out, rows):
+    """Rows of K numbers -> panels of PANEL tokens, [word][token].
+
+    Behind the last token it is repeated: softmax gives it no weight there.
+    """
+    words = padded(K, 2 * LANES) // 2
+    for first in range(0, padded(length, PANEL), LANES):
+        quantize_rows(keys, stride, first, LANES, length - 1, K, inverse, rows)
+        panel = out + ((first // PANEL) * words * PANEL + first % PANEL) * 4
+        for word in range(0, words, LANES):
+            transpose(rows + word * 4, words, LANES, panel + word * PANEL * 4, PANEL)
+
+
+@jit
+def value_scale(values, stride, length, column):
+    """The scales of LANES columns."""
+    # 1e-30: a column of zeros has a scale too. 0 * x is NaN for a number that is not finite.
+    peak, zeros = splat(1e-30), splat(0.0)
+    for token in range(length):
+        x = load_f(values, token * stride + column)
+        size = absolute(x)
+        peak = select(size > peak, size, peak)
+        zeros = fma(x, splat(0.0), zeros)
+    return peak * splat(1.0 / VALUE_LEVELS) + zeros
+
+
+@jit
+def pack_values(values, stride, length, K, out, scales):
+    """Rows of K numbers -> panels of PANEL columns, [two tokens][column], a scale for each column.
+
+    A token that is missing of the last two is a repetition: its weight is 0.
+    """
+    steps = parts(length, 2)
+    for column in range(0, padded(K, PANEL), LANES):
+        scale = value_scale(values, stride, length, column)
+        store(scales, column, scale)
+        inverse = splat(1.0) / scale
+        panel = out + ((column // PANEL) * steps * PANEL + column % PANEL) * 4
+        for step in range(steps):
+            even = load_f(values, 2 * step * stride + column)
+            odd = load_f(values, min(2 * step + 1, length - 1) * stride + column)
+            low = bits(fma(even, inverse, splat(MAGIC)))
+            high = bits(fma(odd, inverse, splat(MAGIC)))
+            store(panel, step * PANEL, (high << splat(16)) | (low & splat(0xFFFF)))
+
+
+@jit
+def exp2(x):
+    """2^x for x <= 0, 1 for 0; relative error below 3e-6, a tenth of the last of 15 bits.
+
+    As `kernels.exp`, with a polynomial of fewer terms (least maximum).
+    """
+    shifted = x + splat(MAGIC)
+    r = x - (shifted - splat(MAGIC))
+    p = splat(0.009581047110259533)
+    p = fma(p, r, splat(0.05590597167611122))
+    p = fma(p, r, splat(0.24024145305156708))
+    p = fma(p, r, splat(0.6931243538856506))
+    p = fma(p, r, splat(1.0))
+    scaled = from_bits(bits(p) + (bits(shifted) << splat(23)))
+    return select(splat(-100.0) > x, splat(0.0), scaled)
+
+
+@jit
+def softmax(row, length, width, unit):
+    """Sums q k of a row -> its weights times c, as 16-bit integers, zeros behind the last token.
+
+    They take the place of the sums; a sum counts `unit` in the exponent of 2. Gives 1 / the sum of
+    the integers; NaN if a score is not finite.
+    """
+    peak = splat(-math.inf)
+    for i in range(0, width, LANES):  # what is behind the last token repeats it
+        sums = to_float(load_i(row, i))
+        peak = select(sums > peak, sums, peak)
+    peak = splat(largest(peak))
+    sum_ = splat(0.0)
+    for i in range(0, width, LANES):
+        # the difference first: 0 for the largest, so that no weight is above 1
+        weights = exp2((to_float(load_i(row, i)) - peak) * splat(unit))
+        if i + LANES > length:
+            weights = select(lane() < splat(length - i), weights, splat(0.0))
+        store(row, i, weights)
+        sum_ = sum_ + weights
+    real_sum = total(sum_)
+    c = splat(min(float32(WEIGHTS) / real_sum, float32(32767)))
+    integers = splat(0.0)
+    for i in range(0, width, LANES):
+        shifted = fma(load_f(row, i), c, splat(MAGIC))
+        # Shorter than what was read, so it overwrites only numbers that are used up.
+        store_short(row, i, bits(shifted))
+        integers = integers + (shifted - splat(MAGIC))
+    # exact: they are integers below 2²⁴
+    return float32(1.0) / total(integers) + (real_sum - real_sum)
+
+
+@jit
+def scale_tile(sums, m, columns, shares, value_scales, out, ldo):
+    """Sums of weights times values -> float32, of m rows and the panel's first `columns`."""
+    for r in range(m):
+        share = splat(load_float(shares, r))
+        for c in range(0, PANEL, LANES):
+            y = to_float(load_i(sums, r * PANEL + c)) * share * load_f(value_scales, c)
+            # Where less than a vector is left of the head, the next head begins right behind.
+            if c + LANES <= columns:
+                store(out, r * ldo + c, y)
+            else:
+                store(sums, r * PANEL + c, y)
+        for c in range(columns // LANES * LANES, columns):
+            store(out, r * ldo + c, load_float(sums, r * PANEL + c))
+
+
+@jit
+def attention_head(query, queries, key, value, stride, length, K, out, ldo, scratch):
+    """As `kernels.attention_head`."""
+    places = head_scratch(length, K, ROWS, PANEL, LANES, 2)
+    keys, values, value_scales = scratch, scratch + places[0] * 4, scratch + places[1] * 4
+    scores, shares = scratch + places[2] * 4, scratch + places[3] * 4
+    sums, rows = scratch + places[4] * 4, scratch + places[5] * 4
+    keys_width, words, steps = padded(length, PANEL), padded(K, 2 * LANES) // 2, parts(length, 2)
+    of_query = integers_per_unit(query, stride, length, K)
+    of_key = integers_per_unit(key, stride, length, K)
+    unit = float32(LOG2_E) / sqrt(float32(K)) / of_query / of_key
+    pack_keys(key, stride, length, K, of_key, keys, rows)
+    pack_values(value, stride, length, K, values, value_scales)
+    for top in range(0, queries, ROWS):
+        m = min(ROWS, queries - top)
+        quantize_rows(query, stride, top, m, length - 1, K, of_query, rows)
+        for j in range(0, keys_width, PANEL):
+            multiply(m, rows, words, keys + j * words * 4, parts(K, 2), scores + j * 4, keys_width)
+        for r in range(m):
+            store(shares, r, softmax(scores + r * keys_width * 4, length, keys_width, unit))
+        for j in range(0, K, PANEL):
+            panel, target = values + j * steps * 4, out + (top * ldo + j) * 4
+            multiply(m, scores, keys_width, panel, steps, sums, PANEL)
+            scale_tile(sums, m, min(PANEL, K - j), shares, value_scales + j * 4, target, ldo)
