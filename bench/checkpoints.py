@@ -3,11 +3,16 @@
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from bench.machine import version
 
 
 @dataclass(frozen=True)
@@ -72,3 +77,26 @@ def locked(path: Path) -> Iterator[None]:
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def made_once(
+    checkpoint: Checkpoint, kind: str, packages: Sequence[str], command: Sequence[str]
+) -> Path:
+    """The folder that `command FOLDER TARGET` fills, a script of bench/; kept in the user's cache.
+
+    It is made again for other weights, other versions of the packages, or another script. The
+    script is a process of its own, so that nothing of it stays in the memory of this one.
+    """
+    recipe = hashlib.sha256(Path(command[0]).read_bytes()).hexdigest()[:8]
+    edition = "-".join((checkpoint.weights_hash[:12], *map(version, packages), recipe))
+    folder = cache_folder() / f"{kind}-{edition}"
+    with locked(folder):
+        if not folder.exists():
+            print(f"{kind}: converting {checkpoint.folder.name}, once", file=sys.stderr)
+            part = folder.with_name(f".{folder.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            words = [sys.executable, *command, str(checkpoint.folder), str(part)]
+            subprocess.run(words, check=True, stdout=sys.stderr)
+            part.rename(folder)
+    return folder

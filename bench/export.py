@@ -1,6 +1,6 @@
 """The checkpoint as onnxruntime's users have it: exported from torch, fused, quantised; made once.
 
-    python bench/export.py FOLDER
+    python bench/export.py FOLDER TARGET
 
 The graph is transformers' own BertModel. Fusing is done by onnxruntime's transformer optimizer, and
 refused here unless every layer's attention, GELU and layer norms were really fused; quantising by
@@ -11,7 +11,6 @@ take 7 bits (reduce_range), as onnxruntime's manual asks: with 8 its sums satura
 import json
 import logging
 import shutil
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -19,27 +18,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.checkpoints import Checkpoint, cache_folder, locked
-from bench.machine import cpu_features, version
+from bench.checkpoints import Checkpoint, made_once
+from bench.machine import cpu_features
+from bench.peers.batching import INPUTS
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOKENIZER_FILES = ("config.json", "tokenizer.json", "special_tokens_map.json")
 
 
 def exported(checkpoint: Checkpoint) -> Path:
     """A folder with {plain,fused,int8,int8-fused}.onnx and the tokenizer's files."""
-    kind = f"{checkpoint.weights_hash[:12]}-{version('torch')}-{version('onnxruntime')}"
-    folder = cache_folder() / f"onnx-{kind}"
-    with locked(folder):
-        if not (folder / "tokenizer_config.json").exists():  # written last
-            print(f"exporting {checkpoint.folder.name} to ONNX, once", file=sys.stderr)
-            command = [sys.executable, __file__, str(checkpoint.folder), str(folder)]
-            subprocess.run(command, check=True, stdout=sys.stderr)  # torch stays out of the runner
-    return folder
+    return made_once(checkpoint, "onnx", ("torch", "onnxruntime"), [__file__])
 
 
 def export(checkpoint: Checkpoint, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
     export_plain(checkpoint, folder / "plain.onnx")
     fuse(checkpoint, folder / "plain.onnx", folder / "fused.onnx")
     quantise(folder / "plain.onnx", folder / "int8.onnx")
@@ -51,31 +42,37 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | limit), "utf-8")
 
 
-def export_plain(checkpoint: Checkpoint, file: Path) -> None:
+def last_hidden(checkpoint: Checkpoint, attention: str) -> tuple[Any, tuple[Any, ...]]:
+    """A module with the inputs by position and one output, as tracing likes it; and examples."""
     import torch
     from transformers import BertModel
 
     class LastHidden(torch.nn.Module):
-        """Inputs by position and one output: what the exporter traces best."""
-
         def __init__(self) -> None:
             super().__init__()
-            # "eager" spells attention out; onnxruntime's optimizer knows no other spelling.
             self.bert = BertModel.from_pretrained(
-                checkpoint.folder, attn_implementation="eager", add_pooling_layer=False
+                checkpoint.folder, attn_implementation=attention, add_pooling_layer=False
             )
 
-        def forward(self, ids: Any, mask: Any, types: Any) -> Any:
-            inputs = dict(zip(INPUTS, (ids, mask, types), strict=True))
+        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+            inputs = dict(zip(INPUTS, (input_ids, attention_mask, token_type_ids), strict=True))
             return self.bert(**inputs).last_hidden_state
 
     ids = torch.randint(1000, 2000, (2, 9))
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
+    return LastHidden().eval(), (ids, mask, torch.zeros_like(ids))
+
+
+def export_plain(checkpoint: Checkpoint, file: Path) -> None:
+    import torch
+
+    # "eager" spells attention out; onnxruntime's optimizer knows no other spelling.
+    module, examples = last_hidden(checkpoint, "eager")
     names = [*INPUTS, "last_hidden_state"]
     torch.onnx.export(
-        LastHidden().eval(),
-        (ids, mask, torch.zeros_like(ids)),
+        module,
+        examples,
         str(file),
         input_names=list(INPUTS),
         output_names=names[-1:],

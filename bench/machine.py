@@ -19,7 +19,8 @@ TELLING = (
 
 PACKAGES = (
     *("numpy", "numba", "llvmlite", "tokenizers", "safetensors"),
-    *("onnxruntime", "openvino", "fastembed", "torch", "transformers", "sentence-transformers"),
+    *("onnx", "onnxruntime", "openvino", "nncf", "ctranslate2", "fastembed"),
+    *("torch", "transformers", "sentence-transformers"),
 )
 
 
@@ -54,6 +55,10 @@ def cpu_name() -> str:
 def cpu_features() -> list[str]:
     flags = cpu_facts().get("flags") or cpu_facts().get("Features") or ""
     return [feature for feature in TELLING if feature in flags.split()]
+
+
+def has_bfloat16() -> bool:
+    return any("bf16" in feature for feature in cpu_features())
 
 
 def cpu_facts() -> dict[str, str]:

@@ -17,20 +17,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import report
 from bench.checkpoints import Checkpoint, find_checkpoint
-from bench.run import choose, say
+from bench.rounds import say
+from bench.run import choose
 from bench.texts import load_cases
-from bench.workers import Sets, Worker
+from bench.workers import Sets, Worker, fresh_peak
 
 TIMES = 10
 
 
 def peaks(engine: str, checkpoint: Checkpoint, threads: int, sets: Sets) -> dict[str, int]:
-    """Peak memory in MB for each set of texts. Each set is encoded in its own process."""
+    """MB for each set, each in a process of its own, after one that prepares what is missing."""
+    say(f"{engine}: preparing")
+    with Worker(engine, checkpoint, threads, {"word": ["hello"]}) as worker:
+        worker.encode("word")
     found = {}
-    for name in sets:
+    for name, texts in sets.items():
         say(f"{engine}, {name}")
-        with Worker(engine, checkpoint, threads, sets) as worker:
-            found[name] = round(worker.encode(name)[1])
+        found[name] = fresh_peak(engine, checkpoint, threads, texts)
     return found
 
 

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from bench import report
 from bench.checkpoints import Checkpoint, find_checkpoint
 from bench.machine import describe
-from bench.peers import find_engine, is_installed
-from bench.run import say
+from bench.rounds import say
+from bench.run import usable
 from bench.texts import load_retrieval
 from bench.workers import EngineFailed, Sets, Worker
 from tests.support.texts import mixed_texts
@@ -40,7 +40,10 @@ Vectors = NDArray[np.float64]
 Encoded = dict[str, Vectors]
 
 OURS = ("ours-float32", "ours-int16", "ours-int8")
-PEERS = ("onnxruntime", "onnxruntime-int8", "sentence-transformers")
+PEERS = (
+    *("onnxruntime", "sentence-transformers", "openvino-bf16", "onnxruntime-int8"),
+    *("openvino-int8", "ctranslate2-int8", "torch-int8"),
+)
 TOP = 10
 
 COLUMNS = {
@@ -153,7 +156,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
     encoded: dict[str, Encoded] = {}
     results: dict[str, dict[str, Any]] = {}
     for engine in dict.fromkeys((options.base, *options.engines.split(","))):
-        if not is_installed(find_engine(engine)):
+        if not usable(engine):
             continue
         try:
             encoded[engine] = encode_all(engine, checkpoint, options.threads, sets)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.peers import BATCH
+from bench.peers.registry import OURS
 
 RECORDS = Path(__file__).with_name("records")
-BASES = ("onnxruntime", "onnxruntime-int8", "ours-float32", "blas")
+BASES = (*OURS.values(), "blas")
 
 Record = dict[str, Any]
 
@@ -30,14 +30,14 @@ def summary(engine: str, results: Mapping[str, Mapping[str, Any]]) -> Record:
             for base in BASES
             if base != engine and "rounds" in results.get(base, {})
         }
+        ours = result["ratios"].get(OURS.get(result.get("precision", "")), {})
+        result["speed_by_ours"] = {name: speed(name, value) for name, value in ours.items()}
     return result
 
 
-def padding(lengths: Sequence[int]) -> float:
-    """What an engine computes that pads sorted batches, by the tokens that there are."""
-    order = sorted(lengths)
-    batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-    return sum(len(batch) * batch[-1] for batch in batches) / sum(lengths)
+def speed(column: str, ratio: float) -> float:
+    """How many times as fast: tokens a second as they are, times turned over."""
+    return ratio if column.endswith("tok/s") else round(1 / ratio, 3)
 
 
 def ratios(ours: Mapping[str, Sequence[float]], base: Mapping[str, Sequence[float]]) -> Record:
@@ -72,18 +72,67 @@ def save(result: Record, kind: str = "") -> Path:
 
 
 def tables(result: Record) -> str:
-    """Medians, then ratios to the peers and to the ceiling, then what limits the figures."""
+    """Medians, settings, speed by ours and by the ceiling, then what limits the figures."""
     engines = result["engines"]
     columns = list(dict.fromkeys(c for e in engines.values() for c in e.get("medians", {})))
     head = ["engine", *columns, "cores", "peak MB", "max |d|", "1 - cos"]
     parts = [heading(result), grid([head, *(row(n, e, columns) for n, e in engines.items())])]
-    for base in BASES:
-        names = [n for n, e in engines.items() if base in e.get("ratios", {})]
-        if names:
-            lines = [[n, *(ratio(engines[n]["ratios"][base], c) for c in columns)] for n in names]
-            parts.append(grid([[f"by {base}", *columns], *lines]))
+    parts += chosen(engines, list(result["cases"]))
+    parts += by_ours(engines, columns)
+    if names := [n for n, e in engines.items() if "blas" in e.get("ratios", {})]:
+        lines = [[n, *(ratio(engines[n]["ratios"]["blas"], c) for c in columns)] for n in names]
+        parts.append(grid([["by blas", *columns], *lines]))
     parts.append(closing(result))
     return "\n\n".join(parts)
+
+
+def chosen(engines: Mapping[str, Record], cases: Sequence[str]) -> list[str]:
+    """What each peer's user would choose for each case."""
+    tuned = {name: engine["settings"] for name, engine in engines.items() if "settings" in engine}
+    lines = [
+        [name, *(f"{each[case]['batch']} x {each[case]['streams']}" for case in cases)]
+        for name, each in tuned.items()
+    ]
+    return [grid([["batch x side by side", *cases], *lines])] if lines else []
+
+
+def by_ours(engines: Mapping[str, Record], columns: Sequence[str]) -> list[str]:
+    """For each precision: how many times as fast as ours, with a star where it is faster."""
+    parts = []
+    for precision, ours in OURS.items():
+        lines = [
+            [
+                name,
+                *(starred(engine["speed_by_ours"], column) for column in columns),
+                *(f"{engine['peak_mb']:,}", f"{engine['cosine_error']:.1e}"),
+            ]
+            for name, engine in engines.items()
+            if engine.get("precision") == precision and engine.get("speed_by_ours")
+        ]
+        if lines:
+            head = [f"{precision}: speed by {ours}", *columns, "peak MB", "1 - cos"]
+            parts.append(grid([head, *lines]))
+    return parts
+
+
+def starred(values: Mapping[str, float], column: str) -> str:
+    if column not in values:
+        return ""
+    return f"{values[column]:.2f}" + ("*" if values[column] > 1 else " ")
+
+
+def by_threads(results: Sequence[Record]) -> str:
+    """Tokens a second of each engine, by how many threads it had."""
+    found: dict[str, dict[str, float]] = {}
+    for result in results:
+        for name, engine in result["engines"].items():
+            for column, value in engine.get("medians", {}).items():
+                if column.endswith("tok/s"):
+                    at = f"{column.removesuffix(' tok/s')} @ {result['threads']}"
+                    found.setdefault(name, {})[at] = value
+    columns = sorted({column for each in found.values() for column in each})
+    lines = [[name, *(number(each.get(c)) for c in columns)] for name, each in found.items()]
+    return grid([["tok/s @ threads", *columns], *lines])
 
 
 def heading(result: Record) -> str:
@@ -142,13 +191,13 @@ def closing(result: Record) -> str:
     )
     others, cores = result["noise"]["cores_used_by_others"], result["machine"]["cores"]
     tokens = ", ".join(
-        f"{name} {case['tokens']:,} in {case['texts']} (padded x {case['padding']:.2f})"
-        for name, case in result["cases"].items()
+        f"{name} {case['tokens']:,} in {case['texts']:,}" for name, case in result["cases"].items()
     )
     return "\n".join(
         (
             f"Medians of {rounds} rounds; ratios are medians of the rounds' own. Tokens: {tokens}.",
             f"max |d|, 1 - cos: the worst vector against {result['truth']}. peak MB: after mixed.",
+            "Settings: texts in a batch x batches side by side. A star: the peer is faster.",
             f"While engines were timed, others used {others:.2f} of the {cores} cores"
             + (": too busy for absolute figures." if others > 0.05 else "."),
         )

@@ -18,8 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.checkpoints import Checkpoint, find_checkpoint
+from bench.convert import PACKAGES, converted
 from bench.export import exported
-from bench.peers import ENGINES, find_engine
+from bench.machine import has_bfloat16
+from bench.peers.registry import ENGINES, find_engine
 from bench.workers import ROOT, EngineFailed, environment
 
 TIMEOUT_S = 120.0
@@ -46,13 +48,40 @@ import numpy as np, openvino
 from tokenizers import Tokenizer
 
 settings = dict(INFERENCE_NUM_THREADS={threads}, PERFORMANCE_HINT="LATENCY",
-                INFERENCE_PRECISION_HINT="f32", CACHE_DIR="{folder}/openvino")
-model = openvino.Core().compile_model("{folder}/plain.onnx", "CPU", settings)
-ids = np.array([Tokenizer.from_file("{folder}/tokenizer.json").encode("hello").ids])
+                INFERENCE_PRECISION_HINT="{floats}", CACHE_DIR="{openvino}/compiled")
+model = openvino.Core().compile_model("{openvino}/{graph}.xml", "CPU", settings)
+ids = np.array([Tokenizer.from_file("{checkpoint}/tokenizer.json").encode("hello").ids])
 mask, types = np.ones_like(ids), np.zeros_like(ids)
 hidden = model(dict(input_ids=ids, attention_mask=mask, token_type_ids=types))[0][0]
 vector = {pool}
 print(json.dumps((vector / np.linalg.norm(vector)).tolist()))
+"""
+
+CTRANSLATE2 = """
+import json
+import ctranslate2
+import numpy as np
+from tokenizers import Tokenizer
+
+encoder = ctranslate2.Encoder("{ctranslate2}", compute_type="{variant}", intra_threads={threads})
+ids = Tokenizer.from_file("{checkpoint}/tokenizer.json").encode("hello").ids
+hidden = np.asarray(encoder.forward_batch([ids]).last_hidden_state)[0]
+vector = {pool}
+print(json.dumps((vector / np.linalg.norm(vector)).tolist()))
+"""
+
+TORCH = """
+import json
+import torch
+from tokenizers import Tokenizer
+
+torch.set_num_threads({threads})
+model = torch.load("{torch}/{variant}.pt", weights_only=False)
+ids = Tokenizer.from_file("{checkpoint}/tokenizer.json").encode("hello").ids
+with torch.inference_mode():
+    hidden = model(torch.tensor([ids])).last_hidden_state[0].numpy()
+vector = {pool}
+print(json.dumps((vector / (vector @ vector) ** 0.5).tolist()))
 """
 
 FASTEMBED = """
@@ -74,9 +103,11 @@ model = SentenceTransformer("{checkpoint}", device="cpu")
 print(json.dumps(model.encode("hello", normalize_embeddings=True).tolist()))
 """
 
-SCRIPTS = {
+SCRIPTS = {  # by the first package that an engine needs
     "onnxruntime": ONNXRUNTIME,
     "openvino": OPENVINO,
+    "ctranslate2": CTRANSLATE2,
+    "torch": TORCH,
     "fastembed": FASTEMBED,
     "sentence_transformers": SENTENCE_TRANSFORMERS,
 }
@@ -86,20 +117,25 @@ POOL = {"cls": "hidden[0]", "mean": "hidden.mean(axis=0)"}
 def command(engine: str, checkpoint: Checkpoint, threads: int) -> list[str]:
     """The command of a process that embeds "hello" with this engine and prints its vector."""
     entry = find_engine(engine)
-    folder = checkpoint.folder
-    if entry.package == "engine":
+    family, folder = entry.packages[0], checkpoint.folder
+    if family == "engine":
         options = ["--model", str(folder), "--precision", entry.variant, "--threads", str(threads)]
         return [sys.executable, "-m", "engine", "embed", *options, "hello"]
-    script = SCRIPTS[entry.package].format(
-        checkpoint=folder,
-        folder=exported(checkpoint),
-        threads=threads,
-        variant=entry.variant,
-        pool=POOL[checkpoint.pooling],
-        pooling=checkpoint.pooling.upper(),
-        dim=checkpoint.bert["hidden_size"],
-    )
-    return [sys.executable, "-c", script]
+    words = {
+        "checkpoint": folder,
+        "threads": threads,
+        "variant": entry.variant,
+        "pool": POOL[checkpoint.pooling],
+        "pooling": checkpoint.pooling.upper(),
+        "dim": checkpoint.bert["hidden_size"],
+    }
+    if family in PACKAGES:
+        words[family] = converted(checkpoint, family)
+        words["graph"] = "int8" if entry.variant == "int8" else "float32"
+        words["floats"] = "bf16" if entry.variant != "float32" and has_bfloat16() else "f32"
+    elif family in ("onnxruntime", "fastembed"):
+        words["folder"] = exported(checkpoint)
+    return [sys.executable, "-c", SCRIPTS[family].format(**words)]
 
 
 def start(engine: str, checkpoint: Checkpoint, threads: int) -> float:

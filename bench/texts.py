@@ -4,6 +4,7 @@ import ast
 import hashlib
 import re
 import sysconfig
+import textwrap
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,12 +30,18 @@ class Case:
         return fingerprint(self.texts)
 
 
-def load_cases(names: Sequence[str] = (), path: Path = CASES) -> list[Case]:
-    """The named cases of the file, in the file's order; all cases if `names` is empty."""
+def load_cases(names: Sequence[str] = (), path: Path = CASES, quick: bool = False) -> list[Case]:
+    """The named cases of the file, in the file's order; all of them without names.
+
+    quick: a case that says how many texts it has then has only so many.
+    """
     description = tomllib.loads(path.read_text("utf-8"))
     known = description["case"]
-    if unknown := [name for name in names if name not in known]:
-        raise SystemExit(f"unknown case {unknown[0]!r}; {path.name} has: {', '.join(known)}")
+    if strangers := [name for name in names if name not in known]:
+        raise SystemExit(f"unknown case {strangers[0]!r}; {path.name} has: {', '.join(known)}")
+    if quick:
+        fewer = {name: {"count": case["quick"]} for name, case in known.items() if "quick" in case}
+        known = {name: case | fewer.get(name, {}) for name, case in known.items()}
     paragraphs = corpus(tuple(description["corpus"]["modules"]))
     return [
         Case(name, case["about"], case["measure"], texts_of(case, known, paragraphs))
@@ -51,6 +58,13 @@ def load_retrieval(path: Path = CASES) -> dict[str, tuple[str, ...]]:
     return {name: texts_of(part, parts, paragraphs) for name, part in parts.items()}
 
 
+def load_calibration(path: Path = CASES) -> tuple[str, ...]:
+    """Texts on which a peer may measure the range of its activations: those of no case."""
+    description = tomllib.loads(path.read_text("utf-8"))
+    paragraphs = corpus(tuple(description["corpus"]["modules"]))
+    return texts_of(description["calibration"], {}, paragraphs)
+
+
 def texts_of(
     case: dict[str, Any], known: dict[str, dict[str, Any]], paragraphs: Sequence[str]
 ) -> tuple[str, ...]:
@@ -58,6 +72,10 @@ def texts_of(
         picked = [texts_of(known[name], known, paragraphs)[:n] for name, n in parts.items()]
         return tuple(text for part in picked for text in part)
     shortest, longest = case["characters"]
+    if "cut" in case:
+        paragraphs = pieces(paragraphs, case["cut"])
+    if case.get("last"):
+        paragraphs = paragraphs[::-1]
     fitting = (text for text in paragraphs if shortest <= len(text) <= longest)
     texts = joined(fitting, case["joined"]) if "joined" in case else fitting
     chosen = tuple(text for text, _ in zip(texts, range(case["count"]), strict=False))
@@ -76,6 +94,13 @@ def joined(paragraphs: Iterator[str], characters: int) -> Iterator[str]:
         if len(text) >= characters:
             yield text
             text = ""
+
+
+def pieces(paragraphs: Sequence[str], characters: int) -> list[str]:
+    """Lines of the paragraphs, at most so many characters each, without repetition."""
+    return list(
+        dict.fromkeys(line for text in paragraphs for line in textwrap.wrap(text, characters))
+    )
 
 
 @cache

@@ -2,62 +2,107 @@
 
     python -m bench.worker ENGINE FOLDER THREADS TEXTS.json
 
-encode CASE FILE   vectors of a case, saved to FILE (with true after it, each text alone), and the
-                   peak of memory so far
-time CASE          wall and CPU seconds of one call with all texts of a case
-singles CASE       the same of each text of a case, alone
-products TOKENS    seconds of the matrix products of so many tokens in numpy (engine "blas")
+encode CASE SETTINGS FILE ALONE FIRST
+                            vectors of the first texts of a case (null: of all), saved to FILE; with
+                            ALONE true each text alone; and the peak of memory so far
+time CASE SETTINGS          wall and CPU seconds of one call with all texts of a case
+singles CASE SETTINGS       the same of each text of a case, alone
+tune CASE MEASURE CLOCK     the best settings for a case, and the seconds of all that were tried
+products TOKENS             seconds of the matrix products of so many tokens in numpy (for "blas")
+
+SETTINGS are texts in a batch, and batches side by side: [32, 1].
 """
 
 import json
 import os
+import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench import tuning
 from bench.checkpoints import Checkpoint
-from bench.peers import find_engine
+from bench.peers.batching import Engine, Settings, Setup, Vectors
+from bench.peers.registry import find_engine
 
 Answer = dict[str, Any]
 
 WAKING = 16  # texts that are not timed: a process that was stopped is cold
+AWAKE = 1.0  # seconds after which it is warm in any case
 
 
 class Worker:
     def __init__(self, engine: str, folder: str, threads: str, texts: str) -> None:
         self.cases: dict[str, list[str]] = json.loads(Path(texts).read_text("utf-8"))
-        checkpoint = Checkpoint(Path(folder))
+        self.checkpoint, self.threads = Checkpoint(Path(folder)), int(threads)
+        self.engines: dict[int, Engine] = {}  # by streams; made when they are asked for
         if engine == "blas":
             from bench.ceiling import Products
 
-            self.products = Products(checkpoint, int(threads))
+            self.products = Products(self.checkpoint, self.threads)
         else:
-            entry = find_engine(engine)
-            self.engine = entry.build(checkpoint, int(threads), entry.variant)
+            self.entry = find_engine(engine)
 
-    def do_encode(self, case: str, file: str, alone: bool = False) -> Answer:
-        texts = self.cases[case]
+    def encode(self, texts: Sequence[str], settings: Settings) -> Vectors:
+        streams = settings.streams
+        if streams not in self.engines:
+            setup = Setup(self.checkpoint, self.threads, self.entry.variant, streams)
+            self.engines[streams] = self.entry.build(setup)
+        return self.engines[streams].encode(texts, settings.batch)
+
+    def do_encode(
+        self, case: str, settings: Sequence[int], file: str, alone: bool, first: int | None
+    ) -> Answer:
+        texts, chosen = self.cases[case][:first], Settings(*settings)
         batches = [[text] for text in texts] if alone else [texts]
-        np.save(file, np.concatenate([self.engine.encode(batch) for batch in batches]))
+        np.save(file, np.concatenate([self.encode(batch, chosen) for batch in batches]))
         return {"peak_mb": peak_mb()}
 
-    def do_time(self, case: str) -> Answer:
-        return timed(lambda: self.engine.encode(self.cases[case]))
+    def do_time(self, case: str, settings: Sequence[int]) -> Answer:
+        return timed(partial(self.encode, self.cases[case], Settings(*settings)))
 
     def do_products(self, tokens: int) -> Answer:
         return timed(lambda: self.products.run(tokens))
 
-    def do_singles(self, case: str) -> Answer:
-        for text in self.cases[case][:WAKING]:
-            self.engine.encode([text])
-        alone = [timed(partial(self.engine.encode, [text])) for text in self.cases[case]]
+    def do_singles(self, case: str, settings: Sequence[int]) -> Answer:
+        return self.singles(self.cases[case], Settings(*settings))
+
+    def singles(self, texts: Sequence[str], settings: Settings) -> Answer:
+        began = time.perf_counter()
+        for text in texts[:WAKING]:
+            self.encode([text], settings)
+            if time.perf_counter() - began > AWAKE:
+                break
+        alone = [timed(partial(self.encode, [text], settings)) for text in texts]
         each = {clock: [one[clock] for one in alone] for clock in ("seconds", "cpu")}
         return {"each": each} | {clock: sum(times) for clock, times in each.items()}
+
+    def do_tune(self, case: str, measure: str, clock: str) -> Answer:
+        texts = self.cases[case]
+        choices = tuning.candidates(self.entry.tuned, len(texts), self.threads, measure)
+        if measure == "latency":
+            few = texts[: tuning.LATENCY_TEXTS]
+            tried = tuning.race(choices, lambda chosen: self.median(few, chosen, clock))
+        else:
+            few = texts[: max(tuning.BATCHES)]
+            self.encode(few, choices[-1])
+            one = timed(lambda: self.encode(few, choices[-1]))["seconds"] / len(few)
+            some = tuning.sample(texts, one, self.threads)
+            tried = tuning.race(
+                choices, lambda chosen: float(timed(lambda: self.encode(some, chosen))[clock])
+            )
+        found = [[*astuple(chosen), round(seconds, 5)] for chosen, seconds in tried.items()]
+        return {"settings": astuple(tuning.best(tried)), "tried": found}
+
+    def median(self, texts: Sequence[str], settings: Settings, clock: str) -> float:
+        """Seconds of a text alone."""
+        return statistics.median(self.singles(texts, settings)["each"][clock])
 
 
 def timed(work: Callable[[], object]) -> Answer:
@@ -68,10 +113,14 @@ def timed(work: Callable[[], object]) -> Answer:
 
 def peak_mb() -> float:
     """The most memory that was ever resident; pages of mapped files count, shared ones too."""
-    import resource
+    try:  # since this program began; what getrusage tells may be of the process that started it
+        words = Path("/proc/self/status").read_text("ascii").partition("VmHWM:")[2].split()
+        return int(words[0]) / 2**10
+    except (OSError, IndexError):
+        import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def main() -> None:

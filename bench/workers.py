@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from bench.checkpoints import Checkpoint
 from bench.machine import busy_seconds
+from bench.peers.batching import Settings
 
 Vectors = NDArray[np.float32]
 Sets = Mapping[str, Sequence[str]]  # texts by the name of their case
@@ -27,6 +29,9 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 600.0  # seconds; an engine that takes longer for one answer has failed
 
 POOLS = ("OMP", "OPENBLAS", "MKL", "RAYON", "NUMBA")
+
+
+DEFAULT = Settings()
 
 
 class EngineFailed(Exception):
@@ -76,11 +81,18 @@ class Worker:
         answer["others"] = max(0.0, others / (time.monotonic() - began))
         return answer
 
-    def encode(self, case: str, alone: bool = False) -> tuple[Vectors, float]:
-        """The vectors of a set of texts, and the peak of memory in MB after computing them."""
+    def encode(
+        self,
+        case: str,
+        alone: bool = False,
+        settings: Settings = DEFAULT,
+        first: int | None = None,
+    ) -> tuple[Vectors, float]:
+        """The vectors of a set of texts, or of its first ones, and the peak of memory in MB after
+        computing them."""
         file = Path(self.folder.name, "vectors.npy")
-        peak = self.ask("encode", case, str(file), alone)["peak_mb"]
-        return np.load(file), peak
+        answer = self.ask("encode", case, astuple(settings), str(file), alone, first)
+        return np.load(file), answer["peak_mb"]
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout
@@ -129,3 +141,18 @@ def environment(threads: int) -> dict[str, str]:
     """As many threads as we take for every library that reads a variable; no network."""
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"}
     return os.environ | {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS} | quiet
+
+
+def fresh_peak(
+    engine: str,
+    checkpoint: Checkpoint,
+    threads: int,
+    texts: Sequence[str],
+    settings: Settings = DEFAULT,
+) -> int:
+    """MB: the peak of a new process that loads what was prepared before, and encodes once.
+
+    A process that packed weights, converted a model or tried settings would tell more.
+    """
+    with Worker(engine, checkpoint, threads, {"texts": texts}) as worker:
+        return round(worker.encode("texts", settings=settings)[1])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import ladder, peak, quality, report, run, texts, verify
+from bench import ladder, peak, quality, report, rounds, run, texts, verify
 from bench.checkpoints import Checkpoint
 from bench.start import command
 from bench.workers import EngineFailed, Worker
@@ -53,7 +53,7 @@ def test_cases_have_the_sizes_that_they_promise(cases: dict[str, texts.Case], mi
     assert all(15 <= len(text) <= 30 for text in cases["short"].texts)
     assert all(len(text) >= 150 for text in cases["mixed"].texts)
     checkpoint = Checkpoint(minilm)
-    lengths = run.count_tokens(checkpoint, list(cases.values()))
+    lengths = rounds.count_tokens(checkpoint, list(cases.values()))
     tokens = {name: sum(each) for name, each in lengths.items()}
     assert tokens["long"] == 8 * checkpoint.max_tokens
     assert 50 < tokens["mixed"] / 128 < 100
