@@ -31,8 +31,10 @@ class OpenVino(Batched):
         return states
 
     def run(self, batches: Sequence[Batch]) -> Iterable[Vectors]:
-        if self.queue is None or len(batches) == 1:
+        if self.queue is None:
             return map(self.pooled, batches)
+        # One batch alone goes through the queue too: OpenVINO 2026.4 corrupts its memory where a
+        # model with streams is also called directly, with other shapes.
         found: dict[int, Vectors] = {}
 
         def keep(request: Any, at: int) -> None:
