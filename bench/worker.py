@@ -94,15 +94,17 @@ class Worker:
             self.encode(few, choices[-1])
             one = timed(lambda: self.encode(few, choices[-1]))["seconds"] / len(few)
             some = tuning.sample(texts, one, self.threads)
-            tried = tuning.race(
-                choices, lambda chosen: float(timed(lambda: self.encode(some, chosen))[clock])
-            )
+            tried = tuning.race(choices, lambda chosen: self.together(some, chosen, clock))
         found = [[*astuple(chosen), round(seconds, 5)] for chosen, seconds in tried.items()]
         return {"settings": astuple(tuning.best(tried)), "tried": found}
 
+    def together(self, texts: Sequence[str], settings: Settings, clock: str) -> float:
+        """Seconds of all texts in one call."""
+        return float(timed(partial(self.encode, texts, settings))[clock])
+
     def median(self, texts: Sequence[str], settings: Settings, clock: str) -> float:
         """Seconds of a text alone."""
-        return statistics.median(self.singles(texts, settings)["each"][clock])
+        return float(statistics.median(self.singles(texts, settings)["each"][clock]))
 
 
 def timed(work: Callable[[], object]) -> Answer:

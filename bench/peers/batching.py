@@ -107,13 +107,13 @@ def pool(states: Vectors, mask: Ids, pooling: str) -> Vectors:
     if pooling == "cls":
         return states[:, 0].copy()
     weights = mask.astype(np.float32)[:, None, :]
-    total: Vectors = (weights @ states)[:, 0]
-    return total / mask.sum(axis=1, dtype=np.float32)[:, None]
+    means: Vectors = (weights @ states)[:, 0] / mask.sum(axis=1, dtype=np.float32)[:, None]
+    return means
 
 
 def unit(vectors: Vectors) -> Vectors:
-    lengths: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / lengths
+    scaled: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled
 
 
 def named_inputs(ids: Ids, mask: Ids) -> dict[str, Ids]:
