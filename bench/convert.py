@@ -78,7 +78,6 @@ def torch(checkpoint: Checkpoint, target: Path) -> None:
     from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
     from transformers import BertModel
 
-    torch.backends.quantized.engine = "onednn"
     model = BertModel.from_pretrained(checkpoint.folder, add_pooling_layer=False).eval()
     linear = {torch.nn.Linear: per_channel_dynamic_qconfig}
     torch.save(quantize_dynamic(model, linear), target / "int8.pt")

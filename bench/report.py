@@ -75,7 +75,7 @@ def tables(result: Record) -> str:
     """Medians, settings, speed by ours and by the ceiling, then what limits the figures."""
     engines = result["engines"]
     columns = list(dict.fromkeys(c for e in engines.values() for c in e.get("medians", {})))
-    head = ["engine", *columns, "cores", "peak MB", "max |d|", "1 - cos"]
+    head = ["engine", *columns, "cores", "peak MB", "max |d|", "1 - cos", "mean"]
     parts = [heading(result), grid([head, *(row(n, e, columns) for n, e in engines.items())])]
     parts += chosen(engines, list(result["cases"]))
     parts += by_ours(engines, columns)
@@ -104,13 +104,13 @@ def by_ours(engines: Mapping[str, Record], columns: Sequence[str]) -> list[str]:
             [
                 name,
                 *(starred(engine["speed_by_ours"], column) for column in columns),
-                *(f"{engine['peak_mb']:,}", f"{engine['cosine_error']:.1e}"),
+                *(f"{engine['peak_mb']:,}", f"{engine['cosine_mean']:.1e}"),
             ]
             for name, engine in engines.items()
             if engine.get("precision") == precision and engine.get("speed_by_ours")
         ]
         if lines:
-            head = [f"{precision}: speed by {ours}", *columns, "peak MB", "1 - cos"]
+            head = [f"{precision}: speed by {ours}", *columns, "peak MB", "1 - cos, mean"]
             parts.append(grid([head, *lines]))
     return parts
 
@@ -154,7 +154,7 @@ def row(name: str, engine: Record, columns: Sequence[str]) -> list[str]:
     cores = f"{engine['cores']:.1f}" if "cores" in engine else ""  # known where a round was timed
     if name == "blas":
         return ["blas (ceiling)", *figures, cores]
-    exactness = [f"{engine[key]:.1e}" for key in ("max_difference", "cosine_error")]
+    exactness = [f"{engine[key]:.1e}" for key in ("max_difference", "cosine_error", "cosine_mean")]
     return [name, *figures, cores, str(engine["peak_mb"]), *exactness]
 
 
@@ -196,7 +196,8 @@ def closing(result: Record) -> str:
     return "\n".join(
         (
             f"Medians of {rounds} rounds; ratios are medians of the rounds' own. Tokens: {tokens}.",
-            f"max |d|, 1 - cos: the worst vector against {result['truth']}. peak MB: after mixed.",
+            f"max |d|, 1 - cos: the worst vector against {result['truth']}; mean: of the worst case.",
+            "peak MB: a fresh process after mixed.",
             "Settings: texts in a batch x batches side by side. A star: the peer is faster.",
             f"While engines were timed, others used {others:.2f} of the {cores} cores"
             + (": too busy for absolute figures." if others > 0.05 else "."),

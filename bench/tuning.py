@@ -12,7 +12,7 @@ from bench.peers.registry import FORM, NOTHING
 
 BATCHES = (1, 8, 16, 32)
 LATENCY_TEXTS = 16  # that are tried, one at a time
-TRY = 2.0  # seconds that a try takes, about, where there are many texts
+TRY = 1.0  # seconds that a try takes, about, where there are many texts
 HOPELESS = 2.0  # times the best of the first tries
 
 

@@ -42,10 +42,8 @@ def true_vectors(
 
 
 def compare(vectors: Vectors, truth: Vectors, result: dict[str, Any]) -> None:
-    """Updates `max_difference` and `cosine_error` of the result with those of these vectors.
-
-    Raises EngineFailed if the shape is wrong or a number is not finite.
-    """
+    """Raise `max_difference` and `cosine_error` of the result to those of these vectors, and
+    `cosine_mean` to their mean error."""
     if vectors.shape != truth.shape or not np.isfinite(vectors).all():
         raise EngineFailed(
             f"its vectors have shape {vectors.shape}, where {truth.shape} is expected, or are not "
@@ -54,9 +52,10 @@ def compare(vectors: Vectors, truth: Vectors, result: dict[str, Any]) -> None:
     exact = vectors.astype(np.float64), truth.astype(np.float64)
     difference = float(np.abs(exact[0] - exact[1]).max())
     lengths = np.linalg.norm(exact[0], axis=1) * np.linalg.norm(exact[1], axis=1)
-    error = float((1 - (exact[0] * exact[1]).sum(axis=1) / lengths).max())
+    errors = 1 - (exact[0] * exact[1]).sum(axis=1) / lengths
     result["max_difference"] = max(result.get("max_difference", 0.0), difference)
-    result["cosine_error"] = max(result.get("cosine_error", 0.0), error)
+    result["cosine_error"] = max(result.get("cosine_error", 0.0), float(errors.max()))
+    result["cosine_mean"] = max(result.get("cosine_mean", 0.0), float(errors.mean()))
 
 
 def check(engine: str, result: dict[str, Any]) -> None:

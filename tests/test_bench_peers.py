@@ -45,7 +45,7 @@ def test_a_hopeless_form_is_tried_once_and_the_others_twice() -> None:
 
 def test_a_sample_has_all_lengths_and_fills_every_thread() -> None:
     many = ["a" * n for n in range(1000, 0, -1)]
-    assert [len(text) for text in tuning.sample(many, 0.02, 2)] == list(range(1, 1001, 10))
+    assert [len(text) for text in tuning.sample(many, 0.01, 2)] == list(range(1, 1001, 10))
     assert len(tuning.sample(many, 60.0, 2)) >= 2 * max(tuning.BATCHES)
     assert len(tuning.sample(many[:8], 0.5, 2)) == 8
 
@@ -143,7 +143,7 @@ def test_threads_are_a_run_each() -> None:
 
 def result(precision: str, rates: Sequence[float], times: Sequence[float]) -> dict[str, Any]:
     figures = {"mixed tok/s": list(rates), "short p50 ms": list(times)}
-    facts = {"peak_mb": 1234, "cosine_error": 2e-4}
+    facts = {"peak_mb": 1234, "cosine_error": 9e-4, "cosine_mean": 2e-4}
     return {"precision": precision, "rounds": figures, **facts}
 
 

@@ -63,7 +63,6 @@ class TorchInt8(Batched):
 
         super().__init__(setup)
         self.torch = torch
-        self.enter_thread()
         file = converted(setup.checkpoint, "torch") / "int8.pt"
         self.model = torch.load(file, weights_only=False)  # ours, from the user's own cache
         self.heads = self.checkpoint.bert["num_attention_heads"]
@@ -72,6 +71,10 @@ class TorchInt8(Batched):
         import torch
 
         torch.set_num_threads(self.setup.threads_a_stream)
+
+    def encode(self, texts: Sequence[str], batch: int) -> Vectors:
+        self.enter_thread()  # another form in this process may have set other threads
+        return super().encode(texts, batch)
 
     def pooled(self, batch: Batch) -> Vectors:
         ids, mask = batch
