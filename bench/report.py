@@ -196,7 +196,7 @@ def closing(result: Record) -> str:
     return "\n".join(
         (
             f"Medians of {rounds} rounds; ratios are medians of the rounds' own. Tokens: {tokens}.",
-            f"max |d|, 1 - cos: the worst vector against {result['truth']}; mean: of the worst case.",
+            f"max |d|, 1 - cos: the worst against {result['truth']}; mean: of the worst case.",
             "peak MB: a fresh process after mixed.",
             "Settings: texts in a batch x batches side by side. A star: the peer is faster.",
             f"While engines were timed, others used {others:.2f} of the {cores} cores"

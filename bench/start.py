@@ -34,7 +34,9 @@ from tokenizers import Tokenizer
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.inter_op_num_threads = {threads}, 1
 session = onnxruntime.InferenceSession("{folder}/{variant}.onnx", options)
-ids = np.array([Tokenizer.from_file("{folder}/tokenizer.json").encode("hello").ids])
+tokenizer = Tokenizer.from_file("{folder}/tokenizer.json")
+tokenizer.no_padding()
+ids = np.array([tokenizer.encode("hello").ids])
 mask, types = np.ones_like(ids), np.zeros_like(ids)
 inputs = dict(input_ids=ids, attention_mask=mask, token_type_ids=types)
 hidden = session.run(None, inputs)[0][0]
@@ -50,7 +52,9 @@ from tokenizers import Tokenizer
 settings = dict(INFERENCE_NUM_THREADS={threads}, PERFORMANCE_HINT="LATENCY",
                 INFERENCE_PRECISION_HINT="{floats}", CACHE_DIR="{openvino}/compiled")
 model = openvino.Core().compile_model("{openvino}/{graph}.xml", "CPU", settings)
-ids = np.array([Tokenizer.from_file("{checkpoint}/tokenizer.json").encode("hello").ids])
+tokenizer = Tokenizer.from_file("{checkpoint}/tokenizer.json")
+tokenizer.no_padding()
+ids = np.array([tokenizer.encode("hello").ids])
 mask, types = np.ones_like(ids), np.zeros_like(ids)
 hidden = model(dict(input_ids=ids, attention_mask=mask, token_type_ids=types))[0][0]
 vector = {pool}
@@ -64,7 +68,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 encoder = ctranslate2.Encoder("{ctranslate2}", compute_type="{variant}", intra_threads={threads})
-ids = Tokenizer.from_file("{checkpoint}/tokenizer.json").encode("hello").ids
+tokenizer = Tokenizer.from_file("{checkpoint}/tokenizer.json")
+tokenizer.no_padding()
+ids = tokenizer.encode("hello").ids
 hidden = np.asarray(encoder.forward_batch([ids]).last_hidden_state)[0]
 vector = {pool}
 print(json.dumps((vector / np.linalg.norm(vector)).tolist()))
@@ -77,7 +83,9 @@ from tokenizers import Tokenizer
 
 torch.set_num_threads({threads})
 model = torch.load("{torch}/{variant}.pt", weights_only=False)
-ids = Tokenizer.from_file("{checkpoint}/tokenizer.json").encode("hello").ids
+tokenizer = Tokenizer.from_file("{checkpoint}/tokenizer.json")
+tokenizer.no_padding()
+ids = tokenizer.encode("hello").ids
 with torch.inference_mode():
     hidden = model(torch.tensor([ids])).last_hidden_state[0].numpy()
 vector = {pool}
