@@ -37,8 +37,8 @@ def load_cases(names: Sequence[str] = (), path: Path = CASES, quick: bool = Fals
     """
     description = tomllib.loads(path.read_text("utf-8"))
     known = description["case"]
-    if strangers := [name for name in names if name not in known]:
-        raise SystemExit(f"unknown case {strangers[0]!r}; {path.name} has: {', '.join(known)}")
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"unknown case {unknown[0]!r}; {path.name} has: {', '.join(known)}")
     if quick:
         fewer = {name: {"count": case["quick"]} for name, case in known.items() if "quick" in case}
         known = {name: case | fewer.get(name, {}) for name, case in known.items()}
