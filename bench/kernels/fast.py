@@ -43,7 +43,6 @@ def by_tile(precision: str) -> Callable[[Inputs], Call]:
 
     def prepare(inputs: Inputs) -> Call:
         from engine.fast.codegen.constants import TARGET
-        from engine.fast.codegen.target import NUMBERS_A_WORD
         from engine.fast.weights.packing import Shape, panels, round_up
 
         a, b = inputs["a"], inputs["b"]
@@ -52,7 +51,7 @@ def by_tile(precision: str) -> Callable[[Inputs], Call]:
         width = round_up(columns, shape.panel)
         w_OI = np.zeros((width, inner), b.dtype)
         w_OI[:columns] = b.T
-        words = inner // NUMBERS_A_WORD[precision]
+        words = inner // shape.kind.numbers_a_word
         out = np.empty((rows, width), np.float32 if precision == "float32" else np.int32)
         call = returning(
             out[:, :columns],
@@ -71,9 +70,10 @@ def by_tile(precision: str) -> Callable[[Inputs], Call]:
 by_float32, by_int16, by_int8 = by_tile("float32"), by_tile("int16"), by_tile("int8")
 
 
-def by_attention_head(inputs: Inputs) -> Call:
+def by_attention(inputs: Inputs, name: str, numbers: int) -> Call:
     """Queries, keys and values side by side in rows, as the engine has them."""
     from engine.fast import kernels
+    from engine.fast.codegen.constants import LANES
     from engine.fast.job import SPARE, head_scratch
 
     heads, length, K = inputs["q"].shape
@@ -81,10 +81,18 @@ def by_attention_head(inputs: Inputs) -> Call:
     table = np.zeros((length + 1, 3 * heads * K + SPARE), np.float32)
     table[:length, : 3 * heads * K] = np.concatenate(parts, axis=1)
     out = np.empty((length, heads * K), np.float32)
-    scratch = np.empty(head_scratch(length, K, kernels.ROWS, kernels.PANEL)[-1], np.float32)
+    *_, size = head_scratch(length, K, kernels.ROWS, kernels.PANEL, LANES, numbers)
     result = out.reshape(length, heads, K).transpose(1, 0, 2)
-    arguments = (table, table.shape[1], heads, length, K, out, scratch)
-    return returning(result, loops().heads, *arguments)
+    arguments = (table, table.shape[1], heads, length, K, out, np.empty(size, np.float32))
+    return returning(result, getattr(loops(), name), *arguments)
+
+
+def by_attention_head(inputs: Inputs) -> Call:
+    return by_attention(inputs, "heads", 1)
+
+
+def by_integer_attention_head(inputs: Inputs) -> Call:
+    return by_attention(inputs, "heads_in_16_bits", 2)
 
 
 def by_layer_norm(inputs: Inputs) -> Call:

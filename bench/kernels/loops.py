@@ -8,12 +8,11 @@ from typing import Any
 
 from numba import float32
 
-from engine.fast import integers, kernels
+from engine.fast import integer_attention, integers, kernels
 from engine.fast.codegen.constants import LANES, TARGET
 from engine.fast.codegen.micro_kernel import tile
 from engine.fast.codegen.simd import load_f, store
 from engine.fast.kernels import jit
-from engine.fast.layers import unquantized
 
 # mypy does not see through numba's decorator
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
@@ -35,14 +34,23 @@ def product(precision: str) -> Any:
     return walk
 
 
-@jit
-def heads(table, stride, count, length, K, out, scratch):
-    width = count * K
-    for head in range(count):
-        query = table + head * K * 4
-        key, value = query + width * 4, query + 2 * width * 4
-        target = out + head * K * 4
-        kernels.attention_head(query, key, value, stride, length, K, target, width, scratch)
+def heads_by(attention_head):
+    """All heads of one text, side by side in the rows of a table."""
+
+    @jit
+    def heads(table, stride, count, length, K, out, scratch):
+        width = count * K
+        for head in range(count):
+            query = table + head * K * 4
+            key, value = query + width * 4, query + 2 * width * 4
+            target = out + head * K * 4
+            attention_head(query, length, key, value, stride, length, K, target, width, scratch)
+
+    return heads
+
+
+heads = heads_by(kernels.attention_head)
+heads_in_16_bits = heads_by(integer_attention.attention_head)
 
 
 @jit
@@ -63,8 +71,9 @@ def epilogues(sums, rows, width, parameters, scales, offsets, bias, out):
     """Sums of int8 products -> numbers, bias and GELU; as `engine.fast.layers.epilogue` does."""
     for r in range(rows):
         for c in range(0, width, LANES):
-            y = unquantized(sums, r * width + c, parameters + r * 8, scales, offsets, c)
-            store(out, r * width + c, kernels.gelu(y + load_f(bias, c)))
+            at, row = r * width + c, parameters + r * 8
+            y = integers.int8_numbers(sums, at, row, bias, scales, offsets, c)
+            store(out, at, integers.gelu8(y))
 
 
 @jit
