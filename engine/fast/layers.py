@@ -8,8 +8,8 @@ from engine.fast import kernels
 from engine.fast.codegen.constants import LANES, PRECISION, TARGET
 from engine.fast.codegen.micro_kernel import tile
 from engine.fast.codegen.simd import load_f, store
-from engine.fast.integers import QUANTIZES, quantize_row, to_numbers
-from engine.fast.kernels import gelu, jit, parts, row_of
+from engine.fast.integers import QUANTIZES, gelu, quantize_row, to_numbers
+from engine.fast.kernels import jit, parts, row_of
 from engine.fast.weights.precisions import PRECISIONS
 
 KIND = PRECISIONS[PRECISION]
@@ -61,8 +61,7 @@ def epilogue(job, weights, sums, m, top, column, out, then):
         row, residual = row_of(out, top + r), row_of(job.x, top + r)
         parameters = row_scales + (top + r) * 8
         for c in range(0, width, LANES):
-            y = to_numbers(sums, r * PANEL + c, parameters, scales, offsets, column + c)
-            y = y + load_f(bias, column + c)
+            y = to_numbers(sums, r * PANEL + c, parameters, bias, scales, offsets, column + c)
             # `then` is a constant of the compiled code: only one branch remains
             if then == GELU:
                 y = gelu(y)

@@ -194,7 +194,7 @@ def _hadamard(b, x):
         partner = [i ^ s for i in range(LANES)]
         signs = [-1.0 if i & s else 1.0 for i in range(LANES)]
         swapped = b.shuffle_vector(x, x, ir.Constant(ir.VectorType(I32, LANES), partner))
-        x = b.fadd(swapped, b.fmul(x, ir.Constant(F.llvm, signs)))
+        x = fma_value(b, x, ir.Constant(F.llvm, signs), swapped)
         s *= 2
     return x
 
