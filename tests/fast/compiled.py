@@ -34,6 +34,12 @@ def _each_gelu(x, out, n):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _each_gelu8(x, out, n):  # type: ignore[no-untyped-def]
+    for i in range(0, n, LANES):
+        store(out, i, integers.gelu8(load_f(x, i)))
+
+
+@jit
 def _layer_norm(row, out, width, real_width, scale, shift, eps):  # type: ignore[no-untyped-def]
     kernels.layer_norm(row, out, width, real_width, scale, shift, np.float32(eps))
 
@@ -77,6 +83,10 @@ def exp(x: NDArray[Any]) -> Floats:
 
 def gelu(x: NDArray[Any]) -> Floats:
     return _each(_each_gelu, x)
+
+
+def gelu8(x: NDArray[Any]) -> Floats:
+    return _each(_each_gelu8, x)
 
 
 def layer_norm(x: Floats, scale: Floats, shift: Floats, eps: float = 1e-12) -> Floats:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.fast.codegen.constants import LANES, TARGET
 from tests.fast import compiled as fast
+from tests.fast.test_kernels import exact_gelu
 
 Array = NDArray[Any]
 
@@ -53,6 +54,17 @@ def test_an_outlier_is_spread_over_its_block() -> None:
     x[block + 3] = 5
     got = fast.rotate(x, np.ones_like(x), block)
     assert not got[:block].any() and (np.abs(got[block:]) == 5).all()
+
+
+# gelu in 8 bits
+
+
+def test_gelu8_is_as_exact_as_it_says() -> None:
+    x = np.linspace(-60, 60, 200_001, dtype=np.float32)
+    size = np.maximum(1, np.abs(x) / 25)
+    assert (np.abs(fast.gelu8(x) - exact_gelu(x)) / size).max() <= 1e-4
+    strange = np.array([np.nan, np.inf, -np.inf], np.float32)
+    assert not np.isfinite(fast.gelu8(strange)).any()
 
 
 # int16
