@@ -84,7 +84,7 @@ def layer_norm(job, me, task, norm):
 def quantize(job, me, task, x, quantizer):
     """Rows -> the integers that the next product reads."""
     for r in rows_of(job, task):
-        quantize_row(job, me, row_of(x, r), quantizer, r)
+        quantize_row(job, me, row_of(x, r), job.signs, quantizer, r)
 
 
 @jit

@@ -140,7 +140,7 @@ def gelu8(x):
 
 
 @jit
-def int16_row(job, me, row, quantizer, r):
+def int16_row(job, me, row, signs, quantizer, r):
     """The numbers at `row` -> row r of `integers` and of `row_scales`."""
     # no rotation: 16 bits hold outliers and the rest
     out = row_of(job.integers, r)
@@ -149,11 +149,11 @@ def int16_row(job, me, row, quantizer, r):
 
 
 @jit
-def int8_row(job, me, row, quantizer, r):
-    """The same in 8 bits, after the rotation."""
+def int8_row(job, me, row, signs, quantizer, r):
+    """The same in 8 bits, times `signs` and rotated."""
     out, parameters = row_of(job.integers, r), job.row_scales + r * 8
     # rotated into scratch memory, so that the float32 row stays: the residual needs it
-    rotate(row, job.signs, me.scratch, quantizer.width, quantizer.block)
+    rotate(row, signs, me.scratch, quantizer.width, quantizer.block)
     quantize_int8(me.scratch, out, quantizer.width, parameters)
 
 

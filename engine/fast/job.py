@@ -24,6 +24,7 @@ ROWS = struct(  # a matrix with a row for each token
 NORM = struct(  # a layer norm
     ("scale", ADDRESS),  # (D_width,) float32
     ("shift", ADDRESS),  # (D_width,) float32
+    ("signs", ADDRESS),  # (D_width,) float32: what its rows are multiplied by, then rotated; int8
 )
 
 LINEAR_MAP = struct(  # x Wᵀ + b
@@ -83,7 +84,7 @@ JOB = struct(
     ("row_scales", ADDRESS),  # (T, 2) float32: scale and low of each row
     ("quantize_D", QUANTIZER),
     ("quantize_F", QUANTIZER),
-    ("signs", ADDRESS),  # (the widest,) float32: 1 or -1, of the rotation
+    ("signs", ADDRESS),  # (the widest,) float32: 1 or -1, for rows of no layer norm; int8
     # threads
     ("threads", SIZE),  # how many may take part
     ("tickets", ADDRESS),  # TICKET_BYTES a phase; 0: `encode` only counts the phases

@@ -89,4 +89,4 @@ def normalize_row(job, me, norm, r):
     kernels.layer_norm(row_of(job.sums, r), out, width, job.D, norm.scale, norm.shift, job.eps)
     if QUANTIZES:
         # at once, while the row is in the cache; the next product reads integers only
-        quantize_row(job, me, out, job.quantize_D, r)
+        quantize_row(job, me, out, norm.signs, job.quantize_D, r)

@@ -56,4 +56,4 @@ def test_scratch_memory_of_a_head_holds_its_parts(
 def test_python_fills_in_by_name() -> None:
     one = np.zeros((), JOB)
     one["x"]["stride"], one["embedding_norm"]["scale"] = 7, 9
-    assert one["x"].item() == (0, 7) and one["embedding_norm"].item() == (9, 0)
+    assert one["x"].item() == (0, 7) and one["embedding_norm"].item() == (9, 0, 0)

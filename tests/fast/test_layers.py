@@ -62,14 +62,14 @@ def count_tasks(job, x, weights):  # type: ignore[no-untyped-def]
 def quantize_one(job, worker, row, quantizer, r):  # type: ignore[no-untyped-def]
     me = worker_at(worker)
     me.scratch = worker + SCRATCH_AT
-    integers.quantize_row(job_at(job), me, row, quantizer_at(quantizer), r)
+    integers.quantize_row(job_at(job), me, row, job_at(job).signs, quantizer_at(quantizer), r)
 
 
 def packed(w_OI: Array, width: int) -> dict[str, Array]:
     """The arrays of a linear map, as `packing` makes them, by their fields; all but the bias."""
     rows = np.zeros((packing.round_up(len(w_OI), PANEL), width), np.float32)
     rows[: len(w_OI)] = w_OI
-    arrays = dict(SHAPE.kind.pack(rows, width, TARGET))
+    arrays = dict(SHAPE.kind.pack(rows, width, np.ones(width, np.float32), TARGET))
     return arrays | {"panels": packing.panels(arrays["panels"], SHAPE)}
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.checkpoint.weights import Layer, Linear, Norm, Weights
 from engine.fast.codegen.target import Target
 from engine.fast.weights.precisions import PRECISIONS, Precision
-from engine.fast.weights.quantize import signs
+from engine.fast.weights.quantize import norm_factors, signs
 
 Named = tuple[str, NDArray]
 
@@ -54,9 +54,11 @@ def packed(weights: Weights, shape: Shape) -> Iterator[Named]:
     yield from _norm("embedding_norm", weights.embedding_norm, width)
     yield "signs", signs(max(width, shape.width(weights.layers[0].up.w_OI.shape[0])))[None]
     # Names say where each array's address goes: the fields of `fast.job`.
+    before = weights.embedding_norm
     for n, layer in enumerate(weights.layers):
-        for name, array in _layer(layer, shape):
+        for name, array in _layer(layer, before, shape):
             yield f"{n}.{name}", array
+        before = layer.output_norm
 
 
 def padded(x_ND: NDArray, width: int) -> NDArray:
@@ -67,12 +69,13 @@ def padded(x_ND: NDArray, width: int) -> NDArray:
     return out
 
 
-def _layer(layer: Layer, shape: Shape) -> Iterator[Named]:
+def _layer(layer: Layer, before: Norm, shape: Shape) -> Iterator[Named]:
+    """`before` is the layer norm whose rows come in."""
     width = shape.width(layer.query.w_OI.shape[1])
     # Side by side, they are one product: x is read, or quantised, once.
-    yield from _linear("qkv", [layer.query, layer.key, layer.value], shape)
+    yield from _linear("qkv", [layer.query, layer.key, layer.value], shape, before)
     yield from _linear("attention_output", [layer.attention_output], shape)
-    yield from _linear("up", [layer.up], shape)
+    yield from _linear("up", [layer.up], shape, layer.attention_norm)
     yield from _linear("down", [layer.down], shape)
     yield from _norm("attention_norm", layer.attention_norm, width)
     yield from _norm("output_norm", layer.output_norm, width)
@@ -81,10 +84,14 @@ def _layer(layer: Layer, shape: Shape) -> Iterator[Named]:
 def _norm(name: str, norm: Norm, width: int) -> Iterator[Named]:
     yield f"{name}.scale", padded(norm.scale[None], width)
     yield f"{name}.shift", padded(norm.shift[None], width)
+    factors = norm_factors(norm.scale)
+    yield f"{name}.signs", padded((signs(len(factors)) / factors)[None], width)
 
 
-def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
-    """Maps side by side: the outputs of each begin at a whole vector."""
+def _linear(
+    name: str, maps: list[Linear], shape: Shape, norm: Norm | None = None
+) -> Iterator[Named]:
+    """Maps side by side: the outputs of each begin at a whole vector. `norm` makes their inputs."""
     # Zeros in W and b give zeros behind each part, which `layer_norm` and products rely on.
     outputs, inputs = maps[0].w_OI.shape
     width, each = shape.width(inputs), shape.width(outputs)
@@ -96,7 +103,10 @@ def _linear(name: str, maps: list[Linear], shape: Shape) -> Iterator[Named]:
         w_OI[n * each : n * each + outputs, :inputs] = one.w_OI
         bias[0, n * each : n * each + outputs] = one.b
     yield f"{name}.bias", bias
-    for field, array in shape.kind.pack(w_OI, inputs, shape.target).items():
+    factors = np.ones(width, np.float32)
+    if norm:
+        factors[:inputs] = norm_factors(norm.scale)
+    for field, array in shape.kind.pack(w_OI, inputs, factors, shape.target).items():
         yield f"{name}.{field}", panels(array, shape) if field == "panels" else array[None]
 
 

@@ -20,29 +20,30 @@ Array = NDArray[np.float32]
 class Precision:
     """`product` names the inner step (`codegen.dot_products`) and the tile (`codegen.target`).
 
-    `pack(w_OI, inputs, target)` gives "panels", the numbers that are multiplied, (O, I); for
-    integers also "scales" and "offsets", (O,), as in `fast.job`. I is `inputs` padded with zeros.
+    `pack(w_OI, inputs, factors, target)` gives "panels", the numbers that are multiplied, (O, I);
+    for integers also "scales" and "offsets", (O,), as in `fast.job`. I is `inputs` padded with
+    zeros; `factors`, (I,), are those of `quantize.norm_factors`.
     """
 
     product: str
     numbers_a_word: int  # numbers in the 32 bits that an inner step reads of a row
-    pack: Callable[[Array, int, Target], Mapping[str, NDArray]]
+    pack: Callable[[Array, int, Array, Target], Mapping[str, NDArray]]
     # In attention: the tile, and the numbers in a word.
     attention: tuple[str, int] = ("attention_int16", 2)
     widest: int | None = quantize.WIDEST  # the longest row, and text, whose sums cannot overflow
 
 
-def _float32(w_OI: Array, inputs: int, target: Target) -> Mapping[str, NDArray]:
+def _float32(w_OI: Array, inputs: int, factors: Array, target: Target) -> Mapping[str, NDArray]:
     return {"panels": w_OI}
 
 
-def _int16(w_OI: Array, inputs: int, target: Target) -> Mapping[str, NDArray]:
+def _int16(w_OI: Array, inputs: int, factors: Array, target: Target) -> Mapping[str, NDArray]:
     integers, scales = quantize.int16(w_OI)
     return {"panels": integers, "scales": scales}
 
 
-def _int8(w_OI: Array, inputs: int, target: Target) -> Mapping[str, NDArray]:
-    rotated = quantize.rotate(w_OI, quantize.block_size(inputs, target.lanes))
+def _int8(w_OI: Array, inputs: int, factors: Array, target: Target) -> Mapping[str, NDArray]:
+    rotated = quantize.rotate(w_OI * factors, quantize.block_size(inputs, target.lanes))
     integers, scales = quantize.int8(rotated, pairs=target.sums_pairs)
     # Activations are low + scale a, so each output also has low times the sum of its weights.
     sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)

@@ -17,6 +17,10 @@ go up to 200, and scales are chosen so that two weights of one sign that meet in
 above 2¹⁵ / 200 together. 200 is a balance: with 255 the weights' scales must be coarser, and the
 vectors are farther from float32 (1 - cosine 6.2e-4 on MiniLM, 3 % above int8's bar).
 
+A layer norm may make a few channels far larger than all others (in BERT-base some are known), so
+large that they fill their whole block. Those channels are divided by a power of two before they are
+rotated, and the weights that read them are multiplied by it: `norm_factors`.
+
 Both hold for rows of up to WIDEST numbers: in int16 because a token's length is summed in float32,
 of which the rounding grows with K (3e-5 of it for 16,384 numbers in vectors of 4).
 """
@@ -32,6 +36,7 @@ Array = NDArray[np.float32]
 
 LENGTH = 46340  # ⌊√(2³¹)⌋
 LARGEST_BLOCK = 512
+OUTLIER = 3  # times the median scale of a layer norm
 WIDEST = 32768  # numbers of a row
 PAIR_LIMIT = (2**15 - 1) // PAIR_LEVELS
 
@@ -68,6 +73,20 @@ def signs(K: int) -> Array:
     for shift in (16, 8, 4, 2, 1):
         both ^= both >> shift
     return (1 - 2 * (both & 1)).astype(np.float32)
+
+
+def norm_factors(scale: Array) -> Array:
+    """By what the channels of a layer norm with this `scale` are divided before the rotation.
+
+    Powers of two, so that nothing is rounded: about scale / median for outliers, else 1.
+    """
+    size = np.abs(scale)
+    median = np.median(size)
+    factors = np.ones_like(scale)
+    outliers = size > OUTLIER * median
+    if median > 0 and outliers.any():
+        factors[outliers] = np.exp2(np.rint(np.log2(size[outliers] / median)))
+    return factors
 
 
 def rotate(w_OI: Array, block: int) -> Array:

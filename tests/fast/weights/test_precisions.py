@@ -8,6 +8,8 @@ from engine.fast.weights import quantize
 from engine.fast.weights.precisions import PRECISIONS
 from engine.literals import PRECISIONS as NAMES
 
+FACTORS = np.ones(64, np.float32)
+FACTORS[7] = 16
 W_OI = np.random.default_rng(5).normal(0, 0.05, (8, 64)).astype(np.float32)
 
 
@@ -18,13 +20,13 @@ def test_every_precision_of_the_public_list_is_compiled_but_the_reference() -> N
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_scales_times_integers_are_the_weights(name: str, target) -> None:
-    packed = PRECISIONS[name].pack(W_OI, 64, target)
+    packed = PRECISIONS[name].pack(W_OI, 64, FACTORS, target)
     panels = packed["panels"]
     assert panels.itemsize == 4 // PRECISIONS[name].numbers_a_word
     scales = packed.get("scales", np.ones(8, np.float32))
     expected = W_OI
     if name == "int8":
-        expected = quantize.rotate(W_OI, quantize.block_size(64, target.lanes))
+        expected = quantize.rotate(W_OI * FACTORS, quantize.block_size(64, target.lanes))
         sums = panels.astype(np.int64).sum(axis=1)
         assert np.allclose(packed["offsets"], scales * sums, rtol=1e-6, atol=0)
     # Half an integer is the rounding; 1e-6 is that of float32 scales.

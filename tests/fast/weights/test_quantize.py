@@ -295,3 +295,14 @@ def test_blocks_divide_the_row_and_fill_vectors(K: int, lanes: int) -> None:
     block = quantize.block_size(K, lanes)
     assert K % block == 0 and (block == 1 or lanes <= block <= quantize.LARGEST_BLOCK)
     assert block & (block - 1) == 0
+
+
+def test_outliers_of_a_layer_norm_are_divided_by_powers_of_two() -> None:
+    scale = np.array([1, -0.9, 1.1, 2.9, -20, 0, 3.1, 1, 1], np.float32)
+    assert quantize.norm_factors(scale).tolist() == [1, 1, 1, 1, 16, 1, 4, 1, 1]
+    assert quantize.norm_factors(scale).dtype == np.float32
+
+
+@pytest.mark.parametrize("scale", [np.zeros(9), np.ones(9), np.eye(9)[0]])
+def test_without_a_median_or_outliers_nothing_is_divided(scale: NDArray[Any]) -> None:
+    assert (quantize.norm_factors(scale.astype(np.float32)) == 1).all()
