@@ -2,9 +2,18 @@
 
 from llvmlite import ir
 
-from engine.fast.codegen.numba_vectors import I32, I64, int64, taught, void
+from engine.fast.codegen.constants import TARGET
+from engine.fast.codegen.numba_vectors import I32, I64, int64, llvm_declared, taught, void
+from engine.fast.codegen.target import ARM64
 from engine.fast.job import TICKET_BYTES
 from engine.fast.kernels import jit
+
+# On arm64 hint 1, "yield". The name in LLVM, its type, its arguments.
+PAUSE = (
+    ("llvm.aarch64.hint", ir.FunctionType(ir.VoidType(), [I32]), [I32(1)])
+    if TARGET in ARM64
+    else ("llvm.x86.sse2.pause", ir.FunctionType(ir.VoidType(), []), [])
+)
 
 
 # seq_cst is the strongest order; a phase has few tickets, so a weaker one would save nothing.
@@ -29,6 +38,11 @@ def read_ticket(address):
 )
 def call(function):
     """Calls the C function at an address, without arguments."""
+
+
+@taught((void, lambda b: b.call(llvm_declared(b, *PAUSE[:2]), PAUSE[2])))
+def pause():
+    """Tells the core that this thread only waits: what shares the core with it runs faster."""
 
 
 def phase(count):
@@ -61,6 +75,7 @@ def phase(count):
             turns = 0
             while read_ticket(done) < tasks:
                 turns += 1
+                pause()
                 if turns % 256 == 0:  # there may be fewer cores than threads
                     call(job.sched_yield)
 
