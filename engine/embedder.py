@@ -98,16 +98,24 @@ class Embedder(TokenEmbedder):
     def _encode_window(
         self, tokens: Sequence[Tokens], options: EncodeOptions, first: int
     ) -> Vectors:
-        """Vectors of one window; `first` is the index of its first text in the call."""
+        """Vectors of one window; `first` is the index of its first text in the call.
+
+        Texts of the same tokens are computed once.
+        """
+        keys = [(one.ids.tobytes(), one.prompt) for one in tokens]
+        distinct = dict(zip(keys, tokens, strict=True))
+        rows = {key: row for row, key in enumerate(distinct)}
         try:
-            return self.encode_tokens(
-                tokens,
+            vectors = self.encode_tokens(
+                list(distinct.values()),
                 pooling=options.pooling,
                 normalize=options.normalize,
                 truncate_dim=options.truncate_dim,
             )
         except NotFinite as error:
-            raise not_finite([first + text for text in error.texts]) from None
+            failed = [text for text, key in enumerate(keys) if rows[key] in error.texts]
+            raise not_finite([first + text for text in failed]) from None
+        return vectors if len(rows) == len(keys) else vectors[[rows[key] for key in keys]]
 
     def count_tokens(self, texts: str | Iterable[str]) -> int | list[int]:
         """Tokens of each text before truncation, with [CLS] and [SEP]; an int for one string."""

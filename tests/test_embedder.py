@@ -70,11 +70,11 @@ def test_no_texts_have_the_length_of_a_vector() -> None:
 @pytest.mark.parametrize(("count", "windows"), [(1, [1]), (2048, [2048]), (4097, [2048, 2048, 1])])
 def test_windows(count: int, windows: list[int]) -> None:
     embedder = toy_embedder()
-    words = ["red", "dog", "small dog"]
-    vectors = embedder.encode([words[n % 3] for n in range(count)])
+    words = [word for word in ID if word.isascii() and word.isalpha() and word.islower()][:20]
+    texts = list(itertools.islice(itertools.product(words, repeat=3), count))  # no text twice
+    vectors = embedder.encode([" ".join(text) for text in texts])
     assert encoder(embedder).pooled_texts == windows and WINDOW == 2048
-    three = [mean(RED), mean(DOG), mean(SMALL, DOG)]
-    hold(vectors, *(three[n % 3] for n in range(count)))
+    hold(vectors, *(mean(*(ID[word] for word in text)) for text in texts))
 
 
 @pytest.mark.parametrize("place", [0, 2047, 2048, 5000])
@@ -210,15 +210,15 @@ def test_a_stream_is_lazy_and_in_chunks() -> None:
     def endless() -> Iterator[str]:
         for n in itertools.count():
             taken.append(n)
-            yield "red " * (n % 3)
+            yield "red " * (n % 5)
 
     embedder = toy_embedder()
     stream = embedder.stream(endless(), chunk=4)
     assert not taken
     first, second = next(stream), next(stream)
     assert len(taken) == 8 and encoder(embedder).pooled_texts == [4, 4]
-    hold(first, mean(), mean(RED), mean(RED, RED), mean())
-    hold(second, mean(RED), mean(RED, RED), mean(), mean(RED))
+    hold(first, mean(), mean(RED), mean(RED, RED), mean(RED, RED, RED))
+    hold(second, mean(RED, RED, RED, RED), mean(), mean(RED), mean(RED, RED))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 7, np.int64(3), 10**9])
@@ -361,3 +361,33 @@ def test_a_vector_that_is_not_finite_is_numbered_over_all_windows(
     with pytest.raises(NotFinite, match=f"text {place} ") as raised:
         embedder.encode(texts)
     assert raised.value.texts == (place,)
+
+
+def test_texts_of_the_same_tokens_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder, seen = toy_embedder(), []
+    pooled = embedder._encoder.pooled
+
+    def counted(ids: Any, poolings: Any) -> Any:
+        seen.extend(one.tolist() for one in ids)
+        return pooled(ids, poolings)
+
+    texts = ["red", "blue", "red", "RED", "red red", "blue"]
+    expected = np.stack([embedder.encode(text) for text in texts])
+    monkeypatch.setattr(embedder._encoder, "pooled", counted)
+    assert np.array_equal(embedder.encode(texts), expected)
+    assert len(seen) == len({tuple(ids) for ids in seen}) < len(texts)
+
+
+def test_all_repetitions_of_what_is_not_finite_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = toy_embedder()
+    pooled = embedder._encoder.pooled
+
+    def damaged(ids: Any, poolings: Any) -> Any:
+        rows = pooled(ids, poolings)
+        rows[[len(one) == 4 for one in ids]] = np.nan
+        return rows
+
+    monkeypatch.setattr(embedder._encoder, "pooled", damaged)
+    with pytest.raises(NotFinite) as raised:
+        embedder.encode(["red", "red red", "red", "red red"])
+    assert raised.value.texts == (1, 3)
