@@ -133,6 +133,7 @@ def first_tasks(job, needed):
 @jit
 def take_first(job, me, task, needed):
     """The first token of each text -> the rows of `needed`, which add them as the residual."""
+    # Attention has read these rows; the residual, the norms and the feed-forward need no others.
     for r in rows_of(needed, task):
         x, out = row_of(job.x, load_int(job.cu_seqlens, r)), row_of(needed.x, r)
         for i in range(0, job.D_width, LANES):

@@ -43,8 +43,9 @@ from engine.fast.kernels import LOG2_E, MAGIC, jit, padded, parts
 from engine.fast.weights.quantize import LENGTH
 
 ROWS, PANEL = TARGET.tiles["attention_int16"][0], TARGET.panel("attention_int16")
+# 31 bits are shared out: 13 for a value, 18 for the weights of a row together.
 VALUE_LEVELS = 2**13 - 1
-WEIGHTS = 240_000
+WEIGHTS = 240_000  # below 2¹⁸, so that roundings of WIDEST weights have room too
 multiply = tile("attention_int16")
 head_scratch = jit(job.head_scratch)
 
@@ -59,6 +60,7 @@ def integers_per_unit(rows, stride, length, K):
     # 1e-30, 1e-20: rows of zeros are fine. 0 * x is NaN for a number that is not finite.
     squares, highest, zeros = splat(0.0), splat(1e-30), splat(0.0)
     for i in range(0, K, LANES):
+        # One bound for all rows, without a sum along each, which would cost more than the rest.
         peak = splat(0.0)
         for token in range(length):
             size = absolute(load_f(rows, token * stride + i))
@@ -69,6 +71,7 @@ def integers_per_unit(rows, stride, length, K):
         squares = fma(peak, peak, squares)
         highest = select(peak > highest, peak, highest)
     norm = sqrt(total(squares)) + float32(1e-20)
+    # The norm bounds sums; 32767 is what 16 bits hold. The smaller factor wins.
     limit = float32(LENGTH - 1) - sqrt(float32(K)) * float32(0.5)  # `quantize.length_limit`
     return min(limit / norm, float32(32767) / largest(highest)) + total(zeros)
 
@@ -82,6 +85,7 @@ def quantize_rows(rows, stride, first, count, last, K, inverse, out):
         row = rows + min(first + r, last) * stride * 4
         for i in range(0, width, LANES):
             x = splat(0.0)
+            # zeros behind: an odd K leaves half of the last word, which `multiply` reads
             if i < K:
                 x = select(lane() < splat(K - i), load_f(row, i), x)
             # + 1.5 * 2²³ rounds to an integer and leaves it in the low bits (`kernels.exp`)
@@ -96,6 +100,7 @@ def pack_keys(keys, stride, length, K, inverse, out, rows):
     """
     words = padded(K, 2 * LANES) // 2
     for first in range(0, padded(length, PANEL), LANES):
+        # Rows first: two integers of a row are one word then, and words are transposed.
         quantize_rows(keys, stride, first, LANES, length - 1, K, inverse, rows)
         panel = out + ((first // PANEL) * words * PANEL + first % PANEL) * 4
         for word in range(0, words, LANES):
@@ -105,6 +110,8 @@ def pack_keys(keys, stride, length, K, inverse, out, rows):
 @jit
 def value_scale(values, stride, length, column):
     """The scales of LANES columns."""
+    # By column, because the sum of products runs along tokens: a scale for each token could not be
+    # taken out of it.
     # 1e-30: a column of zeros has a scale too. 0 * x is NaN for a number that is not finite.
     peak, zeros = splat(1e-30), splat(0.0)
     for token in range(length):
@@ -125,11 +132,13 @@ def pack_values(values, stride, length, K, out, scales):
     for column in range(0, padded(K, PANEL), LANES):
         scale = value_scale(values, stride, length, column)
         store(scales, column, scale)
+        # one division for the column; products of it round to at most VALUE_LEVELS
         inverse = splat(1.0) / scale
         panel = out + ((column // PANEL) * steps * PANEL + column % PANEL) * 4
         for step in range(steps):
             even = load_f(values, 2 * step * stride + column)
             odd = load_f(values, min(2 * step + 1, length - 1) * stride + column)
+            # Two tokens of a column are one word, the even one in its low half.
             low = bits(fma(even, inverse, splat(MAGIC)))
             high = bits(fma(odd, inverse, splat(MAGIC)))
             store(panel, step * PANEL, (high << splat(16)) | (low & splat(0xFFFF)))
@@ -141,13 +150,16 @@ def exp2(x):
 
     As `kernels.exp`, with a polynomial of fewer terms (least maximum).
     """
+    # x = n + r, |r| <= 1/2: no logarithm is involved, so r is exact.
     shifted = x + splat(MAGIC)
     r = x - (shifted - splat(MAGIC))
     p = splat(0.009581047110259533)
     p = fma(p, r, splat(0.05590597167611122))
     p = fma(p, r, splat(0.24024145305156708))
     p = fma(p, r, splat(0.6931243538856506))
+    # exactly 1 for r = 0: no weight may round to more than c
     p = fma(p, r, splat(1.0))
+    # n is added to the exponent's bits
     scaled = from_bits(bits(p) + (bits(shifted) << splat(23)))
     return select(splat(-100.0) > x, splat(0.0), scaled)
 
@@ -159,21 +171,25 @@ def softmax(row, length, width, unit):
     They take the place of the sums; a sum counts `unit` in the exponent of 2. Gives 1 / the sum of
     the integers; NaN if a score is not finite.
     """
+    # First pass: the largest. What is behind the last token repeats it, and so changes nothing.
     peak = splat(-math.inf)
-    for i in range(0, width, LANES):  # what is behind the last token repeats it
+    for i in range(0, width, LANES):
         sums = to_float(load_i(row, i))
         peak = select(sums > peak, sums, peak)
     peak = splat(largest(peak))
+    # Second pass: exponentials and their sum, which decides how fine the integers may be.
     sum_ = splat(0.0)
     for i in range(0, width, LANES):
         # the difference first: 0 for the largest, so that no weight is above 1
         weights = exp2((to_float(load_i(row, i)) - peak) * splat(unit))
         if i + LANES > length:
+            # in the last vectors alone: nobody attends to what is behind the last token
             weights = select(lane() < splat(length - i), weights, splat(0.0))
         store(row, i, weights)
         sum_ = sum_ + weights
     real_sum = total(sum_)
     c = splat(min(float32(WEIGHTS) / real_sum, float32(32767)))
+    # Third pass: integers. Their own sum is the divisor, so rounding moves no row as a whole.
     integers = splat(0.0)
     for i in range(0, width, LANES):
         shifted = fma(load_f(row, i), c, splat(MAGIC))
@@ -188,6 +204,7 @@ def softmax(row, length, width, unit):
 def scale_tile(sums, m, columns, shares, value_scales, out, ldo):
     """Sums of weights times values -> float32, of m rows and the panel's first `columns`."""
     for r in range(m):
+        # The row's divisor and the column's scale are all that is left of three quantisations.
         share = splat(load_float(shares, r))
         for c in range(0, PANEL, LANES):
             y = to_float(load_i(sums, r * PANEL + c)) * share * load_f(value_scales, c)
@@ -196,6 +213,7 @@ def scale_tile(sums, m, columns, shares, value_scales, out, ldo):
                 store(out, r * ldo + c, y)
             else:
                 store(sums, r * PANEL + c, y)
+        # One number at a time, because the next head begins right behind.
         for c in range(columns // LANES * LANES, columns):
             store(out, r * ldo + c, load_float(sums, r * PANEL + c))
 
@@ -208,19 +226,24 @@ def attention_head(query, queries, key, value, stride, length, K, out, ldo, scra
     scores, shares = scratch + places[2] * 4, scratch + places[3] * 4
     sums, rows = scratch + places[4] * 4, scratch + places[5] * 4
     keys_width, words, steps = padded(length, PANEL), padded(K, 2 * LANES) // 2, parts(length, 2)
+    # The bounds are those of this text alone, so its bits do not depend on the batch.
     of_query = integers_per_unit(query, stride, length, K)
     of_key = integers_per_unit(key, stride, length, K)
+    # 1 / √K, both scales and the base of exp2 in one factor
     unit = float32(LOG2_E) / sqrt(float32(K)) / of_query / of_key
     pack_keys(key, stride, length, K, of_key, keys, rows)
     pack_values(value, stride, length, K, values, value_scales)
     for top in range(0, queries, ROWS):
         m = min(ROWS, queries - top)
+        # The keys' rows are packed, so their place is free for those of queries.
         quantize_rows(query, stride, top, m, length - 1, K, of_query, rows)
         for j in range(0, keys_width, PANEL):
             multiply(m, rows, words, keys + j * words * 4, parts(K, 2), scores + j * 4, keys_width)
+        # weights take the place of scores, half as wide
         for r in range(m):
             store(shares, r, softmax(scores + r * keys_width * 4, length, keys_width, unit))
         for j in range(0, K, PANEL):
             panel, target = values + j * steps * 4, out + (top * ldo + j) * 4
+            # two tokens a step; an odd last one meets a weight of 0
             multiply(m, scores, keys_width, panel, steps, sums, PANEL)
             scale_tile(sums, m, min(PANEL, K - j), shares, value_scales + j * 4, target, ldo)

@@ -128,6 +128,7 @@ def gelu8(x):
     t = select(x > splat(4.125), splat(4.125), x)
     t = select(splat(-4.125) > t, splat(-4.125), t)
     square = t * t
+    # Horner's rule, least power last
     p = splat(-8.870690293427685e-10)
     p = fma(p, square, splat(7.847300054208972e-08))
     p = fma(p, square, splat(-3.013629338965984e-06))

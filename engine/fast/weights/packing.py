@@ -84,6 +84,7 @@ def _layer(layer: Layer, before: Norm, shape: Shape) -> Iterator[Named]:
 def _norm(name: str, norm: Norm, width: int) -> Iterator[Named]:
     yield f"{name}.scale", padded(norm.scale[None], width)
     yield f"{name}.shift", padded(norm.shift[None], width)
+    # Division by a power of two is exact: the rotation is all that sees the difference.
     factors = norm_factors(norm.scale)
     yield f"{name}.signs", padded((signs(len(factors)) / factors)[None], width)
 
@@ -103,6 +104,7 @@ def _linear(
         w_OI[n * each : n * each + outputs, :inputs] = one.w_OI
         bias[0, n * each : n * each + outputs] = one.b
     yield f"{name}.bias", bias
+    # Where a layer norm divides its outlier channels, the weights that read them make up for it.
     factors = np.ones(width, np.float32)
     if norm:
         factors[:inputs] = norm_factors(norm.scale)

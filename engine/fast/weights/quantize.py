@@ -80,6 +80,7 @@ def norm_factors(scale: Array) -> Array:
 
     Powers of two, so that nothing is rounded: about scale / median for outliers, else 1.
     """
+    # The scale, not the rows, tells which channels are large: nothing has to be calibrated.
     size = np.abs(scale)
     median = np.median(size)
     factors = np.ones_like(scale)
