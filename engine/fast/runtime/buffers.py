@@ -46,12 +46,16 @@ class Model:
                 f"{config.positions} positions; the limit must be at most {config.positions}."
             )
         widest = shape.kind.widest
-        if widest and max(config.hidden, config.feed_forward) > widest:
-            raise CheckpointError(
-                f"hidden_size is {config.hidden} and intermediate_size {config.feed_forward}; with "
-                f"{shape.precision} both must be at most {widest}, or sums could overflow. Use "
-                'precision="float32", which has no such limit.'
-            )
+        for name, size in (
+            ("hidden_size", config.hidden),
+            ("intermediate_size", config.feed_forward),
+            ("the token limit", config.max_tokens),
+        ):
+            if widest and size > widest:
+                raise CheckpointError(
+                    f"{name} is {size}; with {shape.precision} it must be at most {widest}, or "
+                    'sums could overflow. Use precision="float32", which has no such limit.'
+                )
         # Padded sizes: rows are whole vectors, with zeros behind the real numbers.
         self.width, self.wide = shape.width(config.hidden), shape.width(config.feed_forward)
         self.widest = max(self.width, self.wide)  # a row that a linear map reads is no wider

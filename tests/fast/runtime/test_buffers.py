@@ -70,3 +70,13 @@ def test_rows_whose_sums_could_overflow_are_refused(name: str) -> None:
     with pytest.raises(CheckpointError, match=r'32769.*at most 32768.*precision="float32"'):
         model_of(**{name: quantize.WIDEST + 1})
     model_of(**{name: quantize.WIDEST + 1}, precision="float32")
+
+
+def test_texts_whose_sums_could_overflow_are_refused() -> None:
+    """Attention sums along the tokens of a text."""
+    longest = {"max_tokens": quantize.WIDEST, "positions": quantize.WIDEST + 1}
+    model_of(**longest)
+    longest["max_tokens"] += 1
+    with pytest.raises(CheckpointError, match=r"token limit is 32769; with int8 .* at most 32768"):
+        model_of(**longest)
+    model_of(**longest, precision="float32")
