@@ -8,13 +8,6 @@ from engine.fast.codegen.target import ARM64
 from engine.fast.job import TICKET_BYTES
 from engine.fast.kernels import jit
 
-# On arm64 hint 1, "yield". The name in LLVM, its type, its arguments.
-PAUSE = (
-    ("llvm.aarch64.hint", ir.FunctionType(ir.VoidType(), [I32]), [I32(1)])
-    if TARGET in ARM64
-    else ("llvm.x86.sse2.pause", ir.FunctionType(ir.VoidType(), []), [])
-)
-
 
 # seq_cst is the strongest order; a phase has few tickets, so a weaker one would save nothing.
 @taught(
@@ -40,9 +33,16 @@ def call(function):
     """Calls the C function at an address, without arguments."""
 
 
-@taught((void, lambda b: b.call(llvm_declared(b, *PAUSE[:2]), PAUSE[2])))
+def _pauses(b):
+    # hint 1 is arm64's "yield"
+    name, args = ("aarch64.hint", [I32(1)]) if TARGET in ARM64 else ("x86.sse2.pause", [])
+    kind = ir.FunctionType(ir.VoidType(), [one.type for one in args])
+    b.call(llvm_declared(b, f"llvm.{name}", kind), args)
+
+
+@taught((void, _pauses))
 def pause():
-    """Tells the core that this thread only waits: what shares the core with it runs faster."""
+    """Tells the core that this thread only waits, and leaves it to a hyperthread beside it."""
 
 
 def phase(count):

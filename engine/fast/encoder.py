@@ -117,9 +117,8 @@ def attend(job, me, task, needed):
     value = key + job.D_width * 4
     # The output may overwrite the queries: each tile of them is read before its result is
     # written, and no other task reads this head of this text.
-    text = task // job.heads
-    out = row_of(needed.qkv, load_int(needed.cu_seqlens, text)) + column * 4
-    queries = load_int(needed.cu_seqlens, text + 1) - load_int(needed.cu_seqlens, text)
+    row, queries, _ = split_heads(needed, task)
+    out = row_of(needed.qkv, row) + column * 4
     stride, ldo, K = job.qkv.stride, needed.qkv.stride, job.D // job.heads
     attention_head(query, queries, key, value, stride, length, K, out, ldo, me.scratch)
 

@@ -10,7 +10,7 @@ Softmax needs no division: a row's sums of products are divided by the sum of it
 weights still sum to 1. c is as large as 16 bits allow, but the integers of a row sum to WEIGHTS at
 most. With L of them rounded, every sum stays below (WEIGHTS + L / 2) * VALUE_LEVELS < 2³¹, for up
 to WIDEST tokens. On MiniLM 1 - cosine is 2e-8 by this alone, and 4e-4 with weights in 8 bits: many
-small ones would round to 0 beside a large one. A softmax has both in most heads of BERT.
+small ones would round to 0 beside a large one.
 """
 
 import math
@@ -39,7 +39,7 @@ from engine.fast.codegen.simd import (
     total,
     transpose,
 )
-from engine.fast.kernels import LOG2_E, MAGIC, jit, padded, parts
+from engine.fast.kernels import LOG2_E, MAGIC, copy_columns, jit, padded, parts
 from engine.fast.weights.quantize import LENGTH
 
 ROWS, PANEL = TARGET.tiles["attention_int16"][0], TARGET.panel("attention_int16")
@@ -201,21 +201,14 @@ def softmax(row, length, width, unit):
 
 
 @jit
-def scale_tile(sums, m, columns, shares, value_scales, out, ldo):
-    """Sums of weights times values -> float32, of m rows and the panel's first `columns`."""
+def scale_tile(sums, m, shares, value_scales, out, ldo):
+    """Sums of weights times values -> float32, for m rows of a panel."""
     for r in range(m):
         # The row's divisor and the column's scale are all that is left of three quantisations.
         share = splat(load_float(shares, r))
         for c in range(0, PANEL, LANES):
             y = to_float(load_i(sums, r * PANEL + c)) * share * load_f(value_scales, c)
-            # Where less than a vector is left of the head, the next head begins right behind.
-            if c + LANES <= columns:
-                store(out, r * ldo + c, y)
-            else:
-                store(sums, r * PANEL + c, y)
-        # One number at a time, because the next head begins right behind.
-        for c in range(columns // LANES * LANES, columns):
-            store(out, r * ldo + c, load_float(sums, r * PANEL + c))
+            store(out, r * ldo + c, y)
 
 
 @jit
@@ -246,4 +239,8 @@ def attention_head(query, queries, key, value, stride, length, K, out, ldo, scra
             panel, target = values + j * steps * 4, out + (top * ldo + j) * 4
             # two tokens a step; an odd last one meets a weight of 0
             multiply(m, scores, keys_width, panel, steps, sums, PANEL)
-            scale_tile(sums, m, min(PANEL, K - j), shares, value_scales + j * 4, target, ldo)
+            if j + PANEL <= K:
+                scale_tile(sums, m, shares, value_scales + j * 4, target, ldo)
+            else:
+                scale_tile(sums, m, shares, value_scales + j * 4, sums, PANEL)
+                copy_columns(sums, PANEL, m, K - j, target, ldo)

@@ -220,7 +220,7 @@ def attention_head(query, queries, key, value, stride, length, K, out, ldo, scra
         # scores = Q Kᵀ for these rows, a panel of keys at a time
         for j in range(0, keys_width, PANEL):
             multiply(m, rows, stride, keys + j * width * 4, K, scores + j * 4, keys_width)
-        # 1 / √K is applied here; zeros behind the last key become shares of 0
+        # 1 / √K is applied here; what is behind the last key gets shares of 0
         for r in range(m):
             softmax(scores + r * keys_width * 4, length, keys_width, factor)
         # weights times V, a panel of V's columns at a time. The last one may be wider than the
@@ -231,13 +231,13 @@ def attention_head(query, queries, key, value, stride, length, K, out, ldo, scra
                 multiply(m, scores, keys_width, panel, length, target, ldo)
             else:
                 multiply(m, scores, keys_width, panel, length, spare, PANEL)
-                copy_columns(spare, m, K - j, target, ldo)
+                copy_columns(spare, PANEL, m, K - j, target, ldo)
 
 
 @jit
-def copy_columns(tile_, rows, columns, out, ldo):
-    """The first columns of a tile, number by number."""
+def copy_columns(tile_, width, rows, columns, out, ldo):
+    """The first columns of a tile of `width` columns, number by number."""
     # One number at a time, because the next head begins right behind.
     for r in range(rows):
         for c in range(columns):
-            store(out, r * ldo + c, load_float(tile_, r * PANEL + c))
+            store(out, r * ldo + c, load_float(tile_, r * width + c))
