@@ -342,25 +342,35 @@ def test_similarity_of_different_widths() -> None:
         toy_embedder().similarity(np.ones((1, 2)), np.ones((1, 3)))
 
 
-@pytest.mark.parametrize("place", [0, 7, 2048, 4099])
-def test_a_vector_that_is_not_finite_is_numbered_over_all_windows(
-    place: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def damaged(monkeypatch: pytest.MonkeyPatch) -> engine.Embedder:
+    """NaN for every text of one token more than "red"."""
     embedder = toy_embedder()
     pooled = embedder._encoder.pooled
 
-    def damaged(ids: Any, poolings: Any) -> Any:
-        """NaN for the text of one token more."""
+    def with_nan(ids: Any, poolings: Any) -> Any:
         rows = pooled(ids, poolings)
         rows[[len(one) == 4 for one in ids]] = np.nan
         return rows
 
-    monkeypatch.setattr(embedder._encoder, "pooled", damaged)
+    monkeypatch.setattr(embedder._encoder, "pooled", with_nan)
+    return embedder
+
+
+@pytest.mark.parametrize("place", [0, 7, 2048, 4099])
+def test_a_vector_that_is_not_finite_is_numbered_over_all_windows(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = ["red"] * 4100
     texts[place] = "red red"
     with pytest.raises(NotFinite, match=f"text {place} ") as raised:
-        embedder.encode(texts)
+        damaged(monkeypatch).encode(texts)
     assert raised.value.texts == (place,)
+
+
+def test_all_repetitions_of_what_is_not_finite_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFinite) as raised:
+        damaged(monkeypatch).encode(["red", "red red", "red", "red red"])
+    assert raised.value.texts == (1, 3)
 
 
 def test_texts_of_the_same_tokens_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,18 +386,3 @@ def test_texts_of_the_same_tokens_are_computed_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(embedder._encoder, "pooled", counted)
     assert np.array_equal(embedder.encode(texts), expected)
     assert len(seen) == len({tuple(ids) for ids in seen}) < len(texts)
-
-
-def test_all_repetitions_of_what_is_not_finite_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder = toy_embedder()
-    pooled = embedder._encoder.pooled
-
-    def damaged(ids: Any, poolings: Any) -> Any:
-        rows = pooled(ids, poolings)
-        rows[[len(one) == 4 for one in ids]] = np.nan
-        return rows
-
-    monkeypatch.setattr(embedder._encoder, "pooled", damaged)
-    with pytest.raises(NotFinite) as raised:
-        embedder.encode(["red", "red red", "red", "red red"])
-    assert raised.value.texts == (1, 3)

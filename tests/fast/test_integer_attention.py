@@ -51,8 +51,8 @@ def test_of_every_length(K: int) -> None:
         q, k, v = (scale * noise(length, K, seed=n) for n, scale in enumerate((1, 1, 1)))
         error = np.abs(attention(q, k, v) - exact_attention(q, k, v)).max()
         assert error <= bound(q, k, v)
-        # Roundings are of either sign: in 700 cases the largest error was 6e-4 of the largest v.
-        assert error <= 1.5e-3 * np.abs(v).max()
+        # Roundings are of either sign: in these 182 cases the largest error was 1.2e-4 of v.
+        assert error <= 3e-4 * np.abs(v).max()
 
 
 def test_of_a_sharp_query() -> None:
