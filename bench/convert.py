@@ -1,11 +1,10 @@
-"""The checkpoint as users of OpenVINO, CTranslate2 and torch's int8 have it; each made once.
+"""The checkpoint as users of OpenVINO and CTranslate2 have it; each made once.
 
-    python bench/convert.py {openvino,ctranslate2,torch} FOLDER TARGET
+    python bench/convert.py {openvino,ctranslate2} FOLDER TARGET
 
 OpenVINO traces transformers' BertModel, whose attention is one operation in its graph, and NNCF
 quantises that after training: weights and activations in 8 bits, calibrated on the texts that
-cases.toml sets apart. CTranslate2 has a converter of its own. torch quantises linear maps with a
-scale for each output channel; activations get their range as they come.
+cases.toml sets apart. CTranslate2 has a converter of its own.
 """
 
 import logging
@@ -27,7 +26,6 @@ from bench.texts import load_calibration
 PACKAGES = {
     "openvino": ("openvino", "nncf", "torch"),
     "ctranslate2": ("ctranslate2", "transformers"),
-    "torch": ("torch", "transformers"),
 }
 
 
@@ -72,21 +70,9 @@ def ctranslate2(checkpoint: Checkpoint, target: Path) -> None:
     converter.convert(str(target), quantization="int8", force=True)  # the folder is there, empty
 
 
-def torch(checkpoint: Checkpoint, target: Path) -> None:
-    """int8.pt, the whole module."""
-    import torch
-    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
-    from transformers import BertModel
-
-    model = BertModel.from_pretrained(checkpoint.folder, add_pooling_layer=False).eval()
-    linear = {torch.nn.Linear: per_channel_dynamic_qconfig}
-    torch.save(quantize_dynamic(model, linear), target / "int8.pt")
-
-
 CONVERTERS: dict[str, Callable[[Checkpoint, Path], None]] = {
     "openvino": openvino,
     "ctranslate2": ctranslate2,
-    "torch": torch,
 }
 
 

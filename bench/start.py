@@ -80,9 +80,12 @@ TORCH = """
 import json
 import torch
 from tokenizers import Tokenizer
+from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+from transformers import BertModel
 
 torch.set_num_threads({threads})
-model = torch.load("{torch}/{variant}.pt", weights_only=False)
+model = BertModel.from_pretrained("{checkpoint}", add_pooling_layer=False).eval()
+model = quantize_dynamic(model, {{torch.nn.Linear: per_channel_dynamic_qconfig}})
 tokenizer = Tokenizer.from_file("{checkpoint}/tokenizer.json")
 tokenizer.no_padding()
 ids = tokenizer.encode("hello").ids

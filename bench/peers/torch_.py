@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.convert import converted
 from bench.peers.batching import Batch, Batched, Ids, Setup, Vectors, padded, pool, unit
 
 
@@ -52,7 +51,8 @@ class Transformers(Batched):
 
 
 class TorchInt8(Batched):
-    """BertModel with its linear maps in int8, as `quantize_dynamic` makes them.
+    """BertModel with its linear maps in int8, as `quantize_dynamic` makes them: a scale for each
+    output channel, and activations get their range as they come.
 
     The texts of a batch lie end to end, as one long row of tokens: only attention looks at where
     each begins, and nothing is padded.
@@ -60,11 +60,14 @@ class TorchInt8(Batched):
 
     def __init__(self, setup: Setup) -> None:
         import torch
+        from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+        from transformers import BertModel
 
         super().__init__(setup)
         self.torch = torch
-        file = converted(setup.checkpoint, "torch") / "int8.pt"
-        self.model = torch.load(file, weights_only=False)  # ours, from the user's own cache
+        model = BertModel.from_pretrained(self.checkpoint.folder, add_pooling_layer=False).eval()
+        # Each time: torch keeps a quantised module as a pickle alone, and none is read here.
+        self.model = quantize_dynamic(model, {torch.nn.Linear: per_channel_dynamic_qconfig})
         self.heads = self.checkpoint.bert["num_attention_heads"]
 
     def enter_thread(self) -> None:
