@@ -1,8 +1,8 @@
-"""Attention of one head with its products in 16 bits, for the precisions whose maps are integers.
+"""Attention of one head with its products in integers, for the precisions whose maps are integers.
 
 The steps of `kernels.attention_head`; what is added is where numbers become integers and back:
 
-    queries, keys    q ≈ scale * integer, one scale for all queries of the head, one for its keys
+    queries, keys    see `integer_scores`
     values           v ≈ scale * integer, |integer| <= VALUE_LEVELS, a scale for each column
     weights          e^(score - peak) ≈ integer / c, with a factor c for each row
 
@@ -37,74 +37,22 @@ from engine.fast.codegen.simd import (
     store_short,
     to_float,
     total,
-    transpose,
+)
+from engine.fast.integer_scores import (
+    NUMBERS,
+    multiply_keys,
+    pack_keys,
+    quantize_rows,
+    score_columns,
 )
 from engine.fast.kernels import LOG2_E, MAGIC, copy_columns, jit, padded, parts
-from engine.fast.weights.quantize import LENGTH
 
 ROWS, PANEL = TARGET.tiles["attention_int16"][0], TARGET.panel("attention_int16")
 # 31 bits are shared out: 13 for a value, 18 for the weights of a row together.
 VALUE_LEVELS = 2**13 - 1
 WEIGHTS = 240_000  # below 2¹⁸, so that roundings of WIDEST weights have room too
-multiply = tile("attention_int16")
+multiply_values = tile("attention_int16")
 head_scratch = jit(job.head_scratch)
-
-
-@jit
-def integers_per_unit(rows, stride, length, K):
-    """By what to multiply the rows of a head's queries, or keys, so that no sum overflows.
-
-    The largest numbers of the columns, as one row, are no shorter than any row of the head; scaled
-    to the length that `weights.quantize` allows, they bound all sums (Cauchy-Schwarz).
-    """
-    # 1e-30, 1e-20: rows of zeros are fine. 0 * x is NaN for a number that is not finite.
-    squares, highest, zeros = splat(0.0), splat(1e-30), splat(0.0)
-    for i in range(0, K, LANES):
-        # One bound for all rows, without a sum along each, which would cost more than the rest.
-        peak = splat(0.0)
-        for token in range(length):
-            size = absolute(load_f(rows, token * stride + i))
-            # Behind the head's columns are those of the next head.
-            size = select(lane() < splat(K - i), size, splat(0.0))
-            peak = select(size > peak, size, peak)
-            zeros = fma(size, splat(0.0), zeros)
-        squares = fma(peak, peak, squares)
-        highest = select(peak > highest, peak, highest)
-    norm = sqrt(total(squares)) + float32(1e-20)
-    # The norm bounds sums; 32767 is what 16 bits hold. The smaller factor wins.
-    limit = float32(LENGTH - 1) - sqrt(float32(K)) * float32(0.5)  # `quantize.length_limit`
-    return min(limit / norm, float32(32767) / largest(highest)) + total(zeros)
-
-
-@jit
-def quantize_rows(rows, stride, first, count, last, K, inverse, out):
-    """`count` rows from row `first` on -> words of two integers, zeros behind; no row behind `last`
-    is read, but that one again."""
-    width = padded(K, 2 * LANES)
-    for r in range(count):
-        row = rows + min(first + r, last) * stride * 4
-        for i in range(0, width, LANES):
-            x = splat(0.0)
-            # zeros behind: an odd K leaves half of the last word, which `multiply` reads
-            if i < K:
-                x = select(lane() < splat(K - i), load_f(row, i), x)
-            # + 1.5 * 2²³ rounds to an integer and leaves it in the low bits (`kernels.exp`)
-            store_short(out, r * width + i, bits(fma(x, splat(inverse), splat(MAGIC))))
-
-
-@jit
-def pack_keys(keys, stride, length, K, inverse, out, rows):
-    """Rows of K numbers -> panels of PANEL tokens, [word][token].
-
-    Behind the last token it is repeated: softmax gives it no weight there.
-    """
-    words = padded(K, 2 * LANES) // 2
-    for first in range(0, padded(length, PANEL), LANES):
-        # Rows first: two integers of a row are one word then, and words are transposed.
-        quantize_rows(keys, stride, first, LANES, length - 1, K, inverse, rows)
-        panel = out + ((first // PANEL) * words * PANEL + first % PANEL) * 4
-        for word in range(0, words, LANES):
-            transpose(rows + word * 4, words, LANES, panel + word * PANEL * 4, PANEL)
 
 
 @jit
@@ -217,28 +165,29 @@ def attention_head(query, queries, key, value, stride, length, K, out, ldo, scra
     places = head_scratch(length, K, ROWS, PANEL, LANES, 2)
     keys, values, value_scales = scratch, scratch + places[0] * 4, scratch + places[1] * 4
     scores, shares = scratch + places[2] * 4, scratch + places[3] * 4
-    sums, rows = scratch + places[4] * 4, scratch + places[5] * 4
-    keys_width, words, steps = padded(length, PANEL), padded(K, 2 * LANES) // 2, parts(length, 2)
+    sums, rows, columns = scratch + places[4] * 4, scratch + places[5] * 4, scratch + places[6] * 4
+    width, words = padded(length, PANEL), padded(K, NUMBERS * LANES) // NUMBERS
+    keys_steps, values_steps = parts(K, NUMBERS), parts(length, 2)
     # The bounds are those of this text alone, so its bits do not depend on the batch.
-    of_query = integers_per_unit(query, stride, length, K)
-    of_key = integers_per_unit(key, stride, length, K)
-    # 1 / √K, both scales and the base of exp2 in one factor
-    unit = float32(LOG2_E) / sqrt(float32(K)) / of_query / of_key
-    pack_keys(key, stride, length, K, of_key, keys, rows)
+    worth = score_columns(query, key, stride, length, K, columns)
+    # with 1 / √K and the base of exp2, in one factor
+    unit = float32(LOG2_E) / sqrt(float32(K)) * worth
+    pack_keys(key, stride, length, K, columns + 2 * padded(K, LANES) * 4, keys, rows)
     pack_values(value, stride, length, K, values, value_scales)
     for top in range(0, queries, ROWS):
         m = min(ROWS, queries - top)
         # The keys' rows are packed, so their place is free for those of queries.
-        quantize_rows(query, stride, top, m, length - 1, K, of_query, rows)
-        for j in range(0, keys_width, PANEL):
-            multiply(m, rows, words, keys + j * words * 4, parts(K, 2), scores + j * 4, keys_width)
+        quantize_rows(query, stride, top, m, length - 1, K, columns, 0, rows)
+        for j in range(0, width, PANEL):
+            panel = keys + j * words * 4
+            multiply_keys(m, rows, words, panel, keys_steps, scores + j * 4, width)
         # weights take the place of scores, half as wide
         for r in range(m):
-            store(shares, r, softmax(scores + r * keys_width * 4, length, keys_width, unit))
+            store(shares, r, softmax(scores + r * width * 4, length, width, unit))
         for j in range(0, K, PANEL):
-            panel, target = values + j * steps * 4, out + (top * ldo + j) * 4
+            panel, target = values + j * values_steps * 4, out + (top * ldo + j) * 4
             # two tokens a step; an odd last one meets a weight of 0
-            multiply(m, scores, keys_width, panel, steps, sums, PANEL)
+            multiply_values(m, scores, width, panel, values_steps, sums, PANEL)
             if j + PANEL <= K:
                 scale_tile(sums, m, shares, value_scales + j * 4, target, ldo)
             else:

@@ -109,10 +109,11 @@ SPARE = 64
 def head_scratch(length, K, rows, panel, lanes, numbers):
     """Scratch memory of an attention head for a text of `length` tokens, `numbers` in a word.
 
-    Keys are at its start. Gives where values, their scales, scores, shares, the spare tile and rows
-    begin, and where those end, in words from the start: keys (K, length), values (length, K),
-    scales (K), scores (rows, length), shares (rows), spare tile (rows, panel), rows (rows or lanes,
-    K). Keys' and scores' length and values' K are padded to whole panels, other K to whole vectors.
+    Keys are at its start. Gives where values, their scales, scores, shares, the spare tile, rows
+    and columns begin, and where those end, in words from the start: keys (K, length), values
+    (length, K), scales (K), scores (rows, length), shares (rows), spare tile (rows, panel),
+    rows (rows or lanes, K), columns (4, K). Keys' and scores' length and values' K are padded to
+    whole panels, other K to whole vectors.
     """
     keys_width, values_width = -(-length // panel) * panel, -(-K // panel) * panel
     words = -(-K // (numbers * lanes)) * lanes  # of a row of K numbers
@@ -122,4 +123,5 @@ def head_scratch(length, K, rows, panel, lanes, numbers):
     shares = scores + rows * keys_width
     tile = shares + rows
     row = tile + rows * panel
-    return values, scales, scores, shares, tile, row, row + max(rows, lanes) * words
+    columns = row + max(rows, lanes) * words
+    return values, scales, scores, shares, tile, row, columns, columns + 4 * numbers * words

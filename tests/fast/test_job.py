@@ -44,13 +44,14 @@ def test_scratch_memory_of_a_head_holds_its_parts(
     length: int, K: int, rows: int, panel: int, lanes: int, numbers: int
 ) -> None:
     places = job.head_scratch(length, K, rows, panel, lanes, numbers)
-    values, scales, scores, shares, tile, row, end = places
+    values, scales, scores, shares, tile, row, columns, end = places
     assert numbers * values >= K * length and values % panel == 0
     assert numbers * (scales - values) >= length * K and (scales - values) % panel == 0
     assert scores - scales >= K
     assert shares - scores >= rows * length and (shares - scores) % (rows * panel) == 0
     assert (tile - shares, row - tile) == (rows, rows * panel)
-    assert numbers * (end - row) >= max(rows, lanes) * K and (end - row) % lanes == 0
+    assert numbers * (columns - row) >= max(rows, lanes) * K and (columns - row) % lanes == 0
+    assert end - columns >= 4 * K and (end - columns) % (4 * lanes) == 0
 
 
 def test_python_fills_in_by_name() -> None:

@@ -18,7 +18,6 @@ from engine.fast.codegen.target import ARM64, TARGETS
 from tests.support.paths import ROOT
 
 FOREIGN, STAND_IN = "llvm.aarch64.", "foreign_"
-KINDS = ("float32", "attention", "attention_int16", "int16", "int8")
 
 
 @cache
@@ -45,6 +44,7 @@ def assembly(target: str, cpu: str) -> str:
 
 def main() -> None:
     from engine.fast.codegen import dot_products, micro_kernel
+    from engine.fast.codegen.constants import TARGET
     from engine.fast.codegen.numba_vectors import int64, void
     from engine.fast.kernels import jit
 
@@ -57,13 +57,20 @@ def main() -> None:
         return own_call(builder, stand_in, *args)
 
     dot_products.llvm_call = call_or_nothing
-    float32, attention, attention_int16, int16, int8 = map(micro_kernel.tile, KINDS)
+    every = {product: micro_kernel.tile(product) for product in TARGET.tiles}
+    float32, attention, int16, int8 = (
+        every[product] for product in ("float32", "attention", "int16", "int8")
+    )
+    attention_int16 = every["attention_int16"]
+    # Where a target has no such tile, another stands here twice.
+    attention_int8 = every.get("attention_int8", int8)
 
     @jit  # type: ignore[untyped-decorator]
     def tiles(m, a, lda, panel, steps, out, ldo):  # type: ignore[no-untyped-def]
         float32(m, a, lda, panel, steps, out, ldo)
         attention(m, a, lda, panel, steps, out, ldo)
         attention_int16(m, a, lda, panel, steps, out, ldo)
+        attention_int8(m, a, lda, panel, steps, out, ldo)
         int16(m, a, lda, panel, steps, out, ldo)
         int8(m, a, lda, panel, steps, out, ldo)
 

@@ -141,6 +141,17 @@ def every(b, x, start, stride):
     return b.shuffle_vector(x, x, ir.Constant(ir.VectorType(I32, len(places)), places))
 
 
+def swapped(kind):
+    """The same with signed words of the rows, and words of the panel without sign."""
+
+    class Swapped(kind):
+        @staticmethod
+        def step(b, sums, words, x):
+            return kind.step(b, sums, x, words)
+
+    return Swapped
+
+
 # By the names that a Target gives.
 INT16 = {"pairs": Int16, "wide": Int16Wide}
 INT8 = {
@@ -154,6 +165,7 @@ KINDS = {
     "float32": Float32,
     "attention": Float32,
     "attention_int16": INT16[TARGET.int16],
+    "attention_int8": swapped(INT8[TARGET.int8]),
     "int16": INT16[TARGET.int16],
     "int8": INT8[TARGET.int8],
 }

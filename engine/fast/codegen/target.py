@@ -63,22 +63,27 @@ WIDE = {**HEADS, "float32": (9, 3), "int16": (9, 3), "int8": (9, 3)}
 ARM = {**HEADS, "float32": (8, 3), "attention_int16": (6, 2), "int16": (6, 2), "int8": (7, 3)}
 # 16 registers: 6 x 2 sums leave 4
 NARROW = dict.fromkeys(("attention", "attention_int16", "float32", "int16", "int8"), (6, 2))
+# Where one instruction multiplies four bytes, attention's queries and keys may be bytes too.
+WIDE_VNNI = {**WIDE, "attention_int8": (8, 2)}
+NARROW_VNNI = {**NARROW, "attention_int8": (6, 2)}
+ARM_SDOT = {**ARM, "attention_int8": (6, 2)}
 
 # What the x86-64 microarchitecture levels v3 and v4 have, in LLVM's names.
 V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
 V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
-FUSED = ",+fast-dpwssd"  # no feature: LLVM's leave to write vpdpwssd for vpmaddwd and vpaddd
+# fast-dpwssd is no feature: LLVM's leave to write vpdpwssd for vpmaddwd and vpaddd
+VNNI512, VNNI256 = "+avx512vnni,+fast-dpwssd", "+avxvnni,+fast-dpwssd"
 
 # int8 of "avx512" and of "avx2" needs registers for the parts of a word, so its tiles are smaller.
 X86 = (  # best first
-    Target("avx512vnni", "x86-64-v4", "+avx512vnni" + FUSED, (*V4, "avx512vnni"), 16, "vnni", WIDE),
+    Target("avx512vnni", "x86-64-v4", VNNI512, (*V4, "avx512vnni"), 16, "vnni", WIDE_VNNI),
     Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (7, 3)}),
-    Target("avxvnni", "x86-64-v3", "+avxvnni" + FUSED, (*V3, "avxvnni"), 8, "vnni", NARROW),
+    Target("avxvnni", "x86-64-v3", VNNI256, (*V3, "avxvnni"), 8, "vnni", NARROW_VNNI),
     Target("avx2", "x86-64-v3", "", V3, 8, "pairs", {**NARROW, "int8": (6, 1)}),
     Target("sse2", "x86-64", "", ("sse2",), 4, "plain", {**NARROW, "int8": (4, 2)}, fuses=False),
 )
 ARM64 = (
-    Target("dotprod", "generic", "+dotprod", ("dotprod",), 4, "sdot", ARM, "wide"),
+    Target("dotprod", "generic", "+dotprod", ("dotprod",), 4, "sdot", ARM_SDOT, "wide"),
     Target("neon", "generic", "", (), 4, "wide", {**ARM, "int8": (5, 2)}, "wide"),
 )
 TARGETS = {target.name: target for target in (*X86, *ARM64)}

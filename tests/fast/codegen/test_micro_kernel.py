@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.fast.codegen import micro_kernel
 from engine.fast.codegen.constants import LANES, TARGET
 from engine.fast.codegen.dot_products import KINDS as STEPS
-from engine.fast.codegen.dot_products import Int8Plain, Int8Sdot, Int8Wide, Int16Wide
+from engine.fast.codegen.dot_products import Int8Plain, Int8Sdot, Int8Wide, Int16Wide, swapped
 from engine.fast.kernels import jit
 from tests.fast.compiled import address
 from tests.fast.rounding import multiply_add
@@ -21,14 +21,26 @@ from tests.fast.rounding import multiply_add
 Array = NDArray[Any]
 Tile = Callable[..., Array]
 
-PLAIN = {"plain int8": Int8Plain, "wide int8": Int8Wide, "wide int16": Int16Wide}
-SHAPES = {**TARGET.tiles, "plain int8": (5, 2), "wide int8": (3, 2), "wide int16": (4, 2)}
-KINDS = {**STEPS, **PLAIN}
+PLAIN = {
+    "plain int8": Int8Plain,
+    "wide int8": Int8Wide,
+    "wide int16": Int16Wide,
+    "swapped int8": swapped(Int8Plain),
+}
+SHAPES = {
+    **TARGET.tiles,
+    "plain int8": (5, 2),
+    "wide int8": (3, 2),
+    "wide int16": (4, 2),
+    "swapped int8": (5, 2),
+}
+KINDS = {**{name: STEPS[name] for name in TARGET.tiles}, **PLAIN}
 LEVELS = 255
 FLOATS = ("float32", "attention")
 INT16 = ("int16", "attention_int16", "wide int16")
 EXTREMES = np.array([-32767, 32767], np.int16)
 INT8 = ("int8", "plain int8", "wide int8")
+SWAPPED = [name for name in ("attention_int8", "swapped int8") if name in KINDS]
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +172,21 @@ def test_int8_at_its_extremes(name: str, sign: int, tiles: dict[str, Tile]) -> N
     hold_exact(tiles[name], name, a, b)
     b[::2] *= -1
     hold_exact(tiles[name], name, a, b)
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_signed_rows_times_a_panel_without_sign_are_exact(
+    name: str, tiles: dict[str, Tile]
+) -> None:
+    draw = np.random.default_rng(5)
+    offset = 128 if issubclass(KINDS[name], Int8Sdot) else 0
+    for steps in turns(name):
+        for m in range(1, SHAPES[name][0] + 1):
+            a = draw.integers(-127, 128, (m, 4 * steps))
+            a[0] = 127
+            b = draw.integers(0, LEVELS + 1, (4 * steps, columns(name)))
+            got = tiles[name](a.astype(np.int8), b.astype(np.uint8))
+            assert np.array_equal(got, exact(a, b - offset))
 
 
 def hold_exact(tile: Tile, name: str, a: Array, b: Array) -> None:

@@ -44,6 +44,9 @@ class Product:
     each: int = 1
 
 
+TILES = [(target, cpu, kind) for target, cpu in CPUS for kind in TARGETS[target].tiles]
+PRODUCT_OF = {"attention": "float32", "attention_int16": "int16", "attention_int8": "int8"}
+
 FMLA, SMLAL = Product(("fmla 4s",)), ("smlal 4h", "smlal2 8h")
 FMA_YMM, FMA_ZMM = Product(("vfmaddps ymm",)), Product(("vfmaddps zmm",))
 PRODUCTS: dict[str, dict[str, Product]] = {
@@ -77,10 +80,9 @@ PRODUCTS: dict[str, dict[str, Product]] = {
 }
 
 
-@pytest.mark.parametrize("kind", tile_ir.KINDS)
-@pytest.mark.parametrize(("target", "cpu"), CPUS)
+@pytest.mark.parametrize(("target", "cpu", "kind"), TILES)
 def test_products_are_the_instruction_made_for_them(target: str, cpu: str, kind: str) -> None:
-    product = PRODUCTS[target][{"attention": "float32", "attention_int16": "int16"}.get(kind, kind)]
+    product = PRODUCTS[target][PRODUCT_OF.get(kind, kind)]
     rows, vectors = TARGETS[target].tiles[kind]
     counts = []
     for loop in assembly.loops(tile_ir.assembly(target, cpu), f"tile_{kind}"):
@@ -91,8 +93,7 @@ def test_products_are_the_instruction_made_for_them(target: str, cpu: str, kind:
     assert rows * vectors * product.each in counts  # the whole tile is one loop
 
 
-@pytest.mark.parametrize("kind", tile_ir.KINDS)
-@pytest.mark.parametrize(("target", "cpu"), CPUS)
+@pytest.mark.parametrize(("target", "cpu", "kind"), TILES)
 def test_no_loop_spills(target: str, cpu: str, kind: str) -> None:
     found = assembly.loops(tile_ir.assembly(target, cpu), f"tile_{kind}")
     assert found
