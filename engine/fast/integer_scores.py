@@ -49,6 +49,34 @@ ZERO = 128 if BYTES else 0
 
 
 @jit
+def balance(queries, keys, stride, length, real, columns, width):
+    """What `score_columns` stores, but for the scale, for LANES columns of which some are `real`.
+
+    Gives the columns' peaks, of queries and keys alike, and NaN where a number is not finite.
+    """
+    # Bounds of columns need no sum along each row, which would cost more than the rest.
+    # 1e-30: columns of zeros are fine. 0 * x is NaN for a number that is not finite.
+    query_peak, zeros = splat(1e-30), splat(0.0)
+    low = high = select(real, load_f(keys, 0), zeros)
+    for token in range(length):
+        q = select(real, load_f(queries, token * stride), splat(0.0))
+        k = select(real, load_f(keys, token * stride), splat(0.0))
+        zeros = fma(q, splat(0.0), fma(k, splat(0.0), zeros))
+        query_peak = select(absolute(q) > query_peak, absolute(q), query_peak)
+        low, high = select(low > k, k, low), select(k > high, k, high)
+    # What all keys have in common adds the same to all scores of a query: softmax ignores it.
+    middle = low * splat(0.5) + high * splat(0.5)
+    key_peak = select(high - middle > middle - low, high - middle, middle - low) + splat(1e-30)
+    # A column's peak becomes the geometric mean of both, in queries and in keys.
+    peak = sqrt(query_peak) * sqrt(key_peak)
+    store(columns, 0, peak / query_peak)
+    store(columns, width, splat(0.0))
+    store(columns, 2 * width, peak / key_peak)
+    store(columns, 3 * width, middle)
+    return peak, zeros
+
+
+@jit
 def score_columns(queries, keys, stride, length, K, columns):
     """How the queries and keys of a head become integers: factor * (x - middle).
 
@@ -60,32 +88,14 @@ def score_columns(queries, keys, stride, length, K, columns):
     (Cauchy-Schwarz).
     """
     width = padded(K, LANES)
-    # 0 * x is NaN for a number that is not finite.
     squares, highest, zeros = splat(0.0), splat(0.0), splat(0.0)
     for i in range(0, K, LANES):
         # Behind the head's columns are those of the next head.
-        real = lane() < splat(K - i)
-        # Bounds of columns need no sum along each row, which would cost more than the rest.
-        # 1e-30: columns of zeros are fine.
-        query_peak = splat(1e-30)
-        low = high = select(real, load_f(keys, i), splat(0.0))
-        for token in range(length):
-            q = select(real, load_f(queries, token * stride + i), splat(0.0))
-            k = select(real, load_f(keys, token * stride + i), splat(0.0))
-            zeros = fma(q, splat(0.0), fma(k, splat(0.0), zeros))
-            query_peak = select(absolute(q) > query_peak, absolute(q), query_peak)
-            low, high = select(low > k, k, low), select(k > high, k, high)
-        # What all keys have in common adds the same to all scores of a query: softmax ignores it.
-        middle = low * splat(0.5) + high * splat(0.5)
-        key_peak = select(high - middle > middle - low, high - middle, middle - low) + splat(1e-30)
-        # A column's peak becomes the geometric mean of both, in queries and in keys.
-        peak = sqrt(query_peak) * sqrt(key_peak)
+        real, at = lane() < splat(K - i), i * 4
+        peak, none = balance(queries + at, keys + at, stride, length, real, columns + at, width)
         squares = fma(peak, peak, squares)
         highest = select(peak > highest, peak, highest)
-        store(columns, i, peak / query_peak)
-        store(columns, width + i, splat(0.0))
-        store(columns, 2 * width + i, peak / key_peak)
-        store(columns, 3 * width + i, middle)
+        zeros = zeros + none
     # 1e-20: never too short, even where squares underflow
     norm = sqrt(total(squares)) + float32(1e-20)
     # The norm bounds sums; LEVELS is what an integer holds. The smaller factor wins.

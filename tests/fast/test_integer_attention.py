@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ Array = NDArray[np.float32]
 # Roundings are of either sign: in the 168 cases of `test_of_every_length` the largest error was
 # 1.0e-4 of the largest value in 16 bits, and 6.0e-3 in 8.
 TYPICAL = {32767: 3e-4, 127: 1.8e-2}[LEVELS]
+
+SCORES = str(Path(__file__).with_name("test_integer_scores.py"))
 
 
 def attention(q: Array, k: Array, v: Array, queries: int | None = None) -> Array:
@@ -66,17 +69,9 @@ def test_of_every_length(K: int) -> None:
         assert error <= TYPICAL * np.abs(v).max()
 
 
-def test_uneven_columns_and_what_all_keys_share_cost_no_accuracy() -> None:
-    q, k, v = (noise(130, 32, seed=n) for n in range(3))
-    factors = np.exp2(np.arange(32) % 15 - 7).astype(np.float32)
-    q, k = q / factors, k * factors + 50 * factors * noise(1, 32, seed=3)
-    error = np.abs(attention(q, k, v) - exact_attention(q, k, v)).max()
-    assert error <= TYPICAL * np.abs(v).max()
-
-
 def test_the_same_with_queries_and_keys_in_8_bits() -> None:
-    """All others of this file, as the precision int8 compiles attention."""
-    words = sys.executable, "-m", "pytest", "-q", "-k", "not in_8_bits", __file__
+    """All others of this file and of the scores', as the precision int8 compiles attention."""
+    words = sys.executable, "-m", "pytest", "-q", "-k", "not in_8_bits", __file__, SCORES
     done = subprocess.run(
         words,
         env=os.environ | {"BGE_COMPILE_PRECISION": "int8"},
@@ -114,18 +109,6 @@ def test_the_longest_text_does_not_overflow() -> None:
         got = attention(q, q, sign * v, queries=1)[0]
         np.testing.assert_allclose(got, sign, rtol=1e-6)
     assert (WEIGHTS * (1 + 1e-5) + WIDEST / 2) * (VALUE_LEVELS + 0.5) < 2**31
-
-
-def test_the_largest_products_of_queries_and_keys_do_not_overflow() -> None:
-    """One direction of all rows: Cauchy and Schwarz's bound is reached."""
-    for K in (1, 2, 32, 64):
-        q = np.full((33, K), 3e4, np.float32)
-        k, v = q / 3e8, noise(33, K)
-        k[5] *= -1
-        k[9] *= 2
-        np.testing.assert_allclose(
-            attention(q, k, v), exact_attention(q, k, v), rtol=0, atol=2e-3 * np.abs(v).max()
-        )
 
 
 def test_the_first_queries_alone_have_the_same_bits() -> None:
