@@ -40,6 +40,7 @@ from engine.fast.codegen.simd import (
 )
 from engine.fast.integer_scores import (
     NUMBERS,
+    PANEL,
     multiply_keys,
     pack_keys,
     quantize_rows,
@@ -47,7 +48,7 @@ from engine.fast.integer_scores import (
 )
 from engine.fast.kernels import LOG2_E, MAGIC, copy_columns, jit, padded, parts
 
-ROWS, PANEL = TARGET.tiles["attention_int16"][0], TARGET.panel("attention_int16")
+ROWS = TARGET.tiles["attention_int16"][0]
 # 31 bits are shared out: 13 for a value, 18 for the weights of a row together.
 VALUE_LEVELS = 2**13 - 1
 WEIGHTS = 240_000  # below 2¹⁸, so that roundings of WIDEST weights have room too

@@ -52,7 +52,7 @@ ZERO = 128 if BYTES else 0
 def balance(queries, keys, stride, length, real, columns, width):
     """What `score_columns` stores, but for the scale, for LANES columns of which some are `real`.
 
-    Gives the columns' peaks, of queries and keys alike, and NaN where a number is not finite.
+    Gives the columns' peaks, of queries and keys alike, and 0, or NaN where one is not finite.
     """
     # Bounds of columns need no sum along each row, which would cost more than the rest.
     # 1e-30: columns of zeros are fine. 0 * x is NaN for a number that is not finite.
@@ -92,10 +92,10 @@ def score_columns(queries, keys, stride, length, K, columns):
     for i in range(0, K, LANES):
         # Behind the head's columns are those of the next head.
         real, at = lane() < splat(K - i), i * 4
-        peak, none = balance(queries + at, keys + at, stride, length, real, columns + at, width)
+        peak, nans = balance(queries + at, keys + at, stride, length, real, columns + at, width)
         squares = fma(peak, peak, squares)
         highest = select(peak > highest, peak, highest)
-        zeros = zeros + none
+        zeros = zeros + nans
     # 1e-20: never too short, even where squares underflow
     norm = sqrt(total(squares)) + float32(1e-20)
     # The norm bounds sums; LEVELS is what an integer holds. The smaller factor wins.

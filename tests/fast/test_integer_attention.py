@@ -41,8 +41,8 @@ def bound(q: Array, k: Array, v: Array) -> float:
     """The largest error that rounding can cause.
 
     An integer is off by at most half: a query's or key's number by half a step of its column. A
-    weight is off by the factor e^(2 error), and by
-    half a step of its own; a value by half a step. float32 adds less than 1e-5 of it.
+    weight is off by the factor e^(2 error), and by half a step of its own; a value by half a step.
+    float32 adds less than 1e-5 of it.
     """
     L, K = q.shape
     q, k = q.astype(np.float64), k.astype(np.float64)

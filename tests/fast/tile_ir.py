@@ -57,13 +57,11 @@ def main() -> None:
         return own_call(builder, stand_in, *args)
 
     dot_products.llvm_call = call_or_nothing
-    every = {product: micro_kernel.tile(product) for product in TARGET.tiles}
-    float32, attention, int16, int8 = (
-        every[product] for product in ("float32", "attention", "int16", "int8")
-    )
-    attention_int16 = every["attention_int16"]
+    names = "float32", "attention", "attention_int16", "int16", "int8"
+    float32, attention, attention_int16, int16, int8 = map(micro_kernel.tile, names)
     # Where a target has no such tile, another stands here twice.
-    attention_int8 = every.get("attention_int8", int8)
+    bytes_ = "attention_int8" in TARGET.tiles
+    attention_int8 = micro_kernel.tile("attention_int8") if bytes_ else int8
 
     @jit  # type: ignore[untyped-decorator]
     def tiles(m, a, lda, panel, steps, out, ldo):  # type: ignore[no-untyped-def]
