@@ -26,9 +26,9 @@ class PackedBatch:
             raise ValueError(f"text {lengths.index(0)} of the batch has no tokens.")
         cu_seqlens = np.zeros(len(sequences) + 1, np.int32)
         np.cumsum(lengths, out=cu_seqlens[1:])
-        positions = [np.arange(length, dtype=np.int32) for length in lengths]
         ids_T = np.concatenate(sequences, dtype=np.int32, casting="same_kind")
-        return cls(ids_T, np.concatenate(positions), cu_seqlens)
+        positions_T = np.arange(len(ids_T), dtype=np.int32) - np.repeat(cu_seqlens[:-1], lengths)
+        return cls(ids_T, positions_T, cu_seqlens)
 
 
 def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:

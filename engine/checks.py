@@ -4,7 +4,7 @@ Compiled code uses ids as indices into a table, so an id outside the vocabulary 
 process or give a wrong vector. If weights are very large, sums can overflow.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,13 +49,18 @@ def _array(ids: ArrayLike) -> NDArray[Any]:
         raise InputError(f"token ids are not an array of integers: {error}") from error
 
 
-def check_finite(vectors: Iterable[NDArray[np.float32]]) -> None:
+def check_finite(vectors: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> None:
     """`vectors` has one array per text: the rows of (n, D), or a list of (L, D).
 
     Raises NotFinite, which names all texts with NaN or infinity. A vector (D,) whose length
     overflows float32 is refused too: normalised, it would be all zeros.
     """
-    texts = [text for text, numbers in enumerate(vectors) if not _is_finite(numbers)]
+    if isinstance(vectors, np.ndarray):
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(np.square(vectors).sum(axis=-1))  # as `model.normalize`
+    else:
+        finite = np.array([np.isfinite(hidden_LD).all() for hidden_LD in vectors], bool)
+    texts = np.flatnonzero(~finite).tolist()
     if texts:
         raise not_finite(texts)
 
@@ -69,10 +74,3 @@ def not_finite(texts: Sequence[int]) -> NotFinite:
         "sentence-transformers in float64.",
         texts,
     )
-
-
-def _is_finite(numbers: NDArray[np.float32]) -> bool:
-    if numbers.ndim > 1:
-        return bool(np.isfinite(numbers).all())
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.dot(numbers, numbers)))
