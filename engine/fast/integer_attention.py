@@ -13,8 +13,7 @@ to WIDEST tokens. On MiniLM 1 - cosine is 2e-8 by this alone, and 4e-4 with weig
 small ones would round to 0 beside a large one.
 """
 
-import math
-
+import numpy as np
 from numba import float32
 
 from engine.fast import job
@@ -52,6 +51,7 @@ ROWS = TARGET.tiles["attention_int16"][0]
 # 31 bits are shared out: 13 for a value, 18 for the weights of a row together.
 VALUE_LEVELS = 2**13 - 1
 WEIGHTS = 240_000  # below 2¹⁸, so that roundings of WIDEST weights have room too
+MAGIC_BITS = int(np.float32(MAGIC).view(np.int32))
 multiply_values = tile("attention_int16")
 head_scratch = jit(job.head_scratch)
 
@@ -94,14 +94,16 @@ def pack_values(values, stride, length, K, out, scales):
 
 
 @jit
-def exp2(x):
-    """2^x for x <= 0, 1 for 0; relative error below 3e-6, a tenth of the last of 15 bits.
+def exp2(x, unit):
+    """2^(x * unit) for x <= 0, 1 for 0; relative error below 3e-6, a tenth of the last of 15 bits.
 
-    As `kernels.exp`, with a polynomial of fewer terms (least maximum).
+    As `kernels.exp`, with a polynomial of fewer terms (least maximum). No result is below 2^-100.
     """
-    # x = n + r, |r| <= 1/2: no logarithm is involved, so r is exact.
-    shifted = x + splat(MAGIC)
-    r = x - (shifted - splat(MAGIC))
+    least = splat(-100.0) / unit
+    x = select(least > x, least, x)
+    # x * unit = n + r, |r| <= 1/2: fused, so r is rounded once
+    shifted = fma(x, unit, splat(MAGIC))
+    r = fma(x, unit, splat(MAGIC) - shifted)
     p = splat(0.009581047110259533)
     p = fma(p, r, splat(0.05590597167611122))
     p = fma(p, r, splat(0.24024145305156708))
@@ -109,8 +111,7 @@ def exp2(x):
     # exactly 1 for r = 0: no weight may round to more than c
     p = fma(p, r, splat(1.0))
     # n is added to the exponent's bits
-    scaled = from_bits(bits(p) + (bits(shifted) << splat(23)))
-    return select(splat(-100.0) > x, splat(0.0), scaled)
+    return from_bits(bits(p) + (bits(shifted) << splat(23)))
 
 
 @jit
@@ -121,16 +122,15 @@ def softmax(row, length, width, unit):
     the integers; NaN if a score is not finite.
     """
     # First pass: the largest. What is behind the last token repeats it, and so changes nothing.
-    peak = splat(-math.inf)
-    for i in range(0, width, LANES):
-        sums = to_float(load_i(row, i))
-        peak = select(sums > peak, sums, peak)
-    peak = splat(largest(peak))
+    sums = load_i(row, 0)
+    for i in range(LANES, width, LANES):
+        sums = select(load_i(row, i) > sums, load_i(row, i), sums)
+    peak = splat(largest(to_float(sums)))
     # Second pass: exponentials and their sum, which decides how fine the integers may be.
     sum_ = splat(0.0)
     for i in range(0, width, LANES):
         # the difference first: 0 for the largest, so that no weight is above 1
-        weights = exp2((to_float(load_i(row, i)) - peak) * splat(unit))
+        weights = exp2(to_float(load_i(row, i)) - peak, splat(unit))
         if i + LANES > length:
             # in the last vectors alone: nobody attends to what is behind the last token
             weights = select(lane() < splat(length - i), weights, splat(0.0))
@@ -139,14 +139,16 @@ def softmax(row, length, width, unit):
     real_sum = total(sum_)
     c = splat(min(float32(WEIGHTS) / real_sum, float32(32767)))
     # Third pass: integers. Their own sum is the divisor, so rounding moves no row as a whole.
-    integers = splat(0.0)
+    integers = splat(0)
     for i in range(0, width, LANES):
-        shifted = fma(load_f(row, i), c, splat(MAGIC))
+        # + MAGIC leaves the integer in the low bits (`kernels.exp`).
+        shifted = bits(fma(load_f(row, i), c, splat(MAGIC)))
         # Shorter than what was read, so it overwrites only numbers that are used up.
-        store_short(row, i, bits(shifted))
-        integers = integers + (shifted - splat(MAGIC))
+        store_short(row, i, shifted)
+        integers = integers + shifted
+    integers = integers - splat(width // LANES * MAGIC_BITS)
     # exact: they are integers below 2²⁴
-    return float32(1.0) / total(integers) + (real_sum - real_sum)
+    return float32(1.0) / total(to_float(integers)) + (real_sum - real_sum)
 
 
 @jit

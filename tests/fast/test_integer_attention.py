@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.fast import integer_attention
 from engine.fast.codegen.constants import LANES
-from engine.fast.codegen.simd import load_f, store
+from engine.fast.codegen.simd import load_f, splat, store
 from engine.fast.integer_attention import VALUE_LEVELS, WEIGHTS
 from engine.fast.integer_scores import LEVELS
 from engine.fast.kernels import jit
@@ -141,24 +141,32 @@ def test_rows_of_zeros_and_of_the_smallest_numbers() -> None:
 
 
 @jit  # type: ignore[untyped-decorator]
-def _exp2(x: Any, out: Any, n: Any) -> None:
+def _exp2(x: Any, unit: Any, out: Any, n: Any) -> None:
     for i in range(0, n, LANES):
-        store(out, i, integer_attention.exp2(load_f(x, i)))
+        store(out, i, integer_attention.exp2(load_f(x, i), splat(unit)))
 
 
-def exp2(x: Array) -> Array:
+def exp2(x: Array, unit: float) -> Array:
     out = np.empty_like(x)
-    _exp2(address(x), address(out), len(x))
+    _exp2(address(x), np.float32(unit), address(out), len(x))
     return out
 
 
-def test_exp2() -> None:
-    x = np.linspace(-99.9, 0, 100_000 // LANES * LANES, dtype=np.float32)
-    expected = np.exp2(x.astype(np.float64))
-    assert np.abs(exp2(x) / expected - 1).max() <= 3e-6
-    ends = np.resize(np.array([0, -100.1, -3e38, -np.inf, np.nan, -0.0], np.float32), 6 * LANES)
-    one, *nothing, nan, same = exp2(ends)[:6]
-    assert (one, nothing, same) == (1, [0, 0, 0], 1) and np.isnan(nan)
+@pytest.mark.parametrize("unit", [1e-6, 0.1, 1.0, 3.0])
+def test_exp2(unit: float) -> None:
+    x = np.linspace(-99.9 / unit, 0, 100_000 // LANES * LANES, dtype=np.float32)
+    expected = np.exp2(x.astype(np.float64) * float(np.float32(unit)))
+    assert np.abs(exp2(x, unit) / expected - 1).max() <= 3e-6
+    ends = [0, -100.1 / unit, -3e38, -np.inf, np.nan, -0.0]
+    one, *nothing, nan, same = exp2(np.resize(np.array(ends, np.float32), 6 * LANES), unit)[:6]
+    # 2^-100, or so: -100 / unit is rounded
+    assert (one, same) == (1, 1) and all(0 < y < 1e-30 for y in nothing) and np.isnan(nan)
+
+
+def test_exp2_of_a_unit_that_is_not_finite() -> None:
+    x = np.array([-1, 0, -1e9, -0.0] * LANES, np.float32)
+    assert np.isnan(exp2(x, np.nan)).all()
+    assert not np.isfinite(exp2(x, np.inf)).any()
 
 
 @jit  # type: ignore[untyped-decorator]

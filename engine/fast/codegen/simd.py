@@ -42,7 +42,11 @@ teach(operator.lshift, (I, I, I, B.shl))
 teach(operator.and_, (I, I, I, B.and_))
 teach(operator.or_, (I, I, I, B.or_))
 # "Ordered" comparisons are false with NaN; `select` must put NaN where it is not lost.
-teach(operator.gt, (M, F, F, lambda b, x, y: b.fcmp_ordered(">", x, y)))
+teach(
+    operator.gt,
+    (M, F, F, lambda b, x, y: b.fcmp_ordered(">", x, y)),
+    (M, I, I, lambda b, x, y: b.icmp_signed(">", x, y)),
+)
 teach(operator.lt, (M, I, I, lambda b, x, y: b.icmp_signed("<", x, y)))
 
 
@@ -116,7 +120,7 @@ def absolute(x):
     """|x|."""
 
 
-@taught((F, M, F, F, B.select))
+@taught((F, M, F, F, B.select), (I, M, I, I, B.select))
 def select(truth, x, y):
     """x where true, else y."""
 
