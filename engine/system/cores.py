@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+CPUS = Path("/sys/devices/system/cpu")
 CGROUP = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 
@@ -12,14 +13,25 @@ OWN_GROUPS = Path("/proc/self/cgroup")
 def usable_cores() -> int:
     """The number of cores that this process may use, at least 1.
 
-    A quota is rounded up: a container with 1.5 CPUs on a machine of 64 cores gets 2.
+    Hyperthreads of one core count once, where Linux tells: they share its multipliers, so a second
+    one adds little and every step would wait for the slower of both. A quota is rounded up: a
+    container with 1.5 CPUs on a machine of 64 cores gets 2.
     """
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+        cores = len({_core(cpu) for cpu in os.sched_getaffinity(0)})
     else:
         cores = os.cpu_count() or 1
     quota = _quota()
     return cores if quota is None else min(cores, math.ceil(quota))
+
+
+def _core(cpu: int) -> str:
+    """The numbers of all CPUs of Linux that are hyperthreads of the same core, such as "0,4"."""
+    try:
+        topology = CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        return topology.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return str(cpu)
 
 
 def _quota() -> float | None:

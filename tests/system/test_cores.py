@@ -15,11 +15,17 @@ class Machine:
     """A machine with 8 cores and control groups in a folder of the test."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.root, self.own = folder / "cgroup", folder / "own"
+        self.root, self.own, self.cpus = folder / "cgroup", folder / "own", folder / "cpu"
+        patch.setattr(cores, "CPUS", self.cpus)
         patch.setattr(cores, "CGROUP", self.root)
         patch.setattr(cores, "OWN_GROUPS", self.own)
         patch.setattr(os, "sched_getaffinity", {0: set(range(8))}.get, raising=False)
         self.own.write_text(V2.format("/"))
+
+    def write_siblings(self, cpu: int, siblings: str) -> None:
+        topology = self.cpus / f"cpu{cpu}" / "topology"
+        topology.mkdir(parents=True)
+        (topology / "thread_siblings_list").write_text(siblings, "latin-1")
 
     def write(self, name: str, content: str) -> None:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +34,7 @@ class Machine:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux")
 def test_the_files_are_those_of_linux() -> None:
-    assert cores.OWN_GROUPS.is_file() and cores.CGROUP.is_dir()
+    assert cores.OWN_GROUPS.is_file() and cores.CGROUP.is_dir() and cores.CPUS.is_dir()
 
 
 @pytest.fixture
@@ -112,3 +118,20 @@ def test_a_system_without_affinity(
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: count)
     assert usable_cores() == usable
+
+
+def test_hyperthreads_of_a_core_count_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cpu in range(8):
+        machine.write_siblings(cpu, f"{cpu % 4},{cpu % 4 + 4}\n")
+    assert usable_cores() == 4
+    monkeypatch.setattr(os, "sched_getaffinity", {0: {0, 1, 4}}.get, raising=False)
+    assert usable_cores() == 2
+
+
+def test_a_cpu_of_unknown_core_is_a_core_of_its_own(machine: Machine) -> None:
+    machine.write_siblings(0, "0,4\n")
+    machine.write_siblings(4, "0,4\n")
+    machine.write_siblings(5, "\xff")
+    assert usable_cores() == 7
