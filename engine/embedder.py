@@ -16,7 +16,9 @@ from engine.token_embedder import TokenEmbedder, Vectors
 from engine.tokenizer.tokens import Tokens
 from engine.vectors.similarity import similarity
 
-WINDOW = 2048  # texts that are tokenised and computed together
+WINDOW = 2048  # texts that are tokenised and computed together, at least
+# Queries of 9 tokens make 4 batches for each thread, so that the last ones leave few threads idle.
+WINDOW_A_THREAD = 256
 
 
 class Embedder(TokenEmbedder):
@@ -49,6 +51,7 @@ class Embedder(TokenEmbedder):
         parts = list(
             self.stream(
                 [texts] if isinstance(texts, str) else texts,
+                chunk=max(WINDOW, WINDOW_A_THREAD * self.threads),
                 prompt=prompt,
                 pooling=pooling,
                 normalize=normalize,

@@ -77,6 +77,14 @@ def test_windows(count: int, windows: list[int]) -> None:
     hold(vectors, *(mean(*(ID[word] for word in text)) for text in texts))
 
 
+def test_many_threads_get_larger_windows() -> None:
+    embedder = toy_embedder()
+    embedder.threads = 16
+    texts = [" ".join(str(i)) for i in range(5000)]
+    embedder.encode(texts)
+    assert len(encoder(embedder).pooled_texts) == 2  # of 16 * 256 texts
+
+
 @pytest.mark.parametrize("place", [0, 2047, 2048, 5000])
 def test_a_text_is_numbered_over_all_windows(place: int) -> None:
     texts: list[Any] = ["red"] * place
