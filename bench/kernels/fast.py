@@ -51,6 +51,8 @@ def by_tile(precision: str) -> Callable[[Inputs], Call]:
         width = round_up(columns, shape.panel)
         w_OI = np.zeros((width, inner), b.dtype)
         w_OI[:columns] = b.T
+        if precision == "int8" and TARGET.offset:
+            a = (a.astype(np.int16) - TARGET.offset).astype(np.int8)
         words = inner // shape.kind.numbers_a_word
         out = np.empty((rows, width), np.float32 if precision == "float32" else np.int32)
         call = returning(
@@ -60,7 +62,7 @@ def by_tile(precision: str) -> Callable[[Inputs], Call]:
         )
         if precision != "int8" or not TARGET.offset:
             return call
-        # sdot subtracts from an activation, and the engine adds that again with a row's low
+        # what is subtracted from an activation, the engine adds again with a row's low
         missing = TARGET.offset * b.sum(axis=0, dtype=np.int32)
         return lambda: call() + missing
 
@@ -73,7 +75,6 @@ by_float32, by_int16, by_int8 = by_tile("float32"), by_tile("int16"), by_tile("i
 def by_attention(inputs: Inputs, name: str, numbers: int) -> Call:
     """Queries, keys and values side by side in rows, as the engine has them."""
     from engine.fast import kernels
-    from engine.fast.codegen.constants import LANES
     from engine.fast.job import SPARE, head_scratch
 
     heads, length, K = inputs["q"].shape
@@ -81,7 +82,7 @@ def by_attention(inputs: Inputs, name: str, numbers: int) -> Call:
     table = np.zeros((length + 1, 3 * heads * K + SPARE), np.float32)
     table[:length, : 3 * heads * K] = np.concatenate(parts, axis=1)
     out = np.empty((length, heads * K), np.float32)
-    *_, size = head_scratch(length, K, kernels.ROWS, kernels.PANEL, LANES, numbers)
+    *_, size = head_scratch(length, K, kernels.ROWS, kernels.PANEL, numbers)
     result = out.reshape(length, heads, K).transpose(1, 0, 2)
     arguments = (table, table.shape[1], heads, length, K, out, np.empty(size, np.float32))
     return returning(result, getattr(loops(), name), *arguments)

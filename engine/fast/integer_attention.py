@@ -165,7 +165,7 @@ def scale_tile(sums, m, shares, value_scales, out, ldo):
 @jit
 def attention_head(query, queries, key, value, stride, length, K, out, ldo, scratch):
     """As `kernels.attention_head`."""
-    places = head_scratch(length, K, ROWS, PANEL, LANES, 2)
+    places = head_scratch(length, K, ROWS, PANEL, 2)
     keys, values, value_scales = scratch, scratch + places[0] * 4, scratch + places[1] * 4
     scores, shares = scratch + places[2] * 4, scratch + places[3] * 4
     sums, rows, columns = scratch + places[4] * 4, scratch + places[5] * 4, scratch + places[6] * 4

@@ -15,6 +15,7 @@ from numba import float32
 
 from engine.fast.codegen.constants import LANES, PRECISION, TARGET
 from engine.fast.codegen.micro_kernel import tile
+from engine.fast.codegen.shuffles import transpose
 from engine.fast.codegen.simd import (
     absolute,
     bits,
@@ -29,7 +30,6 @@ from engine.fast.codegen.simd import (
     store_byte,
     store_short,
     total,
-    transpose,
 )
 from engine.fast.kernels import MAGIC, jit, padded
 from engine.fast.weights.quantize import LENGTH
@@ -43,9 +43,9 @@ BYTES = EIGHT_BITS and "attention_int8" in TARGET.tiles
 multiply_keys = tile("attention_int8" if BYTES else "attention_int16")
 NUMBERS = 4 if BYTES else 2  # in a word
 store_integers = store_byte if BYTES else store_short
-# The instruction wants one side without sign: 128 is added to keys, which adds the same to all
-# scores of a query.
-ZERO = 128 if BYTES else 0
+# Where the instruction wants one side without sign, 128 is added to keys, which adds the same to
+# all scores of a query.
+ZERO = 128 - TARGET.offset if BYTES else 0
 
 
 @jit

@@ -9,11 +9,11 @@ from numba import float32
 
 from engine.fast import kernels
 from engine.fast.codegen.constants import LANES, PRECISION, TARGET
+from engine.fast.codegen.shuffles import hadamard_lanes
 from engine.fast.codegen.simd import (
     absolute,
     bits,
     fma,
-    hadamard_lanes,
     largest,
     load_f,
     load_float,
@@ -110,7 +110,7 @@ def quantize_int8(row, out, width, parameters):
     inverse = float32(1.0) / scale
     for i in range(0, width, LANES):
         shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))
-        store_byte(out, i, bits(shifted) - splat(MAGIC_BITS))
+        store_byte(out, i, bits(shifted) - splat(MAGIC_BITS + OFFSET))
     store(parameters, 0, scale)
     # x = least + scale * integer, and products see integer - OFFSET
     store(parameters, 1, least + float32(OFFSET) * scale)

@@ -8,6 +8,8 @@ to whole vectors. Letters as in `engine.model`; T is at most the tokens of a bat
 
 import numpy as np
 
+from engine.fast.codegen.target import LANES
+
 ADDRESS = SIZE = np.int64
 
 
@@ -106,22 +108,22 @@ TICKET_BYTES = 64  # a phase's two counters have a cache line of their own
 SPARE = 64
 
 
-def head_scratch(length, K, rows, panel, lanes, numbers):
+def head_scratch(length, K, rows, panel, numbers):
     """Scratch memory of an attention head for a text of `length` tokens, `numbers` in a word.
 
     Keys are at its start. Gives where values, their scales, scores, shares, the spare tile, rows
     and columns begin, and where those end, in words from the start: keys (K, length), values
     (length, K), scales (K), scores (rows, length), shares (rows), spare tile (rows, panel),
-    rows (rows or lanes, K), columns (4, K). Keys' and scores' length and values' K are padded to
+    rows (rows or LANES, K), columns (4, K). Keys' and scores' length and values' K are padded to
     whole panels, other K to whole vectors.
     """
     keys_width, values_width = -(-length // panel) * panel, -(-K // panel) * panel
-    words = -(-K // (numbers * lanes)) * lanes  # of a row of K numbers
+    words = -(-K // (numbers * LANES)) * LANES  # of a row of K numbers
     values = words * keys_width
     scales = values + -(-length // numbers) * values_width
     scores = scales + values_width
     shares = scores + rows * keys_width
     tile = shares + rows
     row = tile + rows * panel
-    columns = row + max(rows, lanes) * words
+    columns = row + max(rows, LANES) * words
     return values, scales, scores, shares, tile, row, columns, columns + 4 * numbers * words

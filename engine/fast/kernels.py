@@ -19,6 +19,7 @@ from numba import float32, njit
 from engine.fast import job
 from engine.fast.codegen.constants import LANES, TARGET
 from engine.fast.codegen.micro_kernel import tile
+from engine.fast.codegen.shuffles import transpose
 from engine.fast.codegen.simd import (
     absolute,
     bits,
@@ -33,7 +34,6 @@ from engine.fast.codegen.simd import (
     sqrt,
     store,
     total,
-    transpose,
 )
 
 # error_model: a division by zero gives infinity, where Python would raise
@@ -204,7 +204,7 @@ def attention_head(query, queries, key, value, stride, length, K, out, ldo, scra
     `scratch` is laid out by `head_scratch`.
     """
     # `head_scratch` counts numbers, addresses count bytes.
-    places = head_scratch(length, K, ROWS, PANEL, LANES, 1)
+    places = head_scratch(length, K, ROWS, PANEL, 1)
     keys, values = scratch, scratch + places[0] * 4
     scores, spare = scratch + places[2] * 4, scratch + places[4] * 4
     keys_width, width = padded(length, PANEL), padded(K, LANES)

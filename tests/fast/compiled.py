@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.fast import integers, job, kernels
-from engine.fast.codegen.constants import LANES
+from engine.fast.codegen.constants import LANES, TARGET
 from engine.fast.codegen.records import view
 from engine.fast.codegen.simd import load_f, store
 from engine.fast.kernels import jit
@@ -59,8 +59,8 @@ def address(array: NDArray[Any]) -> int:
 
 
 def whole(size: int) -> int:
-    """A width of whole vectors, and of whole turns of any inner loop."""
-    return -(-size // max(LANES, 8)) * max(LANES, 8)
+    """A width of whole vectors."""
+    return -(-size // LANES) * LANES
 
 
 def padded(row: NDArray[Any]) -> Floats:
@@ -125,7 +125,7 @@ def quantize_int8(x: Floats) -> tuple[NDArray[np.uint8], float, float]:
     row = padded(x)
     out, parameters = np.empty(len(row), np.uint8), np.empty(2, np.float32)
     integers.quantize_int8(address(row), address(out), len(row), address(parameters))
-    return out, float(parameters[0]), float(parameters[1])
+    return out + np.uint8(TARGET.offset), float(parameters[0]), float(parameters[1])
 
 
 def attention(
@@ -143,7 +143,7 @@ def attention(
     table[:, 3 * K :] = 0
     before = table.copy()
     numbers = 1 if kind is kernels else 2
-    *_, needed = job.head_scratch(length, K, kind.ROWS, kind.PANEL, LANES, numbers)
+    *_, needed = job.head_scratch(length, K, kind.ROWS, kind.PANEL, numbers)
     scratch = np.full(needed + 64, 7, np.float32)
     places = (address(table) + 4 * n * K for n in range(3))
     query, key, value = places

@@ -114,7 +114,7 @@ class Case:
             self.source[:, : self.width] = x
             return
         quantizer = np.zeros((), QUANTIZER)
-        quantizer["width"], quantizer["block"] = self.width, quantize.block_size(self.width, LANES)
+        quantizer["width"], quantizer["block"] = self.width, quantize.block_size(self.width)
         quantizer["norm_limit"] = quantize.length_limit(self.width)
         for r, row in enumerate(x):
             places = address(self.job), address(self.worker), address(row)

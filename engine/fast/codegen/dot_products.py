@@ -1,25 +1,26 @@
 """One step of a product's inner loop: a word of each row times the words of a panel, added to sums.
 
-How on each kind of CPU, for numbers of each kind; `micro_kernel` makes loops of them. `unroll` says
+How on each kind of CPU, for numbers of each kind; `micro_kernel` makes loops of them. `turn` says
 how many steps are a turn of the loop, `sum` in what vector sums are kept.
 """
 
 from llvmlite import ir
 
-from engine.fast.codegen.constants import LANES, TARGET
-from engine.fast.codegen.numba_vectors import F, I, fma_value, llvm_call, llvm_declared
+from engine.fast.codegen.constants import REGISTER, TARGET
+from engine.fast.codegen.numba_vectors import F32, fma_value, llvm_call, llvm_declared
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 # A word, 32 bits, holds two 16-bit numbers or four bytes. Vectors of words are cast to these where
 # an instruction wants their parts.
-QUADS = ir.VectorType(I8, 4 * LANES)
-PAIRS = ir.VectorType(I16, 2 * LANES)
+WORDS = ir.VectorType(I32, REGISTER)
+QUADS = ir.VectorType(I8, 4 * REGISTER)
+PAIRS = ir.VectorType(I16, 2 * REGISTER)
 
 
 class Float32:
     """One word is one number."""
 
-    sum, unroll = F.llvm, 1
+    sum, turn = ir.VectorType(F32, REGISTER), 4 if TARGET.by_lane else 1
 
     @staticmethod
     def step(b, sums, words, x):
@@ -30,7 +31,7 @@ class Float32:
 class Int16:
     """One word is two numbers. LLVM makes pmaddwd of this, vpdpwssd where there is one."""
 
-    sum, unroll = I.llvm, 1
+    sum, turn = WORDS, 1
 
     @staticmethod
     def step(b, sums, words, x):
@@ -43,7 +44,7 @@ class Int8Plain:
     Numbers 0 and 2 of a word, and 1 and 3, are pairs of 16 bits: two products as in int16.
     """
 
-    sum, unroll = I.llvm, 1
+    sum, turn = WORDS, 1
 
     @staticmethod
     def step(b, sums, words, x):
@@ -55,7 +56,7 @@ class Int8Plain:
 class Int16Wide(Int16):
     """arm64: one smlal for each half of the pairs, whose sums meet at the end."""
 
-    sum = ir.VectorType(I32, 2 * LANES)
+    sum = ir.VectorType(I32, 2 * REGISTER)
 
     @staticmethod
     def step(b, sums, words, x):
@@ -79,21 +80,22 @@ class Int8Vnni(Int8Plain):
 
     @staticmethod
     def step(b, sums, words, x):
-        return llvm_call(b, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", sums, x, words)
+        return llvm_call(b, f"llvm.x86.avx512.vpdpbusd.{32 * REGISTER}", sums, x, words)
 
 
 class Int8Sdot(Int8Plain):
-    """The same on arm64. sdot wants both signed: it gets a - 128, and 128 b is added to the sum."""
+    """The same on arm64, with a - 128 in the place of a: sdot wants both signed.
+
+    `quantize_int8` puts 128 * scale, the missing part, into the low of a row (`TARGET.offset`).
+    """
+
+    turn = 4
 
     @staticmethod
     def step(b, sums, words, x):
-        # a xor 128, read as signed, is a - 128. The 128 b that is missing is added afterwards:
-        # `quantize_int8` puts 128 * scale into the offset of the row (`TARGET.offset`).
-        a, w = (
-            b.xor(b.bitcast(x, QUADS), ir.Constant(QUADS, [128] * 4 * LANES)),
-            b.bitcast(words, QUADS),
-        )
-        return llvm_call(b, f"llvm.aarch64.neon.sdot.v{LANES}i32.v{4 * LANES}i8", sums, a, w)
+        a, w = b.bitcast(x, QUADS), b.bitcast(words, QUADS)
+        name = f"llvm.aarch64.neon.sdot.v{REGISTER}i32.v{4 * REGISTER}i8"
+        return llvm_call(b, name, sums, w, a)
 
 
 class Int8Pairs(Int8Plain):
@@ -105,19 +107,19 @@ class Int8Pairs(Int8Plain):
 
     @staticmethod
     def step(b, sums, words, x):
-        bytes_ = ir.VectorType(I8, 4 * LANES)
+        bytes_ = ir.VectorType(I8, 4 * REGISTER)
         kind = ir.FunctionType(PAIRS, [bytes_, bytes_])
         multiply = llvm_declared(b, "llvm.x86.avx2.pmadd.ub.sw", kind)
         pairs = b.call(multiply, [b.bitcast(x, bytes_), b.bitcast(words, bytes_)])
         # vpmaddwd with ones widens and adds neighbours, which AVX2 has no other instruction for.
-        ones = ir.Constant(PAIRS, [1] * 2 * LANES)
+        ones = ir.Constant(PAIRS, [1] * 2 * REGISTER)
         return b.add(sums, pair_sums(b, products(b, pairs, ones)))
 
 
 def products(b, x, y):
     """x y in int32, for int16."""
     # LLVM recognises sign extension, product and the sum of neighbours, and makes pmaddwd of them.
-    wide = ir.VectorType(I32, 2 * LANES)
+    wide = ir.VectorType(I32, 2 * REGISTER)
     return b.mul(b.sext(x, wide), b.sext(y, wide))
 
 
@@ -130,7 +132,8 @@ def even_and_odd(b, x, words):
     """Bytes 0 and 2 of each word, then 1 and 3, as int16: of x without sign, of the words with."""
     # By shifts, because SSE2 has no instruction that widens bytes. Left and back clears or extends
     # the upper byte, right brings it down: logical for activations, arithmetic for signed weights.
-    a, w, byte = b.bitcast(x, PAIRS), b.bitcast(words, PAIRS), ir.Constant(PAIRS, [8] * 2 * LANES)
+    a, w = b.bitcast(x, PAIRS), b.bitcast(words, PAIRS)
+    byte = ir.Constant(PAIRS, [8] * PAIRS.count)
     yield b.lshr(b.shl(a, byte), byte), b.ashr(b.shl(w, byte), byte)
     yield b.lshr(a, byte), b.ashr(w, byte)
 
@@ -165,7 +168,8 @@ KINDS = {
     "float32": Float32,
     "attention": Float32,
     "attention_int16": INT16[TARGET.int16],
-    "attention_int8": swapped(INT8[TARGET.int8]),
+    # sdot wants both signed, so no side is special
+    "attention_int8": Int8Sdot if TARGET.offset else swapped(INT8[TARGET.int8]),
     "int16": INT16[TARGET.int16],
     "int8": INT8[TARGET.int8],
 }

@@ -1,15 +1,15 @@
 """The inner loop of every matrix product, emitted as LLVM instructions.
 
-A tile is the product of `m` rows of A and one panel of B: m x vectors x LANES numbers that stay in
-registers while the loop walks along K. One step of the loop takes a 32-bit word from each row of A,
-which is one float32, two int16 or four bytes, puts it into every lane, and multiplies it with the
-same words of the panel's columns:
+A tile is the product of `m` rows of A and one panel of B, whose sums stay in registers while the
+loop walks along K. One step of the loop takes a 32-bit word from each row of A, which is one
+float32, two int16 or four bytes, puts it into every lane, and multiplies it with the same words of
+the panel's columns:
 
     float32   s += a b                      one fused multiply-add, rounded once
     int16     s += a0 b0 + a1 b1            exact in int32
     int8      s += a0 b0 + ... + a3 b3      a unsigned, b signed, exact in int32
 
-A panel is packed so that each step reads VECTORS neighbouring vectors: word [step][column].
+A panel is packed so that each step reads neighbouring registers: word [step][column].
 
 Each sum is one chain along K, whatever `m` is and wherever its row lies. So a row's result has the
 same bits alone or among others; the rest of the engine rests on that.
@@ -17,7 +17,7 @@ same bits alone or among others; the rest of the engine rests on that.
 
 from llvmlite import ir
 
-from engine.fast.codegen.constants import LANES, TARGET
+from engine.fast.codegen.constants import REGISTER, TARGET
 from engine.fast.codegen.dot_products import I8, I32, I64, KINDS, pair_sums
 from engine.fast.codegen.numba_vectors import (
     element,
@@ -35,23 +35,23 @@ def tile(name):
     """A function for numba: the product of 1 to `rows` rows of A with one panel of B.
 
     multiply(m, a, lda, panel, steps, out, ldo): addresses, and strides in words; `out` gets m rows
-    of float32 or int32, `vectors` vectors each. 1 <= m <= rows; steps a multiple of `unroll`.
+    of float32 or int32, `registers` registers each. 1 <= m <= rows.
     """
     # The shape decides the speed: sums fill the registers, so each word of A and B that is loaded
     # takes part in as many products as possible (Goto & van de Geijn 2008).
-    kind, (rows, vectors) = KINDS[name], TARGET.tiles[name]
+    kind, (rows, registers) = KINDS[name], TARGET.tiles[name]
 
     def multiply(m, a, lda, panel, steps, out, ldo):
         raise NotImplementedError("compiled code only")
 
     def emit(b, *values):
-        return b.call(_function(b.module, f"tile_{name}", kind, rows, vectors), values)
+        return b.call(_function(b.module, f"tile_{name}", kind, rows, registers), values)
 
     teach(multiply, (void, *[int64] * 7, emit))
     return multiply
 
 
-def _function(module, name, kind, rows, vectors):
+def _function(module, name, kind, rows, registers):
     """The tile as a function of its own: inlined, it would share registers with its caller."""
     if name in module.globals:
         return module.globals[name]
@@ -70,7 +70,7 @@ def _function(module, name, kind, rows, vectors):
         block = function.append_basic_block(f"rows{n}")
         switch.add_case(I64(n), block)
         b.position_at_end(block)
-        emit_loop(b, kind, n, vectors, *values)
+        emit_loop(b, kind, n, registers, *values)
         b.branch(done)
     b.position_at_end(done)
     b.ret_void()
@@ -91,49 +91,81 @@ def prefetch(b, pointer, size):
         b.call(function, [b.gep(address, [I64(AHEAD + line)]), I32(0), I32(3), I32(1)])
 
 
-def _carry(phi, first, following):
-    """Gives a phi its value before the loop and its value of the turn before."""
-    phi.add_incoming(*first)
-    phi.add_incoming(*following)
-
-
-def emit_loop(b, kind, rows, vectors, a, lda, panel, steps, out, ldo):
-    """LLVM for one tile of exactly `rows` rows; steps > 0."""
-    start, loop, end = b.block, b.append_basic_block("along_k"), b.append_basic_block("store")
-    # Where each row of A begins. Its words are read one at a time, so A needs no packing.
+def emit_loop(b, kind, rows, registers, a, lda, panel, steps, out, ldo):
+    """LLVM for one tile of exactly `rows` rows."""
+    # Where each row of A begins. Its words are read in place, so A needs no packing.
     tops = [element(b, a, b.mul(lda, I64(r)), I32) for r in range(rows)]
-    b.branch(loop)
+    zero = ir.Constant(kind.sum, [0] * kind.sum.count)
+    k, sums = I64(0), [[zero] * registers for _ in range(rows)]
+    for turn in dict.fromkeys((kind.turn, 1)):
+        k, sums = _turns(b, kind, tops, panel, steps, turn, k, sums)
+    # Results go out once, when the loops are over.
+    vector = ir.VectorType(kind.sum.element, REGISTER)
+    for r, row_of_sums in enumerate(sums):
+        row = b.mul(ldo, I64(r))
+        for v, one in enumerate(row_of_sums):
+            place = element(b, out, b.add(row, I64(v * REGISTER)), vector)
+            b.store(one if kind.sum == vector else pair_sums(b, one), place, align=4)
+
+
+def _turns(b, kind, tops, panel, steps, turn, k, sums):
+    """A loop of `turn` steps a turn, from step k on, while so many are left: k and sums after."""
+    start, loop, end = b.block, b.append_basic_block("along_k"), b.append_basic_block("after_k")
+    values = [k, *(one for row in sums for one in row)]
+    b.cbranch(_are_left(b, k, turn, steps), loop, end)
 
     b.position_at_end(loop)
     # A phi holds a value from one turn to the next: LLVM keeps each of these in a register.
-    k = b.phi(I64)
-    sums = [[b.phi(kind.sum) for _ in range(vectors)] for _ in range(rows)]
-    new = [list(row) for row in sums]
-    vector = ir.VectorType(kind.sum.element, LANES)
-    # Loads of the panel come first and are shared by all rows; then, row by row, one word of A is
-    # put into every lane and multiplied with all of them.
-    for step in range(kind.unroll):
-        at = b.add(k, I64(step))
-        places = [b.add(b.mul(at, I64(vectors * LANES)), I64(v * LANES)) for v in range(vectors)]
-        words = [b.load(element(b, panel, place, vector), align=4) for place in places]
-        prefetch(b, words[0].operands[0], 4 * vectors * LANES)
-        for r, top in enumerate(tops):
-            word = b.load(b.gep(top, [at]), align=4)
-            x = splat_value(b, b.bitcast(word, vector.element))
-            for v in range(vectors):
-                new[r][v] = kind.step(b, new[r][v], words[v], x)
-    following = b.add(k, I64(kind.unroll))
-    zero = ir.Constant(kind.sum, [0] * kind.sum.count)
-    _carry(k, (I64(0), start), (following, loop))
-    for r in range(rows):
-        for v in range(vectors):
-            _carry(sums[r][v], (zero, start), (new[r][v], loop))
-    b.cbranch(b.icmp_signed("<", following, steps), loop, end)
+    before = [b.phi(value.type) for value in values]
+    after = [
+        b.add(before[0], I64(turn)),
+        *_steps(b, kind, tops, panel, turn, before[0], before[1:]),
+    ]
+    b.cbranch(_are_left(b, after[0], turn, steps), loop, end)
 
     b.position_at_end(end)
-    # Results go out once, when the loop is over.
-    for r, row_of_sums in enumerate(new):
-        row = b.mul(ldo, I64(r))
-        for v, one in enumerate(row_of_sums):
-            place = element(b, out, b.add(row, I64(v * LANES)), vector)
-            b.store(one if kind.sum == vector else pair_sums(b, one), place, align=4)
+    results = [b.phi(value.type) for value in values]
+    for phi, result, first, following in zip(before, results, values, after, strict=True):
+        for one in (phi, result):
+            one.add_incoming(first, start)
+            one.add_incoming(following, loop)
+    registers = len(sums[0])
+    return results[0], [results[i : i + registers] for i in range(1, len(results), registers)]
+
+
+def _are_left(b, k, turn, steps):
+    return b.icmp_signed("<=", b.add(k, I64(turn)), steps)
+
+
+def _steps(b, kind, tops, panel, turn, k, sums):
+    """The sums, row by row, after `turn` steps."""
+    new, registers = list(sums), len(sums) // len(tops)
+    vector = ir.VectorType(kind.sum.element, REGISTER)
+    if turn > 1:
+        several = ir.VectorType(I32, turn).as_pointer()
+        row_words = [b.load(b.bitcast(b.gep(top, [k]), several), align=4) for top in tops]
+    for step in range(turn):
+        at = b.add(k, I64(step))
+        first = b.mul(at, I64(registers * REGISTER))
+        places = [b.add(first, I64(v * REGISTER)) for v in range(registers)]
+        pointers = [element(b, panel, place, vector) for place in places]
+        prefetch(b, pointers[0], 4 * registers * REGISTER)
+        if turn > 1:
+            # A CPU that multiplies by one lane of a register: words of the panel pass by one by
+            # one, each used for all rows.
+            lanes = ir.Constant(ir.VectorType(I32, REGISTER), [step] * REGISTER)
+            xs = [b.bitcast(b.shuffle_vector(x, x, lanes), vector) for x in row_words]
+            for v, pointer in enumerate(pointers):
+                word = b.load(pointer, align=4)
+                for r, x in enumerate(xs):
+                    new[r * registers + v] = kind.step(b, new[r * registers + v], word, x)
+            continue
+        # Loads of the panel come first and are shared by all rows; then, row by row, one word of A
+        # is put into every lane and multiplied with all of them.
+        words = [b.load(pointer, align=4) for pointer in pointers]
+        for r, top in enumerate(tops):
+            word = b.load(b.gep(top, [at]), align=4)
+            x = splat_value(b, b.bitcast(word, vector.element), REGISTER)
+            for v in range(registers):
+                new[r * registers + v] = kind.step(b, new[r * registers + v], words[v], x)
+    return new

@@ -1,7 +1,8 @@
 """Teaches numba vectors, and functions that are LLVM instructions.
 
 numba knows scalars and arrays. Here it learns vectors, LANES wide: F of float32, I of int32 and M
-of truths; and `teach` says which instructions a function is made of.
+of truths; and `teach` says which instructions a function is made of. Where registers are narrower,
+LLVM keeps a vector in several.
 """
 
 from llvmlite import ir
@@ -15,7 +16,7 @@ I1, I8, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType
 
 
 # numba has no vectors as values. A type of its own, held as one LLVM vector, keeps a whole vector
-# in a register from load to store.
+# in registers from load to store.
 class VectorType(types.Type):
     """A vector of LANES elements."""
 
@@ -87,11 +88,11 @@ def element(builder, address, index, kind):
     return builder.bitcast(builder.gep(base, [index]), kind.as_pointer())
 
 
-def splat_value(builder, x):
-    kind = ir.VectorType(x.type, LANES)
+def splat_value(builder, x, count=LANES):
+    kind = ir.VectorType(x.type, count)
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(I32, 0))
     # LLVM makes a broadcast of "lane 0 everywhere".
-    zeros = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(I32, count), [0] * count)
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
 
@@ -99,5 +100,5 @@ def fma_value(b, x, y, z):
     """x y + z, rounded once where the CPU can."""
     # Without the instruction, llvm.fma would call a slow function of the C library.
     if TARGET.fuses:
-        return llvm_call(b, f"llvm.fma.v{LANES}f32", x, y, z)
+        return llvm_call(b, f"llvm.fma.v{x.type.count}f32", x, y, z)
     return b.fadd(b.fmul(x, y), z)

@@ -15,7 +15,6 @@ from engine.fast.codegen.constants import LANES
 from engine.fast.codegen.numba_vectors import (
     F32,
     I32,
-    I64,
     F,
     I,
     M,
@@ -56,7 +55,7 @@ def _loads(kind):
     return lambda b, address, i: b.load(element(b, address, i, kind), align=4)
 
 
-def _stores(b, address, i, value):
+def stores(b, address, i, value):
     b.store(value, element(b, address, i, value.type), align=4)
 
 
@@ -81,8 +80,8 @@ def load_int(address, i):
 
 
 @taught(
-    (void, int64, int64, F, _stores), (void, int64, int64, I, _stores),
-    (void, int64, int64, float32, _stores),
+    (void, int64, int64, F, stores), (void, int64, int64, I, stores),
+    (void, int64, int64, float32, stores),
 )  # fmt: skip
 def store(address, i, value):
     """Vector or number to element i."""
@@ -188,49 +187,6 @@ def store_short(address, i, value):
 @taught((void, int64, int64, I, _stores_low(8)))
 def store_byte(address, i, value):
     """LANES int32 as 8 bits."""
-
-
-def _hadamard(b, x):
-    """Butterflies within the vector: lane i meets lane i ^ s, for s = 1, 2, 4, ..."""
-    s = 1
-    while s < LANES:
-        # Lanes whose number has the bit s get x[i ^ s] - x[i], the others x[i] + x[i ^ s].
-        partner = [i ^ s for i in range(LANES)]
-        signs = [-1.0 if i & s else 1.0 for i in range(LANES)]
-        swapped = b.shuffle_vector(x, x, ir.Constant(ir.VectorType(I32, LANES), partner))
-        x = fma_value(b, x, ir.Constant(F.llvm, signs), swapped)
-        s *= 2
-    return x
-
-
-@taught((F, F, _hadamard))
-def hadamard_lanes(x):
-    """The vector times the Hadamard matrix of order LANES (not normalised)."""
-
-
-def _transposes(b, source, stride, count, out, ldo):
-    """Swaps blocks of s x s words on either side of the diagonal, for s = 1, 2, 4, ..."""
-    ends = b.sub(count, I64(1))
-    places = [b.select(b.icmp_signed("<", I64(r), count), I64(r), ends) for r in range(LANES)]
-    rows = [b.load(element(b, source, b.mul(at, stride), I.llvm), align=4) for at in places]
-    s = 1
-    while s < LANES:
-        # Lanes are numbered through both rows: i of the first, LANES + i of the second.
-        upper = [LANES + i - s if i & s else i for i in range(LANES)]
-        lower = [LANES + i if i & s else i + s for i in range(LANES)]
-        for r in (r for r in range(LANES) if not r & s):
-            first, second = rows[r], rows[r + s]
-            for at, lanes in ((r, upper), (r + s, lower)):
-                rows[at] = b.shuffle_vector(first, second, ir.Constant(I.llvm, lanes))
-        s *= 2
-    for r, row in enumerate(rows):
-        _stores(b, out, b.mul(ldo, I64(r)), row)
-
-
-@taught((void, *[int64] * 5, _transposes))
-def transpose(source, stride, count, out, ldo):
-    """LANES x LANES words: column r of the source becomes row r of `out`; rows `stride` and `ldo`
-    words apart. Of fewer than LANES rows, `count`, the last one is repeated."""
 
 
 @taught((float32, F, _folds(B.fadd)))

@@ -1,8 +1,8 @@
 """The kinds of CPU that kernels are compiled for, and the shape of a tile on each.
 
-A tile is what the inner loop of a matrix product keeps in registers: `rows` tokens by `vectors`
-vectors of output columns. All vector registers but a few hold sums, so a tile's shape follows from
-the number of registers, 16 or 32; bench/ladder.py measures candidates.
+A tile is what the inner loop of a matrix product keeps in registers: `rows` tokens by so many
+registers of output columns, which are whole vectors. All registers but a few hold sums, so a tile's
+shape follows from their number, 16 or 32; bench/ladder.py measures candidates.
 """
 
 import os
@@ -11,14 +11,18 @@ from dataclasses import dataclass
 
 from engine.errors import EngineError, InputError
 
-Tiles = Mapping[str, tuple[int, int]]  # kind of product -> (rows, vectors)
+# A vector in the source of the kernels: numbers of 32 bits. It is the same on every CPU, and so are
+# the order of every sum and the bits of its result; LLVM cuts it into the registers that there are.
+LANES = 16
+
+Tiles = Mapping[str, tuple[int, int]]  # kind of product -> (rows, registers)
 
 PAIR_LEVELS = 200  # `levels` of "pairs"; `engine.fast.weights.quantize` says why
 
 
 @dataclass(frozen=True)
 class Target:
-    """`lanes` float32 numbers fit a vector. A CPU must have what LLVM calls `needs`.
+    """`register` float32 numbers fit a vector register. A CPU must have what LLVM calls `needs`.
 
     `cpu` and `features` are what LLVM generates code for: never more than `needs`, so that the same
     code serves every CPU of the kind. `int8` and `int16` name inner steps of products, classes of
@@ -30,7 +34,7 @@ class Target:
     cpu: str
     features: str
     needs: tuple[str, ...]
-    lanes: int
+    register: int
     int8: str
     tiles: Tiles
     int16: str = "pairs"
@@ -38,7 +42,12 @@ class Target:
 
     def panel(self, product: str) -> int:
         """Columns of a panel: those of one tile."""
-        return self.tiles[product][1] * self.lanes
+        return self.tiles[product][1] * self.register
+
+    @property
+    def by_lane(self) -> bool:
+        """Whether one lane of a register is multiplied with all of another, as on arm64."""
+        return self in ARM64
 
     @property
     def sums_pairs(self) -> bool:
@@ -52,7 +61,7 @@ class Target:
 
     @property
     def offset(self) -> int:
-        """What the inner step of int8 subtracts from an activation: sdot wants it signed."""
+        """What is subtracted from an activation in int8: sdot wants it signed."""
         return 128 if self.int8 == "sdot" else 0
 
 
@@ -60,13 +69,18 @@ class Target:
 # attention's tile is narrower.
 HEADS = {"attention": (8, 2), "attention_int16": (8, 2)}
 WIDE = {**HEADS, "float32": (9, 3), "int16": (9, 3), "int8": (9, 3)}
-ARM = {**HEADS, "float32": (8, 3), "attention_int16": (6, 2), "int16": (6, 2), "int8": (7, 3)}
+ALL = ("attention", "attention_int16", "float32", "int16", "int8")
+# Registers of 4 numbers: 5 x 4 sums, and words of rows that are multiplied lane by lane. In "wide"
+# a sum takes two registers.
+ARM = {**dict.fromkeys(ALL, (2, 4)), "attention": (5, 4), "float32": (5, 4)}
 # 16 registers: 6 x 2 sums leave 4
-NARROW = dict.fromkeys(("attention", "attention_int16", "float32", "int16", "int8"), (6, 2))
+NARROW = dict.fromkeys(ALL, (6, 2))
+# Whole vectors are 4 of them here; int8 spills, and is faster than the tile that does not, (1, 4).
+SSE2 = dict.fromkeys(ALL, (2, 4))
 # Where one instruction multiplies four bytes, attention's queries and keys may be bytes too.
 WIDE_VNNI = {**WIDE, "attention_int8": (8, 2)}
 NARROW_VNNI = {**NARROW, "attention_int8": (6, 2)}
-ARM_SDOT = {**ARM, "attention_int8": (6, 2)}
+ARM_SDOT = {**ARM, "int8": (5, 4), "attention_int8": (5, 4)}
 
 # What the x86-64 microarchitecture levels v3 and v4 have, in LLVM's names.
 V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
@@ -79,12 +93,12 @@ X86 = (  # best first
     Target("avx512vnni", "x86-64-v4", VNNI512, (*V4, "avx512vnni"), 16, "vnni", WIDE_VNNI),
     Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (7, 3)}),
     Target("avxvnni", "x86-64-v3", VNNI256, (*V3, "avxvnni"), 8, "vnni", NARROW_VNNI),
-    Target("avx2", "x86-64-v3", "", V3, 8, "pairs", {**NARROW, "int8": (6, 1)}),
-    Target("sse2", "x86-64", "", ("sse2",), 4, "plain", {**NARROW, "int8": (4, 2)}, fuses=False),
+    Target("avx2", "x86-64-v3", "", V3, 8, "pairs", {**NARROW, "int8": (5, 2)}),
+    Target("sse2", "x86-64", "", ("sse2",), 4, "plain", SSE2, fuses=False),
 )
 ARM64 = (
     Target("dotprod", "generic", "+dotprod", ("dotprod",), 4, "sdot", ARM_SDOT, "wide"),
-    Target("neon", "generic", "", (), 4, "wide", {**ARM, "int8": (5, 2)}, "wide"),
+    Target("neon", "generic", "", (), 4, "wide", ARM, "wide"),
 )
 TARGETS = {target.name: target for target in (*X86, *ARM64)}
 

@@ -74,7 +74,7 @@ class Model:
         # A thread is in one task at a time, so these share the memory.
         name, numbers = self.shape.kind.attention
         rows, panel = target.tiles[name][0], target.panel(name)
-        *_, head = head_scratch(tokens, K, rows, panel, target.lanes, numbers)
+        *_, head = head_scratch(tokens, K, rows, panel, numbers)
         tile = target.tiles[product][0] * target.panel(product)
         return SCRATCH_AT // 4 + max(head, tile, self.widest)
 
@@ -93,7 +93,7 @@ class Model:
 
     def _describe(self, threads: int) -> None:
         """Fills in what is the same for every batch."""
-        job, config, lanes = self.job, self.config, self.shape.target.lanes
+        job, config = self.job, self.config
         job["D"], job["D_width"], job["heads"] = config.hidden, self.width, config.heads
         job["eps"], job["threads"] = config.eps, threads
         job["layer_count"], job["layers"] = config.layers, self.layers.ctypes.data
@@ -115,7 +115,7 @@ class Model:
             self.layers[name]["width"], self.layers[name]["out_width"] = width, out_width
         for name, size in ("quantize_D", config.hidden), ("quantize_F", config.feed_forward):
             job[name]["width"] = self.shape.width(size)
-            job[name]["block"] = quantize.block_size(size, lanes)
+            job[name]["block"] = quantize.block_size(size)
             job[name]["norm_limit"] = quantize.length_limit(size)
         # Kernels cannot call Python; this gives the core to another thread while they wait.
         yielding = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value

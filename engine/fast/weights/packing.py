@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.checkpoint.weights import Layer, Linear, Norm, Weights
-from engine.fast.codegen.target import Target
+from engine.fast.codegen.target import LANES, Target
 from engine.fast.weights.precisions import PRECISIONS, Precision
 from engine.fast.weights.quantize import norm_factors, signs
 
@@ -37,8 +37,8 @@ class Shape:
         return self.target.panel(self.kind.product)
 
     def width(self, size: int) -> int:
-        """Numbers of a row: whole vectors, and whole turns of any inner loop."""
-        return round_up(size, max(self.target.lanes, 8))
+        """Numbers of a row: whole vectors."""
+        return round_up(size, LANES)
 
 
 def round_up(size: int, multiple: int) -> int:

@@ -43,7 +43,7 @@ def _int16(w_OI: Array, inputs: int, factors: Array, target: Target) -> Mapping[
 
 
 def _int8(w_OI: Array, inputs: int, factors: Array, target: Target) -> Mapping[str, NDArray]:
-    rotated = quantize.rotate(w_OI * factors, quantize.block_size(inputs, target.lanes))
+    rotated = quantize.rotate(w_OI * factors, quantize.block_size(inputs))
     integers, scales = quantize.int8(rotated, pairs=target.sums_pairs)
     # Activations are low + scale a, so each output also has low times the sum of its weights.
     sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)

@@ -32,7 +32,7 @@ KERNEL_SOURCES = (
     "fast.integers", "fast.job", "fast.kernels", "fast.layers",
     "fast.codegen.compilation", "fast.codegen.constants",
     "fast.codegen.dot_products", "fast.codegen.micro_kernel", "fast.codegen.numba_vectors",
-    "fast.codegen.records", "fast.codegen.simd", "fast.codegen.target",
+    "fast.codegen.records", "fast.codegen.shuffles", "fast.codegen.simd", "fast.codegen.target",
     "fast.weights.precisions", "fast.weights.quantize",
 )  # fmt: skip
 WEIGHT_SOURCES = (

@@ -30,7 +30,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.fast.codegen.target import PAIR_LEVELS
+from engine.fast.codegen.target import LANES, PAIR_LEVELS
 
 Array = NDArray[np.float32]
 
@@ -55,11 +55,11 @@ def int16(w_OI: Array) -> tuple[NDArray[np.int16], Array]:
     return np.rint(w_OI / scales[:, None]).astype(np.int16), scales.astype(np.float32)
 
 
-def block_size(K: int, lanes: int) -> int:
-    """The order of the rotation: the largest power of two that divides K, or 1 if below `lanes`."""
+def block_size(K: int) -> int:
+    """The order of the rotation: the largest power of two that divides K, or 1 if below LANES."""
     # K & -K is the largest power of two that divides K
     block = min(K & -K, LARGEST_BLOCK)
-    return block if block >= lanes else 1
+    return block if block >= LANES else 1
 
 
 def signs(K: int) -> Array:

@@ -6,13 +6,13 @@ from engine.fast.codegen.target import TARGETS, Target, able_targets, host_targe
 from tests.fast import fast_process
 
 CONSTANTS = """
-from engine.fast.codegen.constants import LANES, PRECISION, TARGET
-print(TARGET.name, PRECISION, LANES)
+from engine.fast.codegen.constants import LANES, PRECISION, REGISTER, TARGET
+print(TARGET.name, PRECISION, REGISTER, LANES)
 """
 
 
 def constants(**environment: str) -> list[str]:
-    """Name of the target, precision and lanes, in a process with these variables."""
+    """Target, precision, lanes of a register and of a vector, in a process with these variables."""
     unset = {"BGE_COMPILE_FOR": "", "BGE_TARGET": ""}
     return fast_process.run(CONSTANTS, **{**unset, **environment}).split()
 
@@ -20,20 +20,25 @@ def constants(**environment: str) -> list[str]:
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_every_target_can_be_compiled_for(target: Target) -> None:
     """Also those that this CPU cannot run."""
-    lanes = {"avx512vnni": 16, "avx512": 16, "avxvnni": 8, "avx2": 8}.get(target.name, 4)
+    register = {"avx512vnni": 16, "avx512": 16, "avxvnni": 8, "avx2": 8}.get(target.name, 4)
     got = constants(BGE_COMPILE_FOR=target.name, BGE_COMPILE_PRECISION="int8")
-    assert got == [target.name, "int8", str(lanes)]
+    assert got == [target.name, "int8", str(register), "16"]
 
 
 def test_without_an_environment_it_is_this_cpu_in_float32() -> None:
     host = host_target()
-    assert constants() == [host.name, "float32", str(host.lanes)]
+    assert constants() == [host.name, "float32", str(host.register), "16"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "int16", "int8"])
 def test_every_precision_of_this_cpu(precision: str) -> None:
     host = host_target()
-    assert constants(BGE_COMPILE_PRECISION=precision) == [host.name, precision, str(host.lanes)]
+    assert constants(BGE_COMPILE_PRECISION=precision) == [
+        host.name,
+        precision,
+        str(host.register),
+        "16",
+    ]
 
 
 def test_what_is_compiled_for_comes_before_what_this_process_runs() -> None:

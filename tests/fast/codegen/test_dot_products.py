@@ -14,7 +14,7 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from engine.fast.codegen import dot_products
-from engine.fast.codegen.constants import LANES
+from engine.fast.codegen.constants import REGISTER
 from engine.fast.codegen.numba_vectors import int64, splat_value, teach, void
 from engine.fast.kernels import jit
 from tests.fast.compiled import address
@@ -50,8 +50,8 @@ def compiled(kind: Any) -> Callable[[int, int, int, int], None]:
         def at(address, type):  # type: ignore[no-untyped-def]
             return b.inttoptr(address, type.as_pointer())
 
-        vector = ir.VectorType(kind.sum.element, LANES)
-        splat = splat_value(b, b.load(at(x, vector.element), align=4))
+        vector = ir.VectorType(kind.sum.element, REGISTER)
+        splat = splat_value(b, b.load(at(x, vector.element), align=4), REGISTER)
         sum, word = b.load(at(sums, kind.sum), align=4), b.load(at(words, vector), align=4)
         return b.store(kind.step(b, sum, word, splat), at(out, kind.sum), align=4)
 
@@ -65,12 +65,12 @@ def compiled(kind: Any) -> Callable[[int, int, int, int], None]:
 
 
 def step(kind: Any, sums: Array, words: Array, x: Array) -> Array:
-    """`sums` (LANES,), `words` (LANES, numbers of a word), `x` (numbers of a word): new sums.
+    """`sums` (REGISTER,), `words` (REGISTER, numbers of a word), `x` (numbers of a word): new sums.
 
     Where two int32 make one sum, that sum is cut in two unequal parts first.
     """
-    parts = kind.sum.count // LANES
-    start = np.zeros((LANES, parts), sums.dtype)
+    parts = kind.sum.count // REGISTER
+    start = np.zeros((REGISTER, parts), sums.dtype)
     start[:, -1] = 1000 if parts > 1 else 0
     start[:, 0] = sums - start[:, 1:].sum(axis=1, dtype=sums.dtype)
     out = np.empty_like(start)
@@ -80,8 +80,8 @@ def step(kind: Any, sums: Array, words: Array, x: Array) -> Array:
 
 @pytest.mark.parametrize("kind", {**FLOATS, **INT16, **INT8}.values())
 def test_a_turn_of_the_loop_divides_every_padded_width(kind: Any) -> None:
-    """Rows are padded to whole eights: in int8 those are two words."""
-    assert 2 % kind.unroll == 0 and kind.sum.count % LANES == 0
+    """Rows are padded to 16 numbers: in int8 those are four words."""
+    assert 4 % kind.turn == 0 and kind.sum.count % REGISTER == 0
 
 
 # float32
@@ -91,8 +91,11 @@ def test_a_turn_of_the_loop_divides_every_padded_width(kind: Any) -> None:
 def test_float32_adds_a_product(kind: Any) -> None:
     draw = np.random.default_rng(1)
     for _ in range(DRAWS):
-        words, x = draw.standard_normal((LANES, 1), np.float32), draw.standard_normal(1, np.float32)
-        sums = (-words[:, 0] * x * draw.choice([0, 1, 1000], LANES)).astype(np.float32)
+        words, x = (
+            draw.standard_normal((REGISTER, 1), np.float32),
+            draw.standard_normal(1, np.float32),
+        )
+        sums = (-words[:, 0] * x * draw.choice([0, 1, 1000], REGISTER)).astype(np.float32)
         got = step(kind, sums, words, x)
         assert np.array_equal(got, multiply_add(x, words[:, 0], sums))
 
@@ -100,9 +103,9 @@ def test_float32_adds_a_product(kind: Any) -> None:
 @each_float
 def test_float32_extremes(kind: Any) -> None:
     numbers = np.array([0.0, -0.0, 1e-45, -1e-38, 1.0, -1e19, 1e19, 3e38], np.float32)
-    words = np.resize(numbers, (LANES, 1))
+    words = np.resize(numbers, (REGISTER, 1))
     for x in numbers[:-1, None]:
-        for sums in np.repeat(numbers[:-1, None], LANES, axis=1):
+        for sums in np.repeat(numbers[:-1, None], REGISTER, axis=1):
             got = step(kind, sums, words, x)
             with np.errstate(over="ignore"):
                 assert np.array_equal(got, multiply_add(x, words[:, 0], sums))
@@ -113,8 +116,8 @@ def test_float32_extremes(kind: Any) -> None:
 
 def hold_exact(kind: Any, sums: Array, words: Array, x: Array) -> None:
     offset = 128 if kind is dot_products.Int8Sdot else 0
-    products = words.astype(np.int64) @ (x.astype(np.int64) - offset)
-    expected = (sums + products).astype(np.int32)
+    x = (x.astype(np.int64) - offset).astype(np.int8 if offset else x.dtype)
+    expected = (sums + words.astype(np.int64) @ x.astype(np.int64)).astype(np.int32)
     assert np.array_equal(step(kind, sums.astype(np.int32), words, x), expected)
 
 
@@ -122,17 +125,17 @@ def hold_exact(kind: Any, sums: Array, words: Array, x: Array) -> None:
 def test_int16_adds_two_products(kind: Any) -> None:
     draw = np.random.default_rng(2)
     for _ in range(DRAWS):
-        words = draw.integers(-32767, 32768, (LANES, 2)).astype(np.int16)
+        words = draw.integers(-32767, 32768, (REGISTER, 2)).astype(np.int16)
         x = draw.integers(-32767, 32768, 2).astype(np.int16)
-        hold_exact(kind, draw.integers(-(2**30), 2**30, LANES), words, x)
+        hold_exact(kind, draw.integers(-(2**30), 2**30, REGISTER), words, x)
 
 
 @each_int16
 def test_each_place_of_an_int16_word(kind: Any) -> None:
     """Place by place: number i of the word times number i, and no other."""
-    words = np.arange(1, 2 * LANES + 1, dtype=np.int16).reshape(LANES, 2)
+    words = np.arange(1, 2 * REGISTER + 1, dtype=np.int16).reshape(REGISTER, 2)
     for x in np.eye(2, dtype=np.int16):
-        hold_exact(kind, np.arange(LANES), words, x)
+        hold_exact(kind, np.arange(REGISTER), words, x)
 
 
 @each_int16
@@ -140,9 +143,9 @@ def test_each_place_of_an_int16_word(kind: Any) -> None:
 @pytest.mark.parametrize("second", [-32767, 32767])
 def test_int16_extremes(kind: Any, first: int, second: int) -> None:
     """Two products of 2^30 each: the largest sum still fits 32 bits."""
-    words = np.full((LANES, 2), 32767, np.int16)
-    hold_exact(kind, np.zeros(LANES, int), words, np.array([first, second], np.int16))
-    hold_exact(kind, np.full(LANES, 2**31 - 1), words, np.array([first, second], np.int16))
+    words = np.full((REGISTER, 2), 32767, np.int16)
+    hold_exact(kind, np.zeros(REGISTER, int), words, np.array([first, second], np.int16))
+    hold_exact(kind, np.full(REGISTER, 2**31 - 1), words, np.array([first, second], np.int16))
 
 
 def most(kind: Any) -> int:
@@ -154,22 +157,22 @@ def most(kind: Any) -> int:
 def test_int8_adds_four_products(kind: Any) -> None:
     draw = np.random.default_rng(3)
     for _ in range(DRAWS):
-        words = draw.integers(-most(kind), most(kind) + 1, (LANES, 4)).astype(np.int8)
+        words = draw.integers(-most(kind), most(kind) + 1, (REGISTER, 4)).astype(np.int8)
         x = draw.integers(0, 256, 4).astype(np.uint8)
-        hold_exact(kind, draw.integers(-(2**30), 2**30, LANES), words, x)
+        hold_exact(kind, draw.integers(-(2**30), 2**30, REGISTER), words, x)
 
 
 @each_int8
 def test_each_place_of_an_int8_word(kind: Any) -> None:
     """Activations have no sign: 255 is 255 in each of the four places."""
-    words = np.arange(-2 * LANES, 2 * LANES, dtype=np.int8).reshape(LANES, 4)
+    words = np.arange(-2 * REGISTER, 2 * REGISTER, dtype=np.int8).reshape(REGISTER, 4)
     for x in 255 * np.eye(4, dtype=np.uint8):
-        hold_exact(kind, np.arange(LANES), words, x)
+        hold_exact(kind, np.arange(REGISTER), words, x)
 
 
 @each_int8
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_int8_extremes(kind: Any, sign: int) -> None:
-    words = np.full((LANES, 4), sign * most(kind), np.int8)
+    words = np.full((REGISTER, 4), sign * most(kind), np.int8)
     for pattern in ((255,) * 4, (255, 0, 255, 0), (0, 255, 0, 255), (128, 127, 0, 1)):
-        hold_exact(kind, np.full(LANES, sign * 1000), words, np.array(pattern, np.uint8))
+        hold_exact(kind, np.full(REGISTER, sign * 1000), words, np.array(pattern, np.uint8))

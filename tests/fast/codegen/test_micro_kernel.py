@@ -11,9 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.fast.codegen import micro_kernel
-from engine.fast.codegen.constants import LANES, TARGET
+from engine.fast.codegen.constants import REGISTER, TARGET
 from engine.fast.codegen.dot_products import KINDS as STEPS
-from engine.fast.codegen.dot_products import Int8Plain, Int8Sdot, Int8Wide, Int16Wide, swapped
+from engine.fast.codegen.dot_products import (
+    Float32,
+    Int8Plain,
+    Int8Sdot,
+    Int8Wide,
+    Int16Wide,
+    swapped,
+)
 from engine.fast.kernels import jit
 from tests.fast.compiled import address
 from tests.fast.rounding import multiply_add
@@ -21,7 +28,18 @@ from tests.fast.rounding import multiply_add
 Array = NDArray[Any]
 Tile = Callable[..., Array]
 
+
+class ByLane(Float32):
+    turn = 4
+
+
+class Int8ByLane(Int8Plain):
+    turn = 4
+
+
 PLAIN = {
+    "float32 by lane": ByLane,
+    "int8 by lane": Int8ByLane,
     "plain int8": Int8Plain,
     "wide int8": Int8Wide,
     "wide int16": Int16Wide,
@@ -29,6 +47,8 @@ PLAIN = {
 }
 SHAPES = {
     **TARGET.tiles,
+    "float32 by lane": (6, 2),
+    "int8 by lane": (3, 2),
     "plain int8": (5, 2),
     "wide int8": (3, 2),
     "wide int16": (4, 2),
@@ -36,10 +56,10 @@ SHAPES = {
 }
 KINDS = {**{name: STEPS[name] for name in TARGET.tiles}, **PLAIN}
 LEVELS = 255
-FLOATS = ("float32", "attention")
+FLOATS = ("float32", "attention", "float32 by lane")
 INT16 = ("int16", "attention_int16", "wide int16")
 EXTREMES = np.array([-32767, 32767], np.int16)
-INT8 = ("int8", "plain int8", "wide int8")
+INT8 = ("int8", "plain int8", "wide int8", "int8 by lane")
 SWAPPED = [name for name in ("attention_int8", "swapped int8") if name in KINDS]
 
 
@@ -81,12 +101,12 @@ def result(name: str) -> type:
 
 
 def columns(name: str) -> int:
-    return SHAPES[name][1] * LANES
+    return SHAPES[name][1] * REGISTER
 
 
 def turns(name: str) -> list[int]:
-    """Numbers of words along K, multiples of what one turn of the loop takes."""
-    return [n * KINDS[name].unroll for n in (1, 2, 3, 5, 8, 33)]
+    """Numbers of words along K, whole turns of the loop or not."""
+    return [*range(1, 10), 33]
 
 
 def exact(a: Array, b: Array) -> Array:
@@ -185,14 +205,15 @@ def test_signed_rows_times_a_panel_without_sign_are_exact(
             a = draw.integers(-127, 128, (m, 4 * steps))
             a[0] = 127
             b = draw.integers(0, LEVELS + 1, (4 * steps, columns(name)))
-            got = tiles[name](a.astype(np.int8), b.astype(np.uint8))
+            panel = (b - offset).astype(np.int8 if offset else np.uint8)
+            got = tiles[name](a.astype(np.int8), panel)
             assert np.array_equal(got, exact(a, b - offset))
 
 
 def hold_exact(tile: Tile, name: str, a: Array, b: Array) -> None:
     signed = 128 if KINDS[name] is Int8Sdot else 0
-    expected = exact(a - signed, b)
-    assert np.array_equal(tile(a.astype(np.uint8), b.astype(np.int8)), expected)
+    rows = (a - signed).astype(np.int8 if signed else np.uint8)
+    assert np.array_equal(tile(rows, b.astype(np.int8)), exact(a - signed, b))
 
 
 def most(name: str) -> int:

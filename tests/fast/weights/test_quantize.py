@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 
+from engine.fast.codegen.target import LANES
 from engine.fast.weights import quantize
 from tests.fast import compiled as fast
 from tests.fast.test_kernels import hadamard
@@ -281,19 +282,14 @@ def test_signs_have_nothing_in_common_with_any_row(order: int) -> None:
 
 def test_blocks_are_the_largest_there_are() -> None:
     """The larger a block, the more numbers share an outlier."""
-    sizes = {1: 1, 20: 4, 24: 8, 37: 1, 130: 1, 384: 128, 768: 256, 1024: 512, 3072: 512, 4096: 512}
-    assert {K: quantize.block_size(K, 4) for K in sizes} == sizes
-    assert [quantize.block_size(24, lanes) for lanes in (4, 8, 16)] == [8, 8, 1]
-    assert [quantize.block_size(16, lanes) for lanes in (4, 8, 16)] == [16, 16, 16]
-    assert [quantize.block_size(4, lanes) for lanes in (4, 8, 16)] == [4, 1, 1]
+    sizes = {1: 1, 8: 1, 16: 16, 24: 1, 37: 1, 48: 16, 384: 128, 768: 256, 1024: 512, 4096: 512}
+    assert {K: quantize.block_size(K) for K in sizes} == sizes
 
 
-@given(
-    st.sampled_from([1, 20, 24, 37, 384, 768, 1024, 1536, 3072, 4096]), st.sampled_from([4, 8, 16])
-)
-def test_blocks_divide_the_row_and_fill_vectors(K: int, lanes: int) -> None:
-    block = quantize.block_size(K, lanes)
-    assert K % block == 0 and (block == 1 or lanes <= block <= quantize.LARGEST_BLOCK)
+@given(st.sampled_from([1, 20, 24, 37, 384, 768, 1024, 1536, 3072, 4096]))
+def test_blocks_divide_the_row_and_fill_vectors(K: int) -> None:
+    block = quantize.block_size(K)
+    assert K % block == 0 and (block == 1 or LANES <= block <= quantize.LARGEST_BLOCK)
     assert block & (block - 1) == 0
 
 
