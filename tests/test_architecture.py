@@ -55,7 +55,7 @@ IMPORTED_IN = {
     "huggingface_hub": {"catalog.hub"},
     "filelock": {"catalog.pull"},
     "numba": {"fast"},
-    "llvmlite": {"fast"},
+    "llvmlite": {"fast", "system.cpu"},
     "starlette": {"serve"},
     "uvicorn": {"serve"},
     "uvloop": {"serve"},

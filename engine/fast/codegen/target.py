@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.errors import EngineError, InputError
+from engine.system import cpu
 
 # A vector in the source of the kernels: numbers of 32 bits. It is the same on every CPU, and so are
 # the order of every sum and the bits of its result; LLVM cuts it into the registers that there are.
@@ -97,22 +98,17 @@ X86 = (  # best first
     Target("sse2", "x86-64", "", ("sse2",), 4, "plain", SSE2, fuses=False),
 )
 ARM64 = (
-    Target("dotprod", "generic", "+dotprod", ("dotprod",), 4, "sdot", ARM_SDOT, "wide"),
-    Target("neon", "generic", "", (), 4, "wide", ARM, "wide"),
+    Target("dotprod", "generic", "+dotprod", ("neon", "dotprod"), 4, "sdot", ARM_SDOT, "wide"),
+    Target("neon", "generic", "", ("neon",), 4, "wide", ARM, "wide"),
 )
 TARGETS = {target.name: target for target in (*X86, *ARM64)}
 
 
 def able_targets() -> list[Target]:
     """The targets that this CPU can run, best first; none on a kind of CPU that nobody tried."""
-    import llvmlite.binding as llvm
-
-    # The process's architecture, which may differ from the machine's under emulation.
-    machine = llvm.get_process_triple().split("-")[0]
-    kinds = {"x86_64": X86, "aarch64": ARM64, "arm64": ARM64}.get(machine, ())
-    # What the operating system does not save at a context switch, LLVM does not report.
-    features = llvm.get_host_cpu_features()
-    return [target for target in kinds if all(features.get(need) for need in target.needs)]
+    kinds = {"x86_64": X86, "aarch64": ARM64}.get(cpu.architecture(), ())
+    features = cpu.features()
+    return [target for target in kinds if features.issuperset(target.needs)]
 
 
 def host_target() -> Target:
