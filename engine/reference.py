@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import model
+from engine._version import __version__
 from engine.batch import PackedBatch, split
 from engine.checkpoint.config import Config
 from engine.checkpoint.weights import Weights
@@ -30,6 +31,7 @@ class ReferenceEncoder:
     """
 
     target = "numpy"
+    numerics = f"numpy {np.__version__}, engine {__version__}"
 
     def __init__(self, weights: Weights, config: Config, threads: int) -> None:
         self.weights, self.config, self.threads = weights, config, threads

@@ -31,6 +31,8 @@ class Encoder(Protocol):
 
     @property
     def target(self) -> str: ...
+    @property
+    def numerics(self) -> str: ...
     def pooled(self, ids: Sequence[Ids], poolings: Sequence[str]) -> Vectors: ...
     def hidden(self, ids: Sequence[Ids]) -> list[Vectors]: ...
     def close(self) -> None: ...
@@ -97,6 +99,20 @@ class TokenEmbedder:
     def target(self) -> str:
         """The kind of CPU that the kernels are compiled for, or "numpy" for the readable model."""
         return self._encoder.target
+
+    @property
+    def numerics(self) -> str:
+        """What decides a vector's bits beside the checkpoint. Where it is equal, bits are.
+
+        For the compiled kernels it names the arithmetic and the release, and many kinds of CPU
+        have the same; for the readable model it names numpy, whose sums depend on the machine.
+        """
+        return self._encoder.numerics
+
+    @cached_property
+    def settings_hash(self) -> str:
+        """SHA-256 (hex) of the files that are not weights: settings and tokenizer."""
+        return registry.settings_hash(self.folder)
 
     @cached_property
     def model_hash(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.catalog import registry
 from engine.catalog.models import Entry
 from engine.checkpoint.module_list import Module
 from engine.errors import InputError, NotFinite, TooLong
@@ -110,6 +111,21 @@ def test_the_hash_of_modules_after_the_pooling(tmp_path: Path) -> None:
     assert embedder.model_hash == expected
     (folder / "model.safetensors").unlink()
     assert embedder.model_hash == expected  # computed once
+
+
+def test_the_hash_of_the_settings(tmp_path: Path) -> None:
+    folder = copy_tiny(tmp_path)
+    embedder = toy_embedder()
+    embedder.folder = folder
+    before = embedder.settings_hash
+    hashes = [before]
+    for name in ("tokenizer.json", "config.json", "1_Pooling/config.json"):
+        (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+        hashes.append(registry.settings_hash(folder))
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "README.md").write_bytes(b"")
+    assert registry.settings_hash(folder) == hashes[-1] and len(set(hashes)) == 4
+    assert embedder.settings_hash == before  # computed once
 
 
 def test_its_representation() -> None:

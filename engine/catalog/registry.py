@@ -31,6 +31,7 @@ from engine.catalog.models import (
     is_known,
 )
 from engine.catalog.record import read_record
+from engine.catalog.repository_files import READ, is_weights
 from engine.catalog.verify import Stamps, is_kind
 from engine.errors import CheckpointError, InputError, ModelNotFound
 from engine.system.folders import expand, weights_home
@@ -134,6 +135,16 @@ def weights_hash(folder: Path) -> str:
     with Stamps(folder) as stamps:
         hashes = [stamps.sha256(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def settings_hash(folder: Path) -> str:
+    """SHA-256 (hex) of the names and bytes of all files but weights that the engine reads."""
+    digest = hashlib.sha256()
+    for path in sorted((*folder.glob("*"), *folder.glob("*/*"))):
+        if READ.fullmatch(path.name) and not is_weights(path.name):
+            name, content = path.relative_to(folder).as_posix(), path.read_bytes()
+            digest.update(f"{name}\n{len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 def _given(model: str | Path) -> Path | None:

@@ -32,6 +32,11 @@ def is_hub_name(name: str) -> bool:
     return max(map(len, match.groups())) <= LONGEST
 
 
+def is_weights(name: str) -> bool:
+    """Whether a file that is read holds weights, or says which files do."""
+    return name.lower().endswith((".safetensors", ".safetensors.index.json"))
+
+
 def is_path(path: str) -> bool:
     """Whether `path` is a relative path with "/" that stays in its folder."""
     return bool(PATH.fullmatch(path))

@@ -146,6 +146,7 @@ def _facts(embedder: Embedder, known: Entry | None) -> Iterator[tuple[str, str]]
         yield f"{kind} prompt", repr(prompt)
     yield "precision", embedder.precision
     yield "kernels", embedder.target
+    yield "numerics", embedder.numerics
     yield "threads", str(embedder.threads)
     yield "machine", f"{platform.machine()} {platform.system()}, Python {platform.python_version()}"
 

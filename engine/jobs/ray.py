@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from engine.jobs.writing.store import Store
 
 READER_CPUS = 0.25
+# What an embedder on any node must agree with the manifest in, and what to do where it does not.
+NODE_FACTS = {
+    "model_hash": "install the same model on every node.",
+    "settings_hash": "install the same model on every node.",
+    "numerics": "install the same release on every node; where nodes have different kinds of CPU, "
+    "take --precision float32 or int16.",
+}
 
 
 class Embed:
@@ -94,8 +101,9 @@ def _dataset(job: "Job", store: "Store") -> Any:
     cwd = os.getcwd()  # noqa: PTH109  (a string, to be sent)
     tasks = ray.data.from_items(items, override_num_blocks=len(items))
     read = tasks.flat_map(_read, fn_args=(ray.put(job), cwd), num_cpus=READER_CPUS)
+    facts = {name: store.manifest[name] for name in NODE_FACTS}
     # Actor arguments are passed by value: a dead node would lose an object reference.
-    target = _Target(str(store.folder), store.manifest["model_hash"], threads, cwd)
+    target = _Target(str(store.folder), facts, threads, cwd)
     return read.map(
         _Worker,
         fn_constructor_args=(target, job.options, job.how),
@@ -133,7 +141,7 @@ class _Target:
     """What an actor loads, and where it writes, on any node."""
 
     folder: str
-    model_hash: str
+    facts: dict[str, str]  # of the manifest: what the node's embedder must agree with
     threads: int
     cwd: str
 
@@ -172,9 +180,10 @@ def _load(target: _Target, options: "Options") -> engine.Embedder:
         offline=options.offline,
         revision=options.revision,
     )
-    if embedder.model_hash != target.model_hash:
-        raise CheckpointError(
-            f"node {os.uname().nodename}: {options.model} has hash {embedder.model_hash}, "
-            f"the job's is {target.model_hash}; install the same model on every node"
-        )
+    for name, expected in target.facts.items():
+        if (found := getattr(embedder, name)) != expected:
+            raise CheckpointError(
+                f"node {os.uname().nodename}: {name} is {found!r}, the job's is {expected!r}, so "
+                f"its vectors would differ; {NODE_FACTS[name]}"
+            )
     return embedder

@@ -40,7 +40,7 @@ class FakeEmbedder:
     hub_id = revision = None
     dim, max_tokens, pooling, precision, threads = DIM, 64, "cls", "fake", 1
     truncation_side, normalizes = "right", True
-    model_hash = "f" * 64
+    model_hash, settings_hash, numerics = "f" * 64, "e" * 64, "fake"
     finish = staticmethod(Embedder.finish)
     similarity = Embedder.similarity
 

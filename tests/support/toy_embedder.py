@@ -26,7 +26,7 @@ CLS, SEP = ID["[CLS]"], ID["[SEP]"]
 class ToyEncoder:
     """Width 3; remembers how many texts each call had, and whether it was closed."""
 
-    target = "toy"
+    target, numerics = "toy", "toy"
 
     def __init__(self) -> None:
         self.pooled_texts: list[int] = []

@@ -28,7 +28,7 @@ class FastEncoder:
     def __init__(self, folder: Path, config: Config, precision: str, threads: int) -> None:
         self.config = config
         shape = Shape(host_target(), precision)
-        self.target = shape.target.name
+        self.target, self.numerics = shape.target.name, shape.numerics
         # The machine code lives as long as `_code` does.
         self._encode, self._code = prepared.kernels(shape)
         model = Model(prepared.weights(folder, config, shape), config, shape, threads)

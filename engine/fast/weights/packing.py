@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine._version import __version__
 from engine.checkpoint.weights import Layer, Linear, Norm, Weights
 from engine.fast.codegen.target import LANES, Target
 from engine.fast.weights.precisions import PRECISIONS, Precision
@@ -35,6 +36,13 @@ class Shape:
         """Columns of a panel."""
         # A tile's columns: the inner loop computes all of them at once.
         return self.target.panel(self.kind.product)
+
+    @property
+    def numerics(self) -> str:
+        """What decides the bits of a result; the same for many targets (`target.LANES`)."""
+        levels = f" of 0 to {self.target.levels}" if self.precision == "int8" else ""
+        rounding = "fused" if self.target.fuses else "separate"
+        return f"{self.precision}{levels}, {rounding} multiply-add, engine {__version__}"
 
     def width(self, size: int) -> int:
         """Numbers of a row: whole vectors."""

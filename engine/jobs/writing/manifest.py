@@ -17,7 +17,7 @@ from engine.jobs.writing.shards import output_schema
 if TYPE_CHECKING:
     from engine.embedder import Embedder
 
-VERSION = 1
+VERSION = 2
 SHOWN = 5
 
 
@@ -45,7 +45,9 @@ def describe(
         "version": VERSION,
         "model": embedder.name,
         "model_hash": embedder.model_hash,
+        "settings_hash": embedder.settings_hash,
         "precision": embedder.precision,
+        "numerics": embedder.numerics,
         "dim": how.truncate_dim or embedder.dim,
         "pooling": how.pooling,
         "prompt": how.prompt,

@@ -99,7 +99,7 @@ def test_a_damaged_manifest_is_named_with_a_remedy(tmp_path: Path, content: str)
 
 def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"version": 99, "inputs": 5}')
-    with pytest.raises(EngineError, match="is of version 99; this release reads 1"):
+    with pytest.raises(EngineError, match="is of version 99; this release reads 2"):
         read(tmp_path / "manifest.json")
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
     assert read(tmp_path / "manifest.json") == MANIFEST
@@ -117,6 +117,6 @@ def test_a_job_on_a_damaged_manifest_or_journal_says_so(tmp_path: Path) -> None:
             job(*words)
     journal.write_bytes(b"".join([lines[0], *lines[2:]]))
     assert job(*words) == 0 and sorted(journal.read_bytes().splitlines(True)) == sorted(lines)
-    (tmp_path / "out" / "_job" / "manifest.json").write_text('{"version": 1}')
+    (tmp_path / "out" / "_job" / "manifest.json").write_text('{"version": 2}')
     with pytest.raises(EngineError, match=r"manifest\.json is damaged"):
         job(*words)

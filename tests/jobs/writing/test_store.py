@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import EngineError, InputError
+from engine.jobs.writing.manifest import VERSION
 from engine.jobs.writing.shard_files import Record
 from engine.jobs.writing.shards import Key
 from engine.jobs.writing.store import Store
@@ -302,7 +303,7 @@ def test_a_split_is_done_when_every_part_is_in_place_in_whatever_order(
     tmp_path: Path, order: list[int]
 ) -> None:
     """On a cluster the last part may be in place before an earlier one."""
-    manifest = {"version": 1, "inputs": [], "text": {}}
+    manifest = {"version": VERSION, "inputs": [], "text": {}}
     with Store(tmp_path / "out", manifest, splits=2) as store:
         for number, part in enumerate(order):
             assert not store.done(0)
