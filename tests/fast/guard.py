@@ -235,7 +235,7 @@ def hold(shape: Example, precision: str, encode: Callable[[int, int], None]) -> 
 
 
 def check_random_shapes(precision: str, number: int, last: Path) -> None:
-    encode, _code = prepared.kernels(packing.Shape(host_target(), precision))
+    encode = prepared.kernels(packing.Shape(host_target(), precision))
 
     @settings(max_examples=number, deadline=None)
     @given(examples())
@@ -279,7 +279,7 @@ SHORTENED: dict[str, tuple[Example, int]] = {
 
 def check_shortened() -> None:
     """One number less in any buffer ends the process: none is larger than it must be."""
-    encode, _code = prepared.kernels(packing.Shape(host_target(), "int8"))
+    encode = prepared.kernels(packing.Shape(host_target(), "int8"))
     for shape in ROWS, SCRATCH, FIRST:
         hold(shape, "int8", encode)
     for name, (shape, less) in SHORTENED.items():

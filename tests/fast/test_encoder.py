@@ -45,7 +45,7 @@ class Encoder:
 
     def __init__(self, config: Config, weights: Weights, precision: str, layers: int) -> None:
         shape = Shape(host_target(), precision)
-        self.encode, self.code = prepared.kernels(shape)
+        self.encode = prepared.kernels(shape)
         arrays = {
             name: array
             for name, array in packed(weights, shape)

@@ -97,8 +97,7 @@ MAPS = ("value", "attention_output", "up", "down")
 
 
 @cache
-def kernels(precision: str) -> tuple[Callable[[int, int], None], object]:
-    """`encode`, and the machine code that must stay alive with it."""
+def kernels(precision: str) -> Callable[[int, int], None]:
     return prepared.kernels(packing.Shape(host_target(), precision))
 
 
@@ -107,7 +106,7 @@ def compute(weights: Weights, batch: PackedBatch, precision: str) -> tuple[Array
     kind, texts = packing.Shape(host_target(), precision), len(batch.cu_seqlens) - 1
     with np.errstate(over="ignore"):
         built = buffers.Model(dict(packing.packed(weights, kind)), SHAPE.config, kind, threads=1)
-    encode = kernels(precision)[0]
+    encode = kernels(precision)
     room, worker = buffers.Memory(built, built.count_phases(encode)), built.worker()
     room.take(batch, np.zeros(texts, np.int32))
     encode(room.job.ctypes.data, worker.ctypes.data)

@@ -122,9 +122,9 @@ except PermissionError:
     pwd.getpwuid = {}.__getitem__
 import engine
 from engine.fast.codegen import compilation
-from engine.fast.weights import array_files
+from engine.fast.weights import code_files
 with open(sys.argv[2], "rb") as file:
-    code = array_files.read(file)["code"].tobytes()
+    code = file.read()[:-code_files.END]
 compilation.compiled = lambda *_: code
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")

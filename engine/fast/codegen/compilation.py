@@ -1,8 +1,8 @@
 """Kernels -> machine code that runs without numba, and without anything else.
 
 numba compiles `encoder.encode` to LLVM's language for the wanted CPU; what it adds for Python
-(wrappers, reference counts) is thrown away, and LLVM makes an object file of the rest. The file
-needs no symbol from outside: `load` puts it into memory and calls it by address.
+(wrappers, reference counts) is thrown away, and LLVM makes an object file of the rest, which needs
+no symbol from outside. On Linux it becomes a shared object (`shared_object`).
 
 The compiler is a process of its own. What it makes is kept for every later process, so it depends
 on nothing but the installation: its modules come from the standard library, this package and the
@@ -11,20 +11,19 @@ environment it sees KEPT alone, so no variable of numba or Python; and it works 
 folder, for numba reads a configuration file where it works.
 """
 
-import ctypes
 import os
 import site
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from engine.errors import EngineError
+from engine.fast.codegen.loading import SYMBOL, check_allowed
+from engine.fast.codegen.shared_object import link
 from engine.fast.codegen.target import Target
 from engine.system.folders import is_working_folder
 
-SYMBOL = "encode"
 PACKAGE = Path(__file__).parents[2]
 COMPILER = ("numba", "llvmlite", "numpy")
 KEPT = (
@@ -42,7 +41,6 @@ spec.loader.exec_module(sys.modules["engine"])
 from engine.fast.codegen.compilation import main
 main()
 """
-Encode = Callable[[int, int], None]
 
 
 def environment(target: Target, precision: str) -> dict[str, str]:
@@ -77,7 +75,9 @@ def command() -> list[str]:
 
 
 def compiled(target: Target, precision: str) -> bytes:
-    """The object file, compiled in a process of its own: numba and LLVM stay out of this one."""
+    """The code, compiled in a process of its own: numba and LLVM stay out of this one."""
+    # numba makes memory executable while it compiles.
+    check_allowed()
     try:
         done = subprocess.run(
             # The environment is made from nothing: a variable that is not in it cannot matter.
@@ -98,52 +98,6 @@ def compiled(target: Target, precision: str) -> bytes:
     )
 
 
-def check_allowed() -> None:
-    """Raises EngineError where the system lets no process make memory executable."""
-    import llvmlite.binding as llvm
-
-    try:
-        llvm.check_jit_execution()
-    except OSError as error:
-        raise EngineError(
-            "this process may not make memory executable, which compiled kernels need. Something "
-            "forbids it: MemoryDenyWriteExecute=yes in a systemd unit, PR_SET_MDWE, or SELinux. "
-            f'Allow it for this process, or use precision="reference". ({error})'
-        ) from error
-
-
-def load(code: bytes) -> tuple[Encode, object]:
-    """The function in an object file, encode(job, worker), and what must stay alive with it.
-
-    Its arguments are addresses: of a JOB and of a WORKER (`fast.job`).
-    """
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    # MCJIT here only places the object file in memory and applies its relocations.
-    machine = llvm.Target.from_default_triple().create_target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    address = engine.get_function_address(SYMBOL)
-    if not address:
-        raise EngineError(f"the compiled kernels have no function {SYMBOL}; this is a bug.")
-    # numba's own convention: where to put a result and an error (there are none), then arguments
-    # Called through ctypes, so that numba is not imported where kernels only run.
-    function = ctypes.CFUNCTYPE(
-        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
-    )(address)
-    # ctypes releases the interpreter's lock during the call, so other threads run meanwhile.
-    nowhere = (ctypes.c_int64 * 2)()
-    result, error = ctypes.addressof(nowhere), ctypes.addressof(nowhere) + 8
-
-    def encode(job: int, worker: int) -> None:
-        function(result, error, job, worker)
-
-    return encode, (engine, nowhere)
-
-
 def llvm_ir() -> str:
     """`encoder.encode` as numba optimised it, in LLVM's language, under the name SYMBOL."""
     from engine.fast.encoder import SIGNATURE, encode
@@ -160,10 +114,11 @@ def module_for(text: str, triple: str, cpu: str, features: str):
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    # "jitdefault" and "pic": the code may be put anywhere in memory.
+    # "pic": the code may be put anywhere in memory. "small": all of it close together.
     machine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu, features=features, opt=3, reloc="pic", codemodel="jitdefault"
-    )
+        cpu=cpu, features=features, opt=3, reloc="pic",
+        codemodel="small" if "linux" in triple else "jitdefault",
+    )  # fmt: skip
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = triple, str(machine.target_data)
     # All else becomes private to the module, so that what `encode` does not call can be removed:
@@ -178,8 +133,8 @@ def module_for(text: str, triple: str, cpu: str, features: str):
 
 
 def main() -> None:
-    """In the compiler's process: writes the object file to standard output, and nothing else."""
-    # LLVM and numba may print. Standard output is for the object file alone.
+    """In the compiler's process: writes the code to standard output, and nothing else."""
+    # LLVM and numba may print. Standard output is for the code alone.
     output = os.dup(1)
     os.dup2(2, 1)
     import llvmlite.binding as llvm
@@ -193,4 +148,5 @@ def main() -> None:
     if undefined:
         raise SystemExit(f"the kernels call what will not be there: {', '.join(undefined)}")
     with os.fdopen(output, "wb") as file:
-        file.write(machine.emit_object(module))
+        code = machine.emit_object(module)
+        file.write(link(code) if "linux" in triple else code)

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 from engine.batch import PackedBatch
 from engine.checkpoint.config import Config
 from engine.errors import CheckpointError, EngineError
-from engine.fast.codegen.compilation import Encode
+from engine.fast.codegen.loading import Encode
 from engine.fast.job import (
     JOB,
     LAYER,

@@ -29,8 +29,7 @@ class FastEncoder:
         self.config = config
         shape = Shape(host_target(), precision)
         self.target, self.numerics = shape.target.name, shape.numerics
-        # The machine code lives as long as `_code` does.
-        self._encode, self._code = prepared.kernels(shape)
+        self._encode = prepared.kernels(shape)
         model = Model(prepared.weights(folder, config, shape), config, shape, threads)
         self._model: Model | None = model
         self._phases = model.count_phases(self._encode)

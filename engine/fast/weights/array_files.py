@@ -26,6 +26,10 @@ BLOCK = 1 << 20
 KIND = re.compile(r"[<|>][fiu][1248]")  # not all that numpy understands, which is a language
 
 
+class Arrays(dict[str, NDArray]):
+    """By name. (A class of our own, for a plain dict cannot be held weakly.)"""
+
+
 class Damaged(ValueError):
     """The file is not what was written."""
 
@@ -65,7 +69,7 @@ def check(file: BinaryIO) -> None:
         raise Damaged("a part of the file is missing or changed")
 
 
-def read(file: BinaryIO) -> dict[str, NDArray]:
+def read(file: BinaryIO) -> Arrays:
     """The arrays, mapped from the file, read-only. Raises Damaged where it is no file of arrays."""
     try:
         # Pages are read when they are used, and shared with every process that maps the file.
@@ -75,7 +79,7 @@ def read(file: BinaryIO) -> dict[str, NDArray]:
             raise Damaged("the file is cut short, or no file of arrays")
         length = int.from_bytes(content[end : end + 8].tobytes(), "little")
         table = json.loads(content[max(end - length, 0) : end].tobytes())
-        return {name: _array(content, *entry) for name, entry in table.items()}
+        return Arrays((name, _array(content, *entry)) for name, entry in table.items())
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Damaged(f"its table cannot be read ({error})") from error
 

@@ -1,4 +1,4 @@
-"""Files of arrays that are made once and kept: by one process, for all that come later.
+"""Files that are made once and kept: by one process, for all that come later.
 
 A file appears under its name only when it is whole and on the disk; one process makes it while
 others wait. It is used only if nobody but this user or root can have written it. Its checksum is
@@ -15,34 +15,43 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from numpy.typing import NDArray
-
 from engine.errors import EngineError
-from engine.fast.weights import array_files
+from engine.fast.weights.array_files import Damaged
 from engine.system import folders
 from engine.system.files import PrivateFolder, identity
 
 MONTH = 30 * 24 * 3600.0
 STAMP = ".checked"
 
+Made = TypeVar("Made", contravariant=True)
+Content = TypeVar("Content", covariant=True)
 
-class Arrays(dict[str, NDArray]):
-    """By name. (A class of our own, for a plain dict cannot be held weakly.)"""
 
+class Kind(Protocol[Made, Content]):
+    """A kind of file: `array_files` or `code_files`. `read` and `check` raise Damaged."""
 
-Make = Callable[[], Iterable[tuple[str, NDArray]]]
+    def write(self, file: BinaryIO, made: Made, /) -> None: ...
+    def check(self, file: BinaryIO, /) -> None: ...
+    def read(self, file: BinaryIO, /) -> Content: ...
+
 
 _warned: set[Path] = set()
-_unkept: WeakValueDictionary[str, Arrays] = WeakValueDictionary()
+_unkept: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
-def kept(folder: Path | None, name: str, make: Make, what: str) -> Arrays:
-    """The arrays in a file; those that `make` yields, where it is missing or damaged.
+def kept(
+    folder: Path | None,
+    name: str,
+    kind: Kind[Made, Content],
+    make: Callable[[], Made],
+    what: str,
+) -> Content:
+    """What is in a file; what `make` gives, where it is missing or damaged.
 
     folder: None where this user has none. what: the work, for messages.
     """
@@ -50,58 +59,58 @@ def kept(folder: Path | None, name: str, make: Make, what: str) -> Arrays:
         folders.warn_that_nothing_is_kept()
     else:
         try:
-            return _kept(folder / name, make, what)
+            return _kept(folder / name, kind, make, what)
         except OSError as error:
             _warn(folder, str(error))
-        except array_files.Damaged as error:  # as soon as it was written
+        except Damaged as error:  # as soon as it was written
             _warn(folder, f"{folder / name}: {error}")
     # Without a cache, embedders of one process at least share what was made.
     made = _unkept.get(name)
     if made is None:
-        made = _unkept[name] = _made_for_this_process(make, what)
+        made = _unkept[name] = _made_for_this_process(kind, make, what)
     return made
 
 
-def _made_for_this_process(make: Make, what: str) -> Arrays:
+def _made_for_this_process(
+    kind: Kind[Made, Content], make: Callable[[], Made], what: str
+) -> Content:
     try:
         with _announced(what), _anonymous() as file:
-            array_files.write(file, make())
-            return Arrays(array_files.read(file))
+            kind.write(file, make())
+            return kind.read(file)
     except OSError as error:
         raise EngineError(
             f"{what} failed: {error}. Set BGE_CACHE, or TMPDIR, to a folder with room."
         ) from error
 
 
-def _kept(path: Path, make: Make, what: str) -> Arrays:
+def _kept(path: Path, kind: Kind[Made, Content], make: Callable[[], Made], what: str) -> Content:
     with PrivateFolder(path.parent) as folder:
         # The common case needs no lock: a file under its final name is whole.
-        with contextlib.suppress(FileNotFoundError, array_files.Damaged):
-            return _read(folder, path.name)
+        with contextlib.suppress(FileNotFoundError, Damaged):
+            return _read(folder, path.name, kind)
         with folder.locked(path.with_suffix(".lock").name):
-            with contextlib.suppress(
-                FileNotFoundError, array_files.Damaged
-            ):  # another process made it
-                return _read(folder, path.name)
+            with contextlib.suppress(FileNotFoundError, Damaged):  # another process made it
+                return _read(folder, path.name, kind)
             # Written under another name, synced, and renamed: readers see all of it or nothing.
             with _announced(what):
-                folder.write(path.name, lambda file: array_files.write(file, make()))
+                folder.write(path.name, lambda file: kind.write(file, make()))
                 _remove_stale(path)
-            return _read(folder, path.name)
+            return _read(folder, path.name, kind)
 
 
-def _read(folder: PrivateFolder, name: str) -> Arrays:
+def _read(folder: PrivateFolder, name: str, kind: Kind[Any, Content]) -> Content:
     """Of one descriptor from beginning to end, so that what is checked is what is mapped."""
     with folder.read(name) as file:
         before = _identity(file)
         # A checksum reads the whole file, so it is computed once for each identity of the file.
         if _stamp(folder, name) != before:
-            array_files.check(file)
+            kind.check(file)
             if _identity(file) == before:  # not written to meanwhile
                 with contextlib.suppress(OSError):  # a folder that is only read is checked again
                     os.fsync(file.fileno())  # a power cut must not spare the stamp alone
                     folder.write(name + STAMP, lambda stamp: stamp.write(before))
-        return Arrays(array_files.read(file))
+        return kind.read(file)
 
 
 def _stamp(folder: PrivateFolder, name: str) -> bytes | None:

@@ -15,13 +15,15 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.catalog import registry
 from engine.checkpoint.config import Config
 from engine.checkpoint.weights import load_weights
 from engine.fast.codegen import compilation
-from engine.fast.weights.cache import Arrays, kept
+from engine.fast.codegen.loading import Code
+from engine.fast.weights import array_files, code_files
+from engine.fast.weights.array_files import Arrays
+from engine.fast.weights.cache import kept
 from engine.fast.weights.packing import Shape, packed
 from engine.system import folders
 
@@ -31,8 +33,10 @@ KERNEL_SOURCES = (
     "_version", "fast.barrier", "fast.encoder", "fast.integer_attention", "fast.integer_scores",
     "fast.integers", "fast.job", "fast.kernels", "fast.layers",
     "fast.codegen.compilation", "fast.codegen.constants",
-    "fast.codegen.dot_products", "fast.codegen.micro_kernel", "fast.codegen.numba_vectors",
-    "fast.codegen.records", "fast.codegen.shuffles", "fast.codegen.simd", "fast.codegen.target",
+    "fast.codegen.dot_products", "fast.codegen.loading", "fast.codegen.micro_kernel",
+    "fast.codegen.numba_vectors",
+    "fast.codegen.records", "fast.codegen.shared_object", "fast.codegen.shuffles",
+    "fast.codegen.simd", "fast.codegen.target",
     "fast.weights.precisions", "fast.weights.quantize",
 )  # fmt: skip
 WEIGHT_SOURCES = (
@@ -60,29 +64,23 @@ def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
     return kept(
         cache_folder(),
         f"{stem}-{key}.weights",
+        array_files,
         lambda: packed(load_weights(folder, config), shape),
         f"preparing the weights of {folder.name} in {shape.precision}",
     )
 
 
-def kernels(shape: Shape) -> tuple[compilation.Encode, object]:
-    """`encode` for this CPU, as `compile.load` gives it; compiled now if it is not there."""
-    # Before anything is compiled: a process that may not run new code should say so at once.
-    compilation.check_allowed()
+def kernels(shape: Shape) -> Code:
+    """`encode` for this CPU; compiled now if it is not there."""
     target, precision = shape.target, shape.precision
     key = _key(KERNEL_SOURCES, precision, target.name, *_versions())
-
-    def compiled() -> Iterator[tuple[str, NDArray]]:
-        yield "code", np.frombuffer(compilation.compiled(target, precision), np.uint8)
-
-    made = kept(
+    return kept(
         cache_folder(),
         f"{target.name}-{precision}-{key}.kernels",
-        compiled,
+        code_files,
+        lambda: compilation.compiled(target, precision),
         f"compiling kernels for this CPU ({target.name}, {precision})",
     )
-    encode, needed = compilation.load(made["code"].tobytes())
-    return encode, (needed, made)
 
 
 @cache

@@ -4,18 +4,13 @@ import os
 import site
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import llvmlite.binding as llvm
 import pytest
 
-import engine
 from engine.errors import EngineError
 from engine.fast.codegen import compilation
 from engine.fast.codegen.target import TARGETS, host_target
-from tests.fast import fast_process
 from tests.integration import planted
-from tests.support import checkpoints
 
 TARGET = TARGETS["avx2"]
 
@@ -80,53 +75,3 @@ def test_whatever_the_surroundings_the_code_is_the_same(
     monkeypatch.setenv("PYTHONOPTIMIZE", "2")
     assert compilation.compiled(target, "float32") == expected
     assert planted.ran(tmp_path / "here") == planted.ran(elsewhere) == set()
-
-
-def test_code_without_the_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(reloc="pic")
-    module = llvm.parse_assembly("define void @other() { ret void }")
-    with pytest.raises(EngineError, match="no function encode"):
-        compilation.load(machine.emit_object(module))
-
-
-def test_where_memory_may_not_be_executed_an_error_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def forbidden() -> None:
-        raise OSError(13, "cannot allocate executable memory")
-
-    monkeypatch.setattr(llvm, "check_jit_execution", forbidden)
-    with pytest.raises(EngineError, match=r'MemoryDenyWriteExecute.*precision="reference"'):
-        engine.load(checkpoints.tiny(), threads=1)
-
-
-HARDENED = """
-import ctypes, sys
-import engine
-assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0  # PR_SET_MDWE: Linux 6.3
-print(engine.load(sys.argv[1], precision="reference", threads=1).encode("hello").shape)
-try:
-    engine.load(sys.argv[1], threads=1)
-except engine.EngineError as error:
-    print(error)
-"""
-
-
-@pytest.mark.parametrize("cache", ["warm", "cold"])
-def test_a_hardened_process_gets_an_error_and_no_crash(cache: str, tmp_path: Path) -> None:
-    engine.load(checkpoints.tiny(), threads=1).close()
-    given = {"BGE_CACHE": str(tmp_path)} if cache == "cold" else {}
-    lines = fast_process.run(HARDENED, checkpoints.tiny(), **given).splitlines()
-    assert lines[0] == "(40,)"
-    assert lines[1].startswith("this process may not make memory executable")
-
-
-def test_the_function_that_is_loaded_keeps_its_code(load: SimpleNamespace) -> None:
-    """`prepared.kernels` hands on what must stay alive."""
-    from engine.fast.weights import prepared
-    from engine.fast.weights.packing import Shape
-
-    encode, needed = prepared.kernels(Shape(host_target(), "float32"))
-    assert callable(encode) and needed

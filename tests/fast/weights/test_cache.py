@@ -40,13 +40,13 @@ def maker() -> Maker:
 def path(tmp_path: Path) -> Path:
     """In a good folder, a good file with wrong numbers: whether it is used can be seen."""
     path = tmp_path / "folder" / f"name-{'0' * 32}.weights"
-    kept(path.parent, path.name, lambda: [("x", WRONG)], "making")
+    kept(path.parent, path.name, array_files, lambda: [("x", WRONG)], "making")
     return path
 
 
 def used(path: Path, maker: Maker) -> bool:
     """Whether the file that was there is used. Otherwise the right one is made."""
-    x = kept(path.parent, path.name, maker, "making")["x"]
+    x = kept(path.parent, path.name, array_files, maker, "making")["x"]
     assert np.array_equal(x, RIGHT if maker.made else WRONG)
     return maker.made == 0
 
@@ -85,7 +85,7 @@ def test_what_others_may_have_written_is_not_used(
     before = sorted(path.parent.resolve().iterdir())
     with pytest.warns(UserWarning) as caught:
         assert not used(path, maker)
-        kept(path.parent, f"name-{'0' * 31}1.weights", maker, "making")
+        kept(path.parent, f"name-{'0' * 31}1.weights", array_files, maker, "making")
     if what == "folder":
         assert sorted(path.parent.resolve().iterdir()) == before
     (warning,) = caught
@@ -105,7 +105,7 @@ def test_a_lock_that_is_a_link_is_not_used(path: Path, tmp_path: Path, maker: Ma
 
 
 def test_a_stamp_that_others_may_have_written_is_not_believed(path: Path, maker: Maker) -> None:
-    kept(path.parent, path.name, maker, "making")
+    kept(path.parent, path.name, array_files, maker, "making")
     content = path.read_bytes()
     path.write_bytes(content[:100] + b"?" + content[101:])
     found = path.stat()
@@ -119,7 +119,7 @@ def test_a_stamp_that_others_may_have_written_is_not_believed(path: Path, maker:
 def test_a_folder_of_root_that_cannot_be_written_serves_all(common: Path, maker: Maker) -> None:
     """As in an image of a container: prepared by root, run by anybody."""
     path = common / "cache" / f"name-{'0' * 32}.weights"
-    kept(path.parent, path.name, lambda: [("x", WRONG)], "making")
+    kept(path.parent, path.name, array_files, lambda: [("x", WRONG)], "making")
     with mouse.unprivileged(), warnings.catch_warnings():
         warnings.simplefilter("error")
         assert used(path, maker)
@@ -128,17 +128,17 @@ def test_a_folder_of_root_that_cannot_be_written_serves_all(common: Path, maker:
 def test_a_user_without_a_home_is_warned_once(maker: Maker) -> None:
     folders.warn_that_nothing_is_kept.cache_clear()
     with pytest.warns(UserWarning, match="there is no home directory") as caught:
-        first = kept(None, "a", maker, "making")
-        second = kept(None, "b", maker, "making")
+        first = kept(None, "a", array_files, maker, "making")
+        second = kept(None, "b", array_files, maker, "making")
     assert np.array_equal(first["x"], RIGHT) and np.array_equal(second["x"], RIGHT)
     assert len(caught) == 1
 
 
 def test_what_cannot_be_kept_is_made_once_while_it_is_in_use(maker: Maker) -> None:
-    first = kept(None, "c", maker, "making")
-    assert kept(None, "c", maker, "making") is first and maker.made == 1
+    first = kept(None, "c", array_files, maker, "making")
+    assert kept(None, "c", array_files, maker, "making") is first and maker.made == 1
     del first
-    kept(None, "c", maker, "making")
+    kept(None, "c", array_files, maker, "making")
     assert maker.made == 2
 
 
@@ -161,7 +161,7 @@ def test_where_it_cannot_be_made_at_all_the_error_says_so(
     path.parent.chmod(0o777)
     monkeypatch.setattr(array_files, "write", no_room)
     with pytest.warns(UserWarning), pytest.raises(EngineError, match=r"making failed: .*TMPDIR"):
-        kept(path.parent, path.name, maker, "making")
+        kept(path.parent, path.name, array_files, maker, "making")
 
 
 def test_nothing_stays_in_the_folder_of_temporary_files(
