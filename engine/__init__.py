@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from engine.embedder import Embedder
-    from engine.loading import load
+    from engine.loading import load, prepare
 
 __all__ = [
     "CheckpointError",
@@ -40,6 +40,7 @@ __all__ = [
     "TruncationWarning",
     "__version__",
     "load",
+    "prepare",
 ]
 
 
@@ -48,10 +49,10 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> "Any":
-    if name == "load":
-        from engine.loading import load
+    if name in ("load", "prepare"):
+        from engine import loading
 
-        return load
+        return getattr(loading, name)
     if name == "Embedder":
         from engine.embedder import Embedder
 

@@ -36,6 +36,31 @@ def load(
     return load_folder(folder, entry, precision, threads)
 
 
+def prepare(
+    model: str | Path,
+    *,
+    precision: Precision = "float32",
+    target: str | None = None,
+    offline: bool = False,
+    revision: str | None = None,
+) -> None:
+    """Compiles kernels and packs weights now, so that `load` finds both in the user's cache.
+
+    target: the kind of CPU, which this machine need not be: for an image that runs elsewhere.
+    Default, this machine's. Raises as `load` does, and EngineError where nothing can be compiled.
+    """
+    check_choice("precision", precision, tuple(name for name in PRECISIONS if name != "reference"))
+    folder, _ = registry.resolve(model, offline=offline, revision=revision)
+    config = read_config(folder.absolute())
+    from engine.fast.codegen.target import named_target
+    from engine.fast.weights import prepared
+    from engine.fast.weights.packing import Shape
+
+    shape = Shape(named_target(target), precision)
+    prepared.prepare_kernels(shape)
+    prepared.weights(config.transformer, config, shape)
+
+
 def load_folder(
     folder: Path, entry: registry.Entry | None, precision: Precision, threads: int | None
 ) -> Embedder:

@@ -9,7 +9,7 @@ import engine
 
 NAMES = [
     "CheckpointError", "Embedder", "EngineError", "InputError", "ModelNotFound", "Overloaded",
-    "TooLong", "TruncationWarning", "__version__", "load",
+    "TooLong", "TruncationWarning", "__version__", "load", "prepare",
 ]  # fmt: skip
 
 
@@ -23,9 +23,9 @@ def test_dir_shows_what_is_loaded_later_too() -> None:
 def test_the_names_are_those_of_their_modules() -> None:
     from engine import embedder, errors, loading
 
-    assert engine.load is loading.load
+    assert engine.load is loading.load and engine.prepare is loading.prepare
     assert engine.Embedder is embedder.Embedder
-    for name in set(NAMES) - {"load", "Embedder", "__version__"}:
+    for name in set(NAMES) - {"load", "prepare", "Embedder", "__version__"}:
         assert getattr(engine, name) is getattr(errors, name)
 
 

@@ -283,3 +283,26 @@ def test_the_compiled_encoder_is_copied_too(monkeypatch: pytest.MonkeyPatch) -> 
     other = copy.deepcopy(embedder)
     assert isinstance(other._encoder, Asked) and other._encoder is not embedder._encoder
     assert other._encoder.arguments == (TINY, embedder.config, "int8", 2)
+
+
+def test_preparing_makes_what_loading_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BGE_CACHE", str(tmp_path))
+    engine.prepare(TINY, precision="int16")
+    assert capfd.readouterr().err.count(", once ...") == 2  # kernels and weights
+    engine.load(TINY, precision="int16", threads=1).close()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "reference"}, "it must be one of float32, int16, int8."),
+        ({"target": "zen"}, "target is 'zen'; it must be one of avx512vnni"),
+        ({"target": ""}, "target is ''"),
+    ],
+)
+def test_wrong_options_of_preparing_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        engine.prepare(TINY, **options)

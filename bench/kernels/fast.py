@@ -62,7 +62,7 @@ def by_tile(precision: str) -> Callable[[Inputs], Call]:
         )
         if precision != "int8" or not TARGET.offset:
             return call
-        # what is subtracted from an activation, the engine adds again with a row's low
+        # what is subtracted from an activation, the engine adds again with the sums
         missing = TARGET.offset * b.sum(axis=0, dtype=np.int32)
         return lambda: call() + missing
 

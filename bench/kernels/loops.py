@@ -72,7 +72,7 @@ def epilogues(sums, rows, width, parameters, scales, offsets, bias, out):
     for r in range(rows):
         for c in range(0, width, LANES):
             at, row = r * width + c, parameters + r * 8
-            y = integers.int8_numbers(sums, at, row, bias, scales, offsets, c)
+            y = integers.int8_numbers(sums, at, row, bias, scales, offsets, bias, c)
             store(out, at, integers.gelu8(y))
 
 

@@ -170,6 +170,15 @@ def _pull(command: Parser) -> None:
     )
 
 
+def _prepare(command: Parser) -> None:
+    _one_model(command)
+    command.add_argument(
+        "--target",
+        metavar="CPU",
+        help="the kind of CPU, such as avx2 or dotprod, for another machine (default: this one's)",
+    )
+
+
 def _verify(command: Parser) -> None:
     command.add_argument("model", nargs="?", metavar="NAME", default=_default(), help=MODEL_HELP)
     _run_options(command, ("float32", "reference"))
@@ -224,7 +233,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], i
     "info": ("Show a checkpoint's settings, and how it runs here.", _one_model, models.info),
     "prepare": (
         "Compile kernels and pack weights now instead of at the first use.",
-        _one_model,
+        _prepare,
         models.prepare,
     ),
 }

@@ -159,9 +159,18 @@ def _hub(embedder: Embedder) -> str:
 
 
 def prepare(options: Namespace) -> int:
-    """Loads the model and embeds one text, so that kernels are compiled and weights packed."""
-    began = time.perf_counter()
-    inputs.load_model(options).encode("prepared")
+    """Compiles kernels and packs weights. For this machine, it computes a vector as well."""
+    began, where = time.perf_counter(), ""
+    if options.target is None:
+        inputs.load_model(options).encode("prepared")
+    else:
+        where = f" for {options.target}"
+        engine.prepare(
+            options.model,
+            precision=options.precision,
+            target=options.target,
+            offline=options.offline,
+        )
     took = time.perf_counter() - began
-    outputs.write_out([f"{options.model} is ready in {options.precision} ({took:.1f} s).\n"])
+    outputs.write_out([f"{options.model} is ready in {options.precision}{where} ({took:.1f} s).\n"])
     return 0

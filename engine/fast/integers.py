@@ -110,10 +110,10 @@ def quantize_int8(row, out, width, parameters):
     inverse = float32(1.0) / scale
     for i in range(0, width, LANES):
         shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))
+        # products see integer - OFFSET
         store_byte(out, i, bits(shifted) - splat(MAGIC_BITS + OFFSET))
     store(parameters, 0, scale)
-    # x = least + scale * integer, and products see integer - OFFSET
-    store(parameters, 1, least + float32(OFFSET) * scale)
+    store(parameters, 1, least)
 
 
 @jit
@@ -159,26 +159,30 @@ def int8_row(job, me, row, signs, quantizer, r):
 
 
 @jit
-def float32_numbers(sums, i, parameters, bias, scales, offsets, column):
+def float32_numbers(sums, i, parameters, bias, scales, offsets, missing, column):
     """A vector of a tile's sums from number i on, and the bias; they are float32 already."""
     return load_f(sums, i) + load_f(bias, column)
 
 
 @jit
-def int16_numbers(sums, i, parameters, bias, scales, offsets, column):
+def int16_numbers(sums, i, parameters, bias, scales, offsets, missing, column):
     """Σ (scale a) (column's scale w) + bias. `parameters` holds the row's scale."""
     y = to_float(load_i(sums, i)) * splat(load_float(parameters, 0))
     return fma(y, load_f(scales, column), load_f(bias, column))
 
 
 @jit
-def int8_numbers(sums, i, parameters, bias, scales, offsets, column):
+def int8_numbers(sums, i, parameters, bias, scales, offsets, missing, column):
     """Σ (low + scale a) (column's scale w) + bias: the sums of a w, and what is known before.
 
     `parameters` holds the scale and low of the row.
     """
     known = fma(splat(load_float(parameters, 1)), load_f(offsets, column), load_f(bias, column))
-    y = to_float(load_i(sums, i)) * splat(load_float(parameters, 0))
+    sum_ = load_i(sums, i)
+    if OFFSET:
+        # What the products missed; as integers, so that the bits are those of other CPUs.
+        sum_ = sum_ + load_i(missing, column)
+    y = to_float(sum_) * splat(load_float(parameters, 0))
     return fma(y, load_f(scales, column), known)
 
 

@@ -34,6 +34,7 @@ LINEAR_MAP = struct(  # x Wᵀ + b
     ("bias", ADDRESS),  # (out_width,) float32, padded to whole panels as all that follows
     ("scales", ADDRESS),  # (out_width,) float32, W = scale * integer; int16 and int8
     ("offsets", ADDRESS),  # (out_width,) float32, scale * sum of a column's integers; int8
+    ("missing", ADDRESS),  # (out_width,) int32, `Target.offset` * that sum; int8, where it is not 0
     ("width", SIZE),  # of a row of x
     ("out_width", SIZE),  # of a row of the result
 )

@@ -56,12 +56,14 @@ def epilogue(job, weights, sums, m, top, column, out, then):
     """
     # Fields are read here, once: LLVM cannot know that no store below changes them.
     bias, scales, offsets = weights.bias, weights.scales, weights.offsets
+    missing = weights.missing
     width, row_scales = min(PANEL, weights.out_width - column), job.row_scales
     for r in range(m):
         row, residual = row_of(out, top + r), row_of(job.x, top + r)
         parameters = row_scales + (top + r) * 8
         for c in range(0, width, LANES):
-            y = to_numbers(sums, r * PANEL + c, parameters, bias, scales, offsets, column + c)
+            i, j = r * PANEL + c, column + c
+            y = to_numbers(sums, i, parameters, bias, scales, offsets, missing, j)
             # `then` is a constant of the compiled code: only one branch remains
             if then == GELU:
                 y = gelu(y)

@@ -144,6 +144,21 @@ def test_info_and_prepare(bge: Run) -> None:
     assert run.status == 0 and "is ready in reference" in run.out
 
 
+def test_prepare_for_another_machine(
+    bge: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels and weights for it are kept, and found by a process that runs there."""
+    monkeypatch.setenv("BGE_CACHE", str(tmp_path))
+    run = bge("prepare", TINY, "--target", "dotprod", "--precision", "int8")
+    assert run.status == 0 and "tiny is ready in int8 for dotprod" in run.out
+    made = sorted(path.name.rpartition("-")[0] for path in tmp_path.glob("*.[kw]*s"))
+    assert made == ["dotprod-int8", "tiny-int8-dotprod"]
+    run = bge("prepare", TINY, "--target", "zen")
+    assert run.status == 1 and "target is 'zen'; it must be one of avx512vnni, " in run.err
+    run = bge("prepare", TINY, "--target", "avx2", "--precision", "reference")
+    assert run.status == 1 and "precision is 'reference'; it must be one of float32" in run.err
+
+
 @pytest.mark.parametrize("command", main.EXTRA_COMMANDS)
 def test_serve_and_job_get_their_words(
     bge: Run, monkeypatch: pytest.MonkeyPatch, command: str

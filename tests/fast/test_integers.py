@@ -13,7 +13,6 @@ from tests.fast.test_kernels import exact_gelu
 Array = NDArray[Any]
 
 LEVELS = {"pairs": 200}.get(TARGET.int8, 255)
-OFFSET = {"sdot": 128}.get(TARGET.int8, 0)  # sdot's sums are of integer - 128
 SIZES = (1, 2, 7, 16, 17, 40, 384, 1000)
 FAR = 1e9  # a limit of the norm that limits nothing
 
@@ -125,7 +124,7 @@ def test_int8_spans_the_row(size: int) -> None:
     scale = (row.max() - row.min()) / LEVELS
     got, got_scale, low = fast.quantize_int8(x)
     np.testing.assert_allclose(got_scale, scale, rtol=1e-6)
-    np.testing.assert_allclose(low, row.min() + OFFSET * scale, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(low, row.min(), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(got, (row - row.min()) / scale, rtol=0, atol=0.501)
     assert got[row.argmin()] == got.min() == 0 and got[row.argmax()] == got.max() == LEVELS
 
@@ -143,7 +142,7 @@ def test_int8_finds_an_outlier_in_any_place(place: int, sign: int) -> None:
 def test_int8_rounds_to_the_nearest() -> None:
     x = np.resize(np.array([0, LEVELS, 7.4, 7.6, 199.49], np.float32), fast.whole(16))
     got, scale, low = fast.quantize_int8(x)
-    assert scale == 1 and low == OFFSET
+    assert scale == 1 and low == 0
     assert got[:5].tolist() == [0, LEVELS, 7, 8, 199]
 
 
@@ -160,5 +159,5 @@ def test_int8_of_any_magnitude(size: float) -> None:
     x = (noise(fast.whole(64)) * size).astype(np.float32)
     got, scale, low = fast.quantize_int8(x)
     assert got.min() == 0 and got.max() == LEVELS
-    restored = low + (got.astype(np.float64) - OFFSET) * scale
+    restored = low + got.astype(np.float64) * scale
     np.testing.assert_allclose(restored, x, rtol=0, atol=0.51 * scale)

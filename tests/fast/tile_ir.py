@@ -1,31 +1,21 @@
 """The tiles of one target as numba optimised them: LLVM's language, on standard output.
 
-    python -m tests.fast.tile_ir       in an environment made by `environment`
-
-numba generates code for the machine it runs on while it compiles. That code is never called here,
-so it need not be right: what only other CPUs have becomes a call of nothing, under a name that is
-given back at the end.
+python -m tests.fast.tile_ir       in an environment made by `environment`
 """
 
 import subprocess
 import sys
 from functools import cache
 
-import llvmlite.binding as llvm
-
 from engine.fast.codegen import compilation
-from engine.fast.codegen.target import ARM64, TARGETS
+from engine.fast.codegen.target import TARGETS
 from tests.support.paths import ROOT
-
-FOREIGN, STAND_IN = "llvm.aarch64.", "foreign_"
 
 
 @cache
 def ir(target: str) -> str:
     """What this file prints for a target, for any CPU's `compile.module_for`."""
     environment = compilation.environment(TARGETS[target], "float32")
-    if TARGETS[target] in ARM64:
-        environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
     command = [sys.executable, "-m", "tests.fast.tile_ir"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -35,28 +25,17 @@ def ir(target: str) -> str:
 @cache
 def assembly(target: str, cpu: str) -> str:
     """The tiles of a target for a CPU by LLVM's name."""
-    machine = "aarch64" if TARGETS[target] in ARM64 else "x86_64"
-    module, generator = compilation.module_for(
-        ir(target), f"{machine}-unknown-linux-gnu", cpu, TARGETS[target].features
-    )
+    triple = f"{TARGETS[target].architecture}-unknown-linux-gnu"
+    module, generator = compilation.module_for(ir(target), triple, cpu, TARGETS[target].features)
     return str(generator.emit_assembly(module))
 
 
 def main() -> None:
-    from engine.fast.codegen import dot_products, micro_kernel
+    from engine.fast.codegen import micro_kernel
     from engine.fast.codegen.constants import TARGET
-    from engine.fast.codegen.numba_vectors import int64, void
+    from engine.fast.codegen.numba_vectors import int64, void, without_stand_ins
     from engine.fast.kernels import jit
 
-    own_call = dot_products.llvm_call
-
-    def call_or_nothing(builder, name, *args):  # type: ignore[no-untyped-def]
-        stand_in = name.replace(FOREIGN, STAND_IN)
-        if stand_in != name:
-            llvm.add_symbol(stand_in, 1)
-        return own_call(builder, stand_in, *args)
-
-    dot_products.llvm_call = call_or_nothing
     names = "float32", "attention", "attention_int16", "int16", "int8"
     float32, attention, attention_int16, int16, int8 = map(micro_kernel.tile, names)
     # Where a target has no such tile, another stands here twice.
@@ -77,7 +56,7 @@ def main() -> None:
     text = overload.library.get_llvm_str().replace(
         overload.fndesc.llvm_func_name, compilation.SYMBOL
     )
-    sys.stdout.write(text.replace(STAND_IN, FOREIGN))
+    sys.stdout.write(without_stand_ins(text))
 
 
 if __name__ == "__main__":

@@ -49,8 +49,9 @@ def environment(target: Target, precision: str) -> dict[str, str]:
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         "BGE_COMPILE_FOR": target.name,
         "BGE_COMPILE_PRECISION": precision,
-        "NUMBA_CPU_NAME": target.cpu,
-        "NUMBA_CPU_FEATURES": target.features,
+        # for another architecture numba's own code is not used, see `numba_vectors`
+        "NUMBA_CPU_NAME": "generic" if target.is_foreign else target.cpu,
+        "NUMBA_CPU_FEATURES": "" if target.is_foreign else target.features,
     }
 
 
@@ -100,12 +101,22 @@ def compiled(target: Target, precision: str) -> bytes:
 
 def llvm_ir() -> str:
     """`encoder.encode` as numba optimised it, in LLVM's language, under the name SYMBOL."""
+    from engine.fast.codegen.numba_vectors import without_stand_ins
     from engine.fast.encoder import SIGNATURE, encode
 
     # One signature, so one compiled version; its name is numba's own, so it gets ours.
     encode.compile(SIGNATURE)
     (overload,) = encode.overloads.values()
-    return overload.library.get_llvm_str().replace(overload.fndesc.llvm_func_name, SYMBOL)
+    text = overload.library.get_llvm_str().replace(overload.fndesc.llvm_func_name, SYMBOL)
+    return without_stand_ins(text)
+
+
+def triple_of(target: Target) -> str:
+    """This system, with the target's architecture."""
+    import llvmlite.binding as llvm
+
+    host = llvm.get_process_triple()
+    return f"{target.architecture}{host[host.index('-') :]}" if target.is_foreign else host
 
 
 def module_for(text: str, triple: str, cpu: str, features: str):
@@ -137,11 +148,10 @@ def main() -> None:
     # LLVM and numba may print. Standard output is for the code alone.
     output = os.dup(1)
     os.dup2(2, 1)
-    import llvmlite.binding as llvm
 
     from engine.fast.codegen.constants import TARGET
 
-    triple = llvm.get_process_triple()
+    triple = triple_of(TARGET)
     module, machine = module_for(llvm_ir(), triple, TARGET.cpu, TARGET.features)
     # A function of the C library, such as expf, would be missing where nothing links the code.
     undefined = [f.name for f in module.functions if f.is_declaration and "llvm." not in f.name]

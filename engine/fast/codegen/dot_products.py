@@ -86,7 +86,7 @@ class Int8Vnni(Int8Plain):
 class Int8Sdot(Int8Plain):
     """The same on arm64, with a - 128 in the place of a: sdot wants both signed.
 
-    `quantize_int8` puts 128 * scale, the missing part, into the low of a row (`TARGET.offset`).
+    What is missing, 128 b, is added to the sums at the end (`integers.int8_numbers`).
     """
 
     turn = 4

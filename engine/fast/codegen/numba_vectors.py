@@ -5,7 +5,7 @@ of truths; and `teach` says which instructions a function is made of. Where regi
 LLVM keeps a vector in several.
 """
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
@@ -75,8 +75,22 @@ def llvm_call(builder, name, *args):
     return builder.call(llvm_declared(builder, name, kind), args)
 
 
+# numba generates code for this machine while it compiles, whatever the target is. Where the target
+# is another architecture's, that code is never called, so it need not be right: what only such CPUs
+# have becomes a call of nothing, under a name that `without_stand_ins` gives back.
+FOREIGN, STAND_IN = f"llvm.{TARGET.architecture.removesuffix('_64')}.", "foreign."
+
+
+def without_stand_ins(text):
+    """LLVM's language for the target."""
+    return text.replace(STAND_IN, FOREIGN)
+
+
 def llvm_declared(builder, name, kind):
     """The function `name` of this type, declared in the module once."""
+    if TARGET.is_foreign and name.startswith(FOREIGN):
+        name = name.replace(FOREIGN, STAND_IN)
+        binding.add_symbol(name, 1)
     # LLVM refuses a second declaration of a name.
     return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
 

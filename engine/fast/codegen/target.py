@@ -46,6 +46,16 @@ class Target:
         return self.tiles[product][1] * self.register
 
     @property
+    def architecture(self) -> str:
+        """LLVM's name of it."""
+        return "aarch64" if self in ARM64 else "x86_64"
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether this process's architecture is another one."""
+        return self.architecture != cpu.architecture()
+
+    @property
     def by_lane(self) -> bool:
         """Whether one lane of a register is multiplied with all of another, as on arm64."""
         return self in ARM64
@@ -109,6 +119,15 @@ def able_targets() -> list[Target]:
     kinds = {"x86_64": X86, "aarch64": ARM64}.get(cpu.architecture(), ())
     features = cpu.features()
     return [target for target in kinds if features.issuperset(target.needs)]
+
+
+def named_target(name: str | None) -> Target:
+    """The target of this name, whether this CPU can run it or not; None means `host_target`."""
+    if name is None:
+        return host_target()
+    if name not in TARGETS:
+        raise InputError(f"target is {name!r}; it must be one of {', '.join(TARGETS)}.")
+    return TARGETS[name]
 
 
 def host_target() -> Target:

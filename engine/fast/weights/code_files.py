@@ -6,7 +6,7 @@ Layout: the code, as `codegen.loading` reads it; its SHA-256; MAGIC. The functio
 
 import hashlib
 import os
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from engine.fast.codegen.loading import Code, load
 from engine.fast.weights.array_files import Damaged
@@ -29,6 +29,17 @@ def read(file: BinaryIO) -> Code:
     """The function in the file. Raises Damaged, and EngineError where code may not be run."""
     # Always checked again: it is small, and damaged code would do anything.
     return load(file, _read(file))
+
+
+class Unloaded:
+    """The same files, for code that this process does not run."""
+
+    write, check = staticmethod(write), staticmethod(check)
+
+    def read(self, file: BinaryIO) -> Self:
+        """Raises Damaged."""
+        check(file)
+        return self
 
 
 def _read(file: BinaryIO) -> bytes:

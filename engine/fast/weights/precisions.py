@@ -21,8 +21,8 @@ class Precision:
     """`product` names the inner step (`codegen.dot_products`) and the tile (`codegen.target`).
 
     `pack(w_OI, inputs, factors, target)` gives "panels", the numbers that are multiplied, (O, I);
-    for integers also "scales" and "offsets", (O,), as in `fast.job`. I is `inputs` padded with
-    zeros; `factors`, (I,), are those of `quantize.norm_factors`.
+    for integers also "scales", "offsets" and "missing", (O,), as in `fast.job`. I is `inputs`
+    padded with zeros; `factors`, (I,), are those of `quantize.norm_factors`.
     """
 
     product: str
@@ -46,8 +46,9 @@ def _int8(w_OI: Array, inputs: int, factors: Array, target: Target) -> Mapping[s
     rotated = quantize.rotate(w_OI * factors, quantize.block_size(inputs))
     integers, scales = quantize.int8(rotated, pairs=target.sums_pairs)
     # Activations are low + scale a, so each output also has low times the sum of its weights.
-    sums = integers.sum(axis=1, dtype=np.int32).astype(np.float32)
-    return {"panels": integers, "scales": scales, "offsets": scales * sums}
+    sums = integers.sum(axis=1, dtype=np.int32)
+    arrays = {"panels": integers, "scales": scales, "offsets": scales * sums.astype(np.float32)}
+    return arrays | ({"missing": target.offset * sums} if target.offset else {})
 
 
 PRECISIONS = {

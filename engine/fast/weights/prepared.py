@@ -23,7 +23,7 @@ from engine.fast.codegen import compilation
 from engine.fast.codegen.loading import Code
 from engine.fast.weights import array_files, code_files
 from engine.fast.weights.array_files import Arrays
-from engine.fast.weights.cache import kept
+from engine.fast.weights.cache import Content, Kind, kept
 from engine.fast.weights.packing import Shape, packed
 from engine.system import folders
 
@@ -72,14 +72,23 @@ def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
 
 def kernels(shape: Shape) -> Code:
     """`encode` for this CPU; compiled now if it is not there."""
+    return _kernels(shape, code_files, "this CPU")
+
+
+def prepare_kernels(shape: Shape) -> None:
+    """The same for any CPU: made, and not loaded."""
+    _kernels(shape, code_files.Unloaded(), "a kind of CPU")
+
+
+def _kernels(shape: Shape, kind: Kind[bytes, Content], whose: str) -> Content:
     target, precision = shape.target, shape.precision
     key = _key(KERNEL_SOURCES, precision, target.name, *_versions())
     return kept(
         cache_folder(),
         f"{target.name}-{precision}-{key}.kernels",
-        code_files,
+        kind,
         lambda: compilation.compiled(target, precision),
-        f"compiling kernels for this CPU ({target.name}, {precision})",
+        f"compiling kernels for {whose} ({target.name}, {precision})",
     )
 
 

@@ -29,6 +29,7 @@ def test_scales_times_integers_are_the_weights(name: str, target) -> None:
         expected = quantize.rotate(W_OI * FACTORS, quantize.block_size(64))
         sums = panels.astype(np.int64).sum(axis=1)
         assert np.allclose(packed["offsets"], scales * sums, rtol=1e-6, atol=0)
+        assert np.array_equal(packed.get("missing", 0 * sums), target.offset * sums)
     # Half an integer is the rounding; 1e-6 is that of float32 scales.
     error = np.abs(scales[:, None] * panels.astype(np.float64) - expected)
     assert (error <= 0.5 * scales[:, None] * (1 + 1e-4) * (name != "float32")).all()
