@@ -8,6 +8,8 @@
 Importing this package loads nothing heavy; `load` does.
 """
 
+import sys
+
 from engine._version import __version__
 from engine.errors import (
     CheckpointError,
@@ -19,6 +21,12 @@ from engine.errors import (
     TooLong,
     TruncationWarning,
 )
+
+if sys.platform == "win32":
+    raise ImportError(
+        "bge-engine runs on Linux and macOS, not on Windows itself: locks and the kept kernels "
+        "use what only POSIX has. Under WSL, the Linux in Windows, it works."
+    )
 
 # Not imported from typing: `python -m engine` could find a typing.py in the working directory.
 TYPE_CHECKING = False

@@ -46,3 +46,10 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'engine' has no attribute 'lode'"):
         engine.lode  # noqa: B018
     assert not hasattr(engine, "encode")
+
+
+def test_windows_is_refused_in_one_sentence() -> None:
+    code = "import sys; sys.platform = 'win32'; import engine"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ImportError: bge-engine runs on Linux and macOS, not on Windows" in done.stderr
