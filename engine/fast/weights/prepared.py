@@ -6,6 +6,7 @@ them, the versions of this package, numpy, numba and LLVM. So a stale file is ne
 `engine.fast.weights.cache` makes a damaged one again.
 """
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -28,6 +29,7 @@ from engine.fast.weights.packing import Shape, packed
 from engine.system import folders
 
 PACKAGE = Path(__file__).parents[2]
+SHIPPED = PACKAGE / "fast" / "shipped"  # kernels that came with a wheel, see `shipped`
 # Modules whose text decides the result. A test walks their imports and misses none.
 KERNEL_SOURCES = (
     "_version", "fast.barrier", "fast.encoder", "fast.integer_attention", "fast.integer_scores",
@@ -71,7 +73,7 @@ def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
 
 
 def kernels(shape: Shape) -> Code:
-    """`encode` for this CPU; compiled now if it is not there."""
+    """`encode` for this CPU; compiled now if it is neither shipped nor kept."""
     return _kernels(shape, code_files, "this CPU")
 
 
@@ -80,8 +82,20 @@ def prepare_kernels(shape: Shape) -> None:
     _kernels(shape, code_files.Unloaded(), "a kind of CPU")
 
 
+def shipped_name(shape: Shape) -> str:
+    """The name of the file that ships the kernels of this very source, whatever compiled it."""
+    key = _key(KERNEL_SOURCES, shape.precision, shape.target.name)
+    return f"{shape.target.name}-{shape.precision}-{key}.kernels"
+
+
 def _kernels(shape: Shape, kind: Kind[bytes, Content], whose: str) -> Content:
     target, precision = shape.target, shape.precision
+    # Trusted as the modules beside it are.
+    with (
+        contextlib.suppress(FileNotFoundError, array_files.Damaged),
+        (SHIPPED / shipped_name(shape)).open("rb") as file,
+    ):
+        return kind.read(file)
     key = _key(KERNEL_SOURCES, precision, target.name, *_versions())
     return kept(
         cache_folder(),
