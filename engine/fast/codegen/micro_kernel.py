@@ -141,31 +141,36 @@ def _steps(b, kind, tops, panel, turn, k, sums):
     """The sums, row by row, after `turn` steps."""
     new, registers = list(sums), len(sums) // len(tops)
     vector = ir.VectorType(kind.sum.element, REGISTER)
-    if turn > 1:
-        several = ir.VectorType(I32, turn).as_pointer()
-        row_words = [b.load(b.bitcast(b.gep(top, [k]), several), align=4) for top in tops]
+    several = ir.VectorType(I32, turn).as_pointer()
+    rows = [b.load(b.bitcast(b.gep(top, [k]), several), align=4) for top in tops if turn > 1]
     for step in range(turn):
         at = b.add(k, I64(step))
         first = b.mul(at, I64(registers * REGISTER))
         places = [b.add(first, I64(v * REGISTER)) for v in range(registers)]
         pointers = [element(b, panel, place, vector) for place in places]
         prefetch(b, pointers[0], 4 * registers * REGISTER)
-        if turn > 1:
-            # A CPU that multiplies by one lane of a register: words of the panel pass by one by
-            # one, each used for all rows.
-            lanes = ir.Constant(ir.VectorType(I32, REGISTER), [step] * REGISTER)
-            xs = [b.bitcast(b.shuffle_vector(x, x, lanes), vector) for x in row_words]
-            for v, pointer in enumerate(pointers):
-                word = b.load(pointer, align=4)
-                for r, x in enumerate(xs):
-                    new[r * registers + v] = kind.step(b, new[r * registers + v], word, x)
-            continue
-        # Loads of the panel come first and are shared by all rows; then, row by row, one word of A
-        # is put into every lane and multiplied with all of them.
-        words = [b.load(pointer, align=4) for pointer in pointers]
-        for r, top in enumerate(tops):
-            word = b.load(b.gep(top, [at]), align=4)
-            x = splat_value(b, b.bitcast(word, vector.element), REGISTER)
-            for v in range(registers):
-                new[r * registers + v] = kind.step(b, new[r * registers + v], words[v], x)
+        products = _by_lane(b, rows, step, pointers) if rows else _by_word(b, tops, at, pointers)
+        for r, v, word, x in products:
+            new[r * registers + v] = kind.step(b, new[r * registers + v], word, x)
     return new
+
+
+def _by_word(b, tops, at, pointers):
+    """What a step multiplies: row, register, word of the panel, word of the row in every lane."""
+    # Loads of the panel come first and are shared by all rows.
+    words = [b.load(pointer, align=4) for pointer in pointers]
+    for r, top in enumerate(tops):
+        word = b.load(b.gep(top, [at]), align=4)
+        x = splat_value(b, b.bitcast(word, words[0].type.element), REGISTER)
+        yield from ((r, v, word, x) for v, word in enumerate(words))
+
+
+def _by_lane(b, rows, step, pointers):
+    """The same for a CPU that multiplies by one lane of a register, which holds words of a row."""
+    # Words of the panel pass by one by one, each used for all rows.
+    lanes = ir.Constant(ir.VectorType(I32, REGISTER), [step] * REGISTER)
+    vector = pointers[0].type.pointee
+    xs = [b.bitcast(b.shuffle_vector(x, x, lanes), vector) for x in rows]
+    for v, pointer in enumerate(pointers):
+        word = b.load(pointer, align=4)
+        yield from ((r, v, word, x) for r, x in enumerate(xs))

@@ -77,7 +77,7 @@ def llvm_call(builder, name, *args):
 
 # numba generates code for this machine while it compiles, whatever the target is. Where the target
 # is another architecture's, that code is never called, so it need not be right: what only such CPUs
-# have becomes a call of nothing, under a name that `without_stand_ins` gives back.
+# have becomes a call of nothing, under a name that `without_stand_ins` replaces at the end.
 FOREIGN, STAND_IN = f"llvm.{TARGET.architecture.removesuffix('_64')}.", "foreign."
 
 
