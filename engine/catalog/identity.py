@@ -136,11 +136,16 @@ def _check_weights_of_others(folder: Path, wanted: Entry) -> None:
 def _unexpected_files(folder: Path, wanted: Entry) -> Iterator[str]:
     """Files that the engine would read, but that are neither pinned nor recorded."""
     expected = facts_of(folder, wanted)
-    modules = folder / "modules.json"
-    folders = module_folders(read_json(modules), str(modules)) if modules.is_file() else [""]
-    for path in files_read(_files_in(folder, {"", *folders}), folders):
+    for path in files_there(folder):
         if path not in expected and not _has_no_effect(folder / path):
             yield path
+
+
+def files_there(folder: Path) -> list[str]:
+    """The files of a folder that the engine reads, sorted. Raises CheckpointError."""
+    modules = folder / "modules.json"
+    folders = module_folders(read_json(modules), str(modules)) if modules.is_file() else [""]
+    return files_read(_files_in(folder, {"", *folders}), folders)
 
 
 def _files_in(folder: Path, below: set[str]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.catalog.hub_cache import commit_of, find_snapshot
-from engine.catalog.identity import check, check_untrusted, is_model
+from engine.catalog.identity import check, check_untrusted, files_there, is_model
 from engine.catalog.models import (
     Entry,
     FileFact,
@@ -31,7 +31,7 @@ from engine.catalog.models import (
     is_known,
 )
 from engine.catalog.record import read_record
-from engine.catalog.repository_files import READ, is_weights
+from engine.catalog.repository_files import is_weights
 from engine.catalog.verify import Stamps, is_kind
 from engine.errors import CheckpointError, InputError, ModelNotFound
 from engine.system.folders import expand, weights_home
@@ -140,9 +140,9 @@ def weights_hash(folder: Path) -> str:
 def settings_hash(folder: Path) -> str:
     """SHA-256 (hex) of the names and bytes of all files but weights that the engine reads."""
     digest = hashlib.sha256()
-    for path in sorted((*folder.glob("*"), *folder.glob("*/*"))):
-        if READ.fullmatch(path.name) and not is_weights(path.name):
-            name, content = path.relative_to(folder).as_posix(), path.read_bytes()
+    for name in files_there(folder):
+        if not is_weights(name):
+            content = (folder / name).read_bytes()
             digest.update(f"{name}\n{len(content)}\n".encode() + content)
     return digest.hexdigest()
 

@@ -17,8 +17,6 @@ X86_NAMES = {
     "abm": "lzcnt",
     "avx512_vnni": "avx512vnni",
     "avx_vnni": "avxvnni",
-    "amx_int8": "amx-int8",
-    "amx_tile": "amx-tile",
 }
 # Linux on arm64: LLVM's name -> an entry of the auxiliary vector, AT_HWCAP or AT_HWCAP2, and a bit.
 AUXILIARY = {"neon": (16, 1), "dotprod": (16, 20), "i8mm": (26, 13), "bf16": (26, 14)}
@@ -70,11 +68,16 @@ def _from_llvm() -> frozenset[str]:
     return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
 
 
-def _has_auxiliary(feature: str) -> bool:
-    entry, bit = AUXILIARY[feature]
+def auxiliary(entry: int) -> int:
+    """An entry of the auxiliary vector, which Linux gives to every process."""
     getauxval = ctypes.CDLL(None).getauxval
     getauxval.restype, getauxval.argtypes = ctypes.c_ulong, (ctypes.c_ulong,)
-    return bool(getauxval(entry) >> bit & 1)
+    return int(getauxval(entry))
+
+
+def _has_auxiliary(feature: str) -> bool:
+    entry, bit = AUXILIARY[feature]
+    return bool(auxiliary(entry) >> bit & 1)
 
 
 def _has_sysctl(feature: str) -> bool:

@@ -1,6 +1,5 @@
 """Run by the Python of either machine: what its CPU says it can do, and one vector."""
 
-import ctypes
 import json
 import time
 from typing import TypedDict
@@ -28,18 +27,12 @@ def report() -> Report:
     with engine.load(WEIGHTS / "tiny", precision="reference") as embedder:
         vector = embedder.encode(["hello world"])[0].tolist()
     return {
-        "hwcap": auxiliary(AT_HWCAP),
-        "hwcap2": auxiliary(AT_HWCAP2),
+        "hwcap": cpu.auxiliary(AT_HWCAP),
+        "hwcap2": cpu.auxiliary(AT_HWCAP2),
         "features": sorted(cpu.features()),
         "vector": vector,
         "seconds": time.perf_counter() - began,
     }
-
-
-def auxiliary(entry: int) -> int:
-    getauxval = ctypes.CDLL(None).getauxval
-    getauxval.restype, getauxval.argtypes = ctypes.c_ulong, (ctypes.c_ulong,)
-    return int(getauxval(entry))
 
 
 if __name__ == "__main__":

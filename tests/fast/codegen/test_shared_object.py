@@ -1,7 +1,7 @@
 """Shared objects: what the system's loader, and tools of others, find in them.
 
-The code of arm64 is run by `tests.emulation`; here its patched instructions are compared with what
-LLVM's assembler makes of the same places.
+The code of arm64 is run by `tests.emulation`; here its patched instructions are compared with
+encodings worked out by hand.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from engine.fast.codegen.compilation import module_for
 from engine.fast.codegen.shared_object import PATCHES, link
 
 LINUX = "{}-unknown-linux-gnu"
-# A table of constants in its own section, a call that is not inlined, and a loop.
+# A table of constants in its own section, and a call that is not inlined.
 TEXT = """
 @table = internal constant [4 x double] [double 1.5, double 2.5, double 3.5, double 4.5]
 
