@@ -67,12 +67,12 @@ def gelus(x, size, out):
 
 
 @jit
-def epilogues(sums, rows, width, parameters, scales, offsets, bias, out):
+def epilogues(sums, rows, width, parameters, scales, offsets, missing, bias, out):
     """Sums of int8 products -> numbers, bias and GELU; as `engine.fast.layers.epilogue` does."""
     for r in range(rows):
         for c in range(0, width, LANES):
             at, row = r * width + c, parameters + r * 8
-            y = integers.int8_numbers(sums, at, row, bias, scales, offsets, bias, c)
+            y = integers.int8_numbers(sums, at, row, bias, scales, offsets, missing, c)
             store(out, at, integers.gelu8(y))
 
 
