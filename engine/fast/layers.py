@@ -16,7 +16,7 @@ KIND = PRECISIONS[PRECISION]
 ROWS, PANEL = TARGET.tiles[KIND.product][0], TARGET.panel(KIND.product)
 # Enough that a panel of weights, read once a task, is used for many rows; few enough that there are
 # tasks for all threads.
-ROWS_A_TASK = 16 * ROWS
+ROWS_A_TASK = min(16, 144 // ROWS) * ROWS
 STRETCH = 300_000  # bytes of weights that a task reads, at most, where there are few tokens
 A_WORD = KIND.numbers_a_word
 # Few, so that short texts too give every thread a task; claiming a task costs little beside a row.

@@ -17,6 +17,7 @@ X86_NAMES = {
     "abm": "lzcnt",
     "avx512_vnni": "avx512vnni",
     "avx_vnni": "avxvnni",
+    "amx_int8": "amx-int8",
 }
 # Linux on arm64: LLVM's name -> an entry of the auxiliary vector, AT_HWCAP or AT_HWCAP2, and a bit.
 AUXILIARY = {"neon": (16, 1), "dotprod": (16, 20), "i8mm": (26, 13), "bf16": (26, 14)}
@@ -42,7 +43,8 @@ def features() -> frozenset[str]:
     """The features of the CPU; nothing where the operating system is not known."""
     system, machine = platform.system(), architecture()
     if machine == "x86_64":
-        return _from_cpuinfo() if system == "Linux" else _from_llvm()
+        found = _from_cpuinfo() if system == "Linux" else _from_llvm()
+        return found if "amx-int8" in found and _may_use_tiles() else found - {"amx-int8"}
     if machine == "aarch64" and system in ("Linux", "Darwin"):
         has = _has_auxiliary if system == "Linux" else _has_sysctl
         return frozenset(name for name in AUXILIARY if has(name))
@@ -66,6 +68,12 @@ def _from_llvm() -> frozenset[str]:
     except ImportError:
         return frozenset({"sse2"})  # every CPU of 64 bits has it
     return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
+
+
+def _may_use_tiles() -> bool:
+    """Whether Linux lets this process use AMX: it is off until a process asks for it."""
+    arch_prctl, request, tile_data = 158, 0x1023, 18  # numbers of Linux on x86-64
+    return bool(ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0)
 
 
 def auxiliary(entry: int) -> int:

@@ -23,7 +23,10 @@ X86 = {
     "skylake": (SKYLAKE, "avx512"),
     "ice lake": (f"{SKYLAKE} avx512_vnni", "avx512vnni"),
     "alder lake": (f"{HASWELL} avx_vnni", "avxvnni"),
-    "sapphire rapids": (f"{SKYLAKE} avx512_vnni avx_vnni amx_tile amx_int8", "avx512vnni"),
+    "sapphire rapids": (
+        f"{SKYLAKE} avx512_vnni avx_vnni amx_tile amx_int8",
+        "avx512vnni",
+    ),  # no leave
 }
 # As Linux gives them: asimd is bit 1 of AT_HWCAP, asimddp bit 20; i8mm is bit 13 of AT_HWCAP2.
 ARM64 = {
@@ -54,6 +57,24 @@ def test_x86_on_linux(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "cpuinfo")
     cpu.CPUINFO.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: avx512f\n\nflags\t: x\n")
     assert able_targets()[0].name == target
+
+
+@pytest.mark.parametrize(("permission", "target"), [(0, "amx"), (-1, "avx512vnni")])
+def test_amx_needs_leave_of_the_system(
+    permission: int, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "Linux", "x86_64")
+    monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "cpuinfo")
+    cpu.CPUINFO.write_text(f"flags\t\t: {X86['sapphire rapids'][0]}\n")
+    asked = []
+
+    def syscall(*arguments: int) -> int:
+        asked.append(arguments)
+        return permission
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(syscall=syscall))
+    assert able_targets()[0].name == target
+    assert asked == [(158, 0x1023, 18)]  # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
 
 
 def test_without_proc_llvm_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,7 @@ def swapped(kind):
 INT16 = {"pairs": Int16, "wide": Int16Wide}
 INT8 = {
     "vnni": Int8Vnni,
+    "amx": Int8Vnni,  # what `amx` computes in tiles
     "sdot": Int8Sdot,
     "pairs": Int8Pairs,
     "plain": Int8Plain,

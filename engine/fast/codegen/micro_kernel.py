@@ -17,18 +17,17 @@ same bits alone or among others; the rest of the engine rests on that.
 
 from llvmlite import ir
 
+from engine.fast.codegen import amx
 from engine.fast.codegen.constants import REGISTER, TARGET
-from engine.fast.codegen.dot_products import I8, I32, I64, KINDS, pair_sums
+from engine.fast.codegen.dot_products import I32, I64, KINDS, pair_sums
 from engine.fast.codegen.numba_vectors import (
     element,
     int64,
-    llvm_declared,
+    prefetch,
     splat_value,
     teach,
     void,
 )
-
-AHEAD = 4096  # bytes
 
 
 def tile(name):
@@ -40,18 +39,21 @@ def tile(name):
     # The shape decides the speed: sums fill the registers, so each word of A and B that is loaded
     # takes part in as many products as possible (Goto & van de Geijn 2008).
     kind, (rows, registers) = KINDS[name], TARGET.tiles[name]
+    body = _loops(kind, rows, registers)
+    if name == "int8" and TARGET.int8 == "amx":
+        body = amx.emit_product
 
     def multiply(m, a, lda, panel, steps, out, ldo):
         raise NotImplementedError("compiled code only")
 
     def emit(b, *values):
-        return b.call(_function(b.module, f"tile_{name}", kind, rows, registers), values)
+        return b.call(_function(b.module, f"tile_{name}", body), values)
 
     teach(multiply, (void, *[int64] * 7, emit))
     return multiply
 
 
-def _function(module, name, kind, rows, registers):
+def _function(module, name, body):
     """The tile as a function of its own: inlined, it would share registers with its caller."""
     if name in module.globals:
         return module.globals[name]
@@ -60,35 +62,29 @@ def _function(module, name, kind, rows, registers):
     # numba may emit this into several modules; the linker keeps one.
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
-    # Every sum has its register for the whole loop, so the number of rows must be known when the
-    # code is made: one loop for each m, and a jump to the right one.
-    m, *values = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    done = function.append_basic_block("done")
-    switch = b.switch(m, done)
-    for n in range(1, rows + 1):  # a loop of its own for each m
-        block = function.append_basic_block(f"rows{n}")
-        switch.add_case(I64(n), block)
-        b.position_at_end(block)
-        emit_loop(b, kind, n, registers, *values)
-        b.branch(done)
-    b.position_at_end(done)
+    body(b, *function.args)
     b.ret_void()
     return function
 
 
-def prefetch(b, pointer, size):
-    """Calls for `size` bytes of the panel that are needed AHEAD bytes later.
+def _loops(kind, rows, registers):
+    """The body of a tile's function: a loop for each m."""
 
-    With few tokens a product is as fast as weights come from memory. CPUs look ahead by themselves,
-    but not far, nor past the end of a page: this doubles what one core reads.
-    """
-    # One prefetch for each line of the cache; locality 3 keeps it in all levels.
-    address = b.bitcast(pointer, I8.as_pointer())
-    kind = ir.FunctionType(ir.VoidType(), [address.type, I32, I32, I32])
-    function = llvm_declared(b, "llvm.prefetch.p0", kind)
-    for line in range(0, size, 64):
-        b.call(function, [b.gep(address, [I64(AHEAD + line)]), I32(0), I32(3), I32(1)])
+    # Every sum has its register for the whole loop, so the number of rows must be known when the
+    # code is made: one loop for each m, and a jump to the right one.
+    def body(b, m, *values):
+        done = b.append_basic_block("done")
+        switch = b.switch(m, done)
+        for n in range(1, rows + 1):
+            block = b.append_basic_block(f"rows{n}")
+            switch.add_case(I64(n), block)
+            b.position_at_end(block)
+            emit_loop(b, kind, n, registers, *values)
+            b.branch(done)
+        b.position_at_end(done)
+
+    return body
 
 
 def emit_loop(b, kind, rows, registers, a, lda, panel, steps, out, ldo):

@@ -12,6 +12,7 @@ from numba.extending import lower_builtin, models, register_model
 
 from engine.fast.codegen.constants import LANES, TARGET
 
+AHEAD = 4096  # bytes
 I1, I8, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 
 
@@ -116,3 +117,17 @@ def fma_value(b, x, y, z):
     if TARGET.fuses:
         return llvm_call(b, f"llvm.fma.v{x.type.count}f32", x, y, z)
     return b.fadd(b.fmul(x, y), z)
+
+
+def prefetch(b, pointer, size):
+    """Calls for `size` bytes of the panel that are needed AHEAD bytes later.
+
+    With few tokens a product is as fast as weights come from memory. CPUs look ahead by themselves,
+    but not far, nor past the end of a page: this doubles what one core reads.
+    """
+    # One prefetch for each line of the cache; locality 3 keeps it in all levels.
+    address = b.bitcast(pointer, I8.as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [address.type, I32, I32, I32])
+    function = llvm_declared(b, "llvm.prefetch.p0", kind)
+    for line in range(0, size, 64):
+        b.call(function, [b.gep(address, [I64(AHEAD + line)]), I32(0), I32(3), I32(1)])

@@ -27,8 +27,9 @@ class Target:
 
     `cpu` and `features` are what LLVM generates code for: never more than `needs`, so that the same
     code serves every CPU of the kind. `int8` and `int16` name inner steps of products, classes of
-    `dot_products`. For 8 bits "vnni" and "sdot" are one instruction, "pairs" is AVX2's way
-    with 16-bit sums, "plain" is arithmetic that every CPU has; "wide" is how arm64 likes either.
+    `dot_products`. For 8 bits "vnni" and "sdot" are one instruction, "amx" is one for a whole tile,
+    "pairs" is AVX2's way with 16-bit sums, "plain" is arithmetic that every CPU has; "wide" is how
+    arm64 likes either.
     """
 
     name: str
@@ -44,6 +45,10 @@ class Target:
     def panel(self, product: str) -> int:
         """Columns of a panel: those of one tile."""
         return self.tiles[product][1] * self.register
+
+    def run(self, product: str) -> int:
+        """Numbers of a row that a product reads at once."""
+        return 64 if product == "int8" and self.int8 == "amx" else LANES
 
     @property
     def architecture(self) -> str:
@@ -90,6 +95,7 @@ NARROW = dict.fromkeys(ALL, (6, 2))
 SSE2 = dict.fromkeys(ALL, (2, 4))
 # Where one instruction multiplies four bytes, attention's queries and keys may be bytes too.
 WIDE_VNNI = {**WIDE, "attention_int8": (8, 2)}
+AMX = {**WIDE_VNNI, "int8": (32, 2)}  # four tile registers of sums
 NARROW_VNNI = {**NARROW, "attention_int8": (6, 2)}
 ARM_SDOT = {**ARM, "int8": (5, 4), "attention_int8": (5, 4)}
 
@@ -98,9 +104,11 @@ V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
 V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 # fast-dpwssd is no feature: LLVM's leave to write vpdpwssd for vpmaddwd and vpaddd
 VNNI512, VNNI256 = "+avx512vnni,+fast-dpwssd", "+avxvnni,+fast-dpwssd"
+WITH_AMX = f"{VNNI512},+amx-tile,+amx-int8"
 
 # int8 of "avx512" and of "avx2" needs registers for the parts of a word, so its tiles are smaller.
 X86 = (  # best first
+    Target("amx", "x86-64-v4", WITH_AMX, (*V4, "avx512vnni", "amx-int8"), 16, "amx", AMX),
     Target("avx512vnni", "x86-64-v4", VNNI512, (*V4, "avx512vnni"), 16, "vnni", WIDE_VNNI),
     Target("avx512", "x86-64-v4", "", V4, 16, "plain", {**WIDE, "int8": (7, 3)}),
     Target("avxvnni", "x86-64-v3", VNNI256, (*V3, "avxvnni"), 8, "vnni", NARROW_VNNI),

@@ -106,13 +106,14 @@ class Model:
                 table = table[folder]
             table[field] = array.ctypes.data
         # The widths that `packing` has padded the arrays to.
-        for name, width, out_width in (
-            ("qkv", self.width, 3 * self.width),
-            ("attention_output", self.width, self.width),
-            ("up", self.width, self.wide),
-            ("down", self.wide, self.width),
+        for name, inputs, out_width in (
+            ("qkv", config.hidden, 3 * self.width),
+            ("attention_output", config.hidden, self.width),
+            ("up", config.hidden, self.wide),
+            ("down", config.feed_forward, self.width),
         ):
-            self.layers[name]["width"], self.layers[name]["out_width"] = width, out_width
+            self.layers[name]["width"] = self.shape.inputs(inputs)
+            self.layers[name]["out_width"] = out_width
         for name, size in ("quantize_D", config.hidden), ("quantize_F", config.feed_forward):
             job[name]["width"] = self.shape.width(size)
             job[name]["block"] = quantize.block_size(size)
@@ -125,7 +126,8 @@ class Model:
 class Memory:
     """Room for one batch of at most `budget` tokens, and the job that points to it.
 
-    Kernels read nothing that they, or `take`, have not written for the same batch.
+    Kernels read nothing that they, or `take`, have not written for the same batch; but `integers`
+    behind the end of a row, where weights are 0.
     """
 
     def __init__(self, model: Model, phases: int) -> None:

@@ -48,6 +48,10 @@ class Shape:
         """Numbers of a row: whole vectors."""
         return round_up(size, LANES)
 
+    def inputs(self, size: int) -> int:
+        """Numbers of a row that a product reads, which may be more; their weights are 0."""
+        return round_up(size, self.target.run(self.kind.product))
+
 
 def round_up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
@@ -103,7 +107,7 @@ def _linear(
     """Maps side by side: the outputs of each begin at a whole vector. `norm` makes their inputs."""
     # Zeros in W and b give zeros behind each part, which `layer_norm` and products rely on.
     outputs, inputs = maps[0].w_OI.shape
-    width, each = shape.width(inputs), shape.width(outputs)
+    width, each = shape.inputs(inputs), shape.width(outputs)
     # Each map begins at a whole vector, so that a part's rows are aligned; the last panel of all
     # is filled up with columns of zeros.
     rows = round_up(each * len(maps), shape.panel)

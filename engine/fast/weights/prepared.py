@@ -34,7 +34,7 @@ SHIPPED = PACKAGE / "fast" / "shipped"  # kernels that came with a wheel, see `s
 KERNEL_SOURCES = (
     "_version", "fast.barrier", "fast.encoder", "fast.integer_attention", "fast.integer_scores",
     "fast.integers", "fast.job", "fast.kernels", "fast.layers",
-    "fast.codegen.compilation", "fast.codegen.constants",
+    "fast.codegen.amx", "fast.codegen.compilation", "fast.codegen.constants",
     "fast.codegen.dot_products", "fast.codegen.loading", "fast.codegen.micro_kernel",
     "fast.codegen.numba_vectors",
     "fast.codegen.records", "fast.codegen.shared_object", "fast.codegen.shuffles",

@@ -20,7 +20,9 @@ def constants(**environment: str) -> list[str]:
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_every_target_can_be_compiled_for(target: Target) -> None:
     """Also those that this CPU cannot run."""
-    register = {"avx512vnni": 16, "avx512": 16, "avxvnni": 8, "avx2": 8}.get(target.name, 4)
+    register = {"amx": 16, "avx512vnni": 16, "avx512": 16, "avxvnni": 8, "avx2": 8}.get(
+        target.name, 4
+    )
     got = constants(BGE_COMPILE_FOR=target.name, BGE_COMPILE_PRECISION="int8")
     assert got == [target.name, "int8", str(register), "16"]
 

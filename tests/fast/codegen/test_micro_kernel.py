@@ -55,6 +55,8 @@ SHAPES = {
     "swapped int8": (5, 2),
 }
 KINDS = {**{name: STEPS[name] for name in TARGET.tiles}, **PLAIN}
+# Words that one step of the loop takes, where it is not one: K has whole steps.
+STEP = {"int8": TARGET.run("int8") // 4} if TARGET.int8 == "amx" else {}
 LEVELS = 255
 FLOATS = ("float32", "attention", "float32 by lane")
 INT16 = ("int16", "attention_int16", "wide int16")
@@ -105,8 +107,8 @@ def columns(name: str) -> int:
 
 
 def turns(name: str) -> list[int]:
-    """Numbers of words along K, whole turns of the loop or not."""
-    return [*range(1, 10), 33]
+    """Words along K, whole turns of the loop or not."""
+    return [n * STEP.get(name, 1) for n in (*range(1, 10), 33)]
 
 
 def exact(a: Array, b: Array) -> Array:
@@ -146,7 +148,7 @@ def test_float32_extremes(name: str, tiles: dict[str, Tile]) -> None:
 def test_a_row_is_the_same_beside_any_others(name: str, tiles: dict[str, Tile]) -> None:
     draw = np.random.default_rng(2)
     kind = np.float32 if name in FLOATS else np.int16 if name in INT16 else np.uint8
-    K = 24 * 4 // np.dtype(kind).itemsize
+    K = 32 * 4 // np.dtype(kind).itemsize
     a = (draw.standard_normal((SHAPES[name][0], K)) * 40).clip(0 if name in INT8 else -99, 99)
     b = (draw.standard_normal((K, columns(name))) * 10).clip(-60, 60)
     a, b = a.astype(kind), b.astype(np.int8 if name in INT8 else kind)
