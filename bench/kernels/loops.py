@@ -10,7 +10,7 @@ from numba import float32
 
 from engine.fast import integer_attention, integers, kernels
 from engine.fast.codegen.constants import LANES, TARGET
-from engine.fast.codegen.micro_kernel import tile
+from engine.fast.codegen.micro_kernel import tile, tile_registers
 from engine.fast.codegen.simd import load_f, store
 from engine.fast.kernels import jit
 
@@ -22,6 +22,7 @@ from engine.fast.kernels import jit
 def product(precision: str) -> Any:
     """(rows, words) times panels of (words, width) -> (rows, width), sums as they are."""
     multiply, high, wide = tile(precision), TARGET.tiles[precision][0], TARGET.panel(precision)
+    configure, release = tile_registers(precision)
 
     @jit
     def walk(a, panels, words, rows, width, out):
@@ -29,7 +30,9 @@ def product(precision: str) -> Any:
             panel = panels + column * words * 4
             for r in range(0, rows, high):
                 m, target = min(high, rows - r), out + (r * width + column) * 4
+                configure(m)
                 multiply(m, a + r * words * 4, words, panel, words, target, width)
+        release()
 
     return walk
 

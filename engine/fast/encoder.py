@@ -29,11 +29,14 @@ from engine.fast.layers import (
     RESIDUAL,
     ROWS,
     ROWS_A_TASK,
+    configured_for,
+    copy_row,
     epilogue,
     linear_tasks,
     multiply,
     normalize_row,
     panels_a_task,
+    release,
     row_tasks,
     rows_of,
 )
@@ -62,13 +65,16 @@ def linear(job, me, task, x, weights, out, then):
     left, top = (task // blocks) * group * PANEL, (task % blocks) * ROWS_A_TASK
     bottom = min(top + ROWS_A_TASK, job.tokens)
     # Panel after panel: its weights stay in the cache for all rows of the block.
+    configured = 0  # rows
     for column in range(left, min(left + group * PANEL, weights.out_width), PANEL):
         panel = weights.panels + column * steps * 4
         for r in range(top, bottom, ROWS):
             m = min(ROWS, bottom - r)
+            configured = configured_for(m, configured)
             # the sums of a tile are in the cache still when the epilogue reads them
             multiply(m, row_of(x, r), x.stride, panel, steps, me.scratch, PANEL)
             epilogue(job, weights, me.scratch, m, r, column, out, then)
+    release()
 
 
 @phase(row_tasks)
@@ -134,9 +140,7 @@ def take_first(job, me, task, needed):
     """The first token of each text -> the rows of `needed`, which add them as the residual."""
     # Attention has read these rows; the residual, the norms and the feed-forward need no others.
     for r in rows_of(needed, task):
-        x, out = row_of(job.x, load_int(job.cu_seqlens, r)), row_of(needed.x, r)
-        for i in range(0, job.D_width, LANES):
-            store(out, i, load_f(x, i))
+        copy_row(row_of(job.x, load_int(job.cu_seqlens, r)), row_of(needed.x, r), job.D_width)
 
 
 @jit
@@ -222,9 +226,7 @@ def mean_pool(job, first, last, out):
 @jit
 def cls_pool(job, first, out):
     """The first token, [CLS], represents the text."""
-    x = row_of(job.x, first)
-    for i in range(0, job.D_width, LANES):
-        store(out, i, load_f(x, i))
+    copy_row(row_of(job.x, first), out, job.D_width)
 
 
 @jit

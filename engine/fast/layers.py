@@ -6,7 +6,7 @@ cache: integers become numbers again, then the bias, GELU or the residual.
 
 from engine.fast import kernels
 from engine.fast.codegen.constants import LANES, PRECISION, TARGET
-from engine.fast.codegen.micro_kernel import tile
+from engine.fast.codegen.micro_kernel import tile, tile_registers
 from engine.fast.codegen.simd import load_f, store
 from engine.fast.integers import QUANTIZES, gelu, quantize_row, to_numbers
 from engine.fast.kernels import jit, parts, row_of
@@ -24,6 +24,15 @@ CHUNK = 2  # rows a task, where rows are computed one by one
 NOTHING, GELU, RESIDUAL = range(3)  # what follows a product and its bias
 
 multiply = tile(KIND.product)
+configure, release = tile_registers(KIND.product)
+
+
+@jit
+def configured_for(m, before):
+    """Prepares the CPU for products of m rows, unless it is already: gives m."""
+    if m != before:
+        configure(m)
+    return m
 
 
 @jit
@@ -81,6 +90,12 @@ def row_tasks(job, *args):
 def rows_of(job, task):
     """The rows of one task, as a range."""
     return range(task * CHUNK, min((task + 1) * CHUNK, job.tokens))
+
+
+@jit
+def copy_row(row, out, width):
+    for i in range(0, width, LANES):
+        store(out, i, load_f(row, i))
 
 
 @jit

@@ -39,6 +39,7 @@ def main() -> None:
     names = "float32", "attention", "attention_int16", "int16", "int8"
     float32, attention, attention_int16, int16, int8 = map(micro_kernel.tile, names)
     # Where a target has no such tile, another stands here twice.
+    configure, release = micro_kernel.tile_registers("int8")
     bytes_ = "attention_int8" in TARGET.tiles
     attention_int8 = micro_kernel.tile("attention_int8") if bytes_ else int8
 
@@ -49,7 +50,9 @@ def main() -> None:
         attention_int16(m, a, lda, panel, steps, out, ldo)
         attention_int8(m, a, lda, panel, steps, out, ldo)
         int16(m, a, lda, panel, steps, out, ldo)
+        configure(m)
         int8(m, a, lda, panel, steps, out, ldo)
+        release()
 
     tiles.compile(void(*[int64] * 7))
     (overload,) = tiles.overloads.values()

@@ -115,11 +115,12 @@ def _configurations(module):
 
 
 def emit_product(b, m, a, lda, panel, steps, out, ldo):
-    """LLVM for m rows of A times one panel, as `micro_kernel.tile` says; steps a multiple of 16."""
-    unit = Instructions(b)
-    unit.configure(m)
-    function, done = b.function, b.append_basic_block("release")
-    blocks = [function.append_basic_block(f"halves{n}") for n in (1, 2)]
+    """LLVM for m rows of A times one panel, as `micro_kernel.tile` says; steps a multiple of 16.
+
+    Tiles must be configured for m rows.
+    """
+    unit, done = Instructions(b), b.append_basic_block("done")
+    blocks = [b.append_basic_block(f"halves{n}") for n in (1, 2)]
     b.cbranch(b.icmp_signed("<=", m, I64(ROWS)), *blocks)
     for halves, block in enumerate(blocks, 1):
         b.position_at_end(block)
@@ -139,4 +140,3 @@ def emit_product(b, m, a, lda, panel, steps, out, ldo):
         finish(unit, halves, (out, ldo))
         b.branch(done)
     b.position_at_end(done)
-    unit.release()

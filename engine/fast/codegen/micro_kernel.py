@@ -39,9 +39,7 @@ def tile(name):
     # The shape decides the speed: sums fill the registers, so each word of A and B that is loaded
     # takes part in as many products as possible (Goto & van de Geijn 2008).
     kind, (rows, registers) = KINDS[name], TARGET.tiles[name]
-    body = _loops(kind, rows, registers)
-    if name == "int8" and TARGET.int8 == "amx":
-        body = amx.emit_product
+    body = amx.emit_product if _in_tiles(name) else _loops(kind, rows, registers)
 
     def multiply(m, a, lda, panel, steps, out, ldo):
         raise NotImplementedError("compiled code only")
@@ -51,6 +49,30 @@ def tile(name):
 
     teach(multiply, (void, *[int64] * 7, emit))
     return multiply
+
+
+def tile_registers(name):
+    """Two functions for numba: configure(m) comes before products of m rows, release() in the end.
+
+    They do nothing but for AMX, where each takes as long as a tenth of a tile.
+    """
+
+    def configure(m):
+        raise NotImplementedError("compiled code only")
+
+    def release():
+        raise NotImplementedError("compiled code only")
+
+    def emit(method):
+        return lambda b, *m: getattr(amx.Instructions(b), method)(*m) if _in_tiles(name) else None
+
+    teach(configure, (void, int64, emit("configure")))
+    teach(release, (void, emit("release")))
+    return configure, release
+
+
+def _in_tiles(name):
+    return name == "int8" and TARGET.int8 == "amx"
 
 
 def _function(module, name, body):

@@ -76,11 +76,13 @@ def tiles() -> Iterator[dict[str, Tile]]:
 
 
 def product(name: str) -> Tile:
-    multiply = micro_kernel.tile(name)
+    multiply, (configure, release) = micro_kernel.tile(name), micro_kernel.tile_registers(name)
 
     @jit  # type: ignore[untyped-decorator]
     def call(m, a, lda, panel, steps, out, ldo):  # type: ignore[no-untyped-def]
+        configure(m)
         multiply(m, a, lda, panel, steps, out, ldo)
+        release()
 
     def multiplied(a: Array, b: Array) -> Array:
         """a (m, K) and b (K, columns), rows `spare` words apart; K whole words."""
