@@ -53,6 +53,9 @@ def by_tile(precision: str) -> Callable[[Inputs], Call]:
         w_OI[:columns] = b.T
         if precision == "int8" and TARGET.offset:
             a = (a.astype(np.int16) - TARGET.offset).astype(np.int8)
+        if precision == "int8" and TARGET.pairs_rows:  # eight bytes of two rows by turns
+            a = a.reshape(rows // 2, 2, inner // 8, 8).transpose(0, 2, 1, 3)
+            a = np.ascontiguousarray(a)
         words = inner // shape.kind.numbers_a_word
         out = np.empty((rows, width), np.float32 if precision == "float32" else np.int32)
         call = returning(

@@ -24,6 +24,7 @@ from engine.fast.codegen.simd import (
     sqrt,
     store,
     store_byte,
+    store_byte_of_pair,
     store_short,
     to_float,
     total,
@@ -32,6 +33,8 @@ from engine.fast.kernels import MAGIC, jit, row_of
 
 MAGIC_BITS = 0x4B400000  # the bits of MAGIC
 LEVELS, OFFSET = TARGET.levels, TARGET.offset
+PAIRS_ROWS = TARGET.pairs_rows
+store_bytes = store_byte_of_pair if PAIRS_ROWS else store_byte
 
 
 @jit
@@ -111,7 +114,7 @@ def quantize_int8(row, out, width, parameters):
     for i in range(0, width, LANES):
         shifted = fma(load_f(row, i) - splat(least), splat(inverse), splat(MAGIC))
         # products see integer - OFFSET
-        store_byte(out, i, bits(shifted) - splat(MAGIC_BITS + OFFSET))
+        store_bytes(out, i, bits(shifted) - splat(MAGIC_BITS + OFFSET))
     store(parameters, 0, scale)
     store(parameters, 1, least)
 
@@ -153,6 +156,8 @@ def int16_row(job, me, row, signs, quantizer, r):
 def int8_row(job, me, row, signs, quantizer, r):
     """The same in 8 bits, times `signs` and rotated."""
     out, parameters = row_of(job.integers, r), job.row_scales + r * 8
+    if PAIRS_ROWS:  # eight bytes of the even row, eight of the odd one
+        out = row_of(job.integers, r - r % 2) + r % 2 * 8
     # rotated into scratch memory, so that the float32 row stays: the residual needs it
     rotate(row, signs, me.scratch, quantizer.width, quantizer.block)
     quantize_int8(me.scratch, out, quantizer.width, parameters)

@@ -33,8 +33,8 @@ ARM64 = {
     "cortex-a72": (0x8FF, 0, "neon"),
     "neoverse-n1": (0x1083FF, 0, "dotprod"),
     "cortex-a76": (0x100FFF, 0, "dotprod"),
-    "neoverse-v1": (0xEF_BFFFFF, 0x2_6000 | 1, "dotprod"),
-    "neoverse-n2": (0xEF_B3FFFF, 0x2_6FFF, "dotprod"),
+    "neoverse-v1": (0xEF_BFFFFF, 0x2_6000 | 1, "i8mm"),
+    "neoverse-n2": (0xEF_B3FFFF, 0x2_6FFF, "i8mm"),
 }
 
 
@@ -118,6 +118,7 @@ class SimpleCall:
     ("known", "target"),
     [
         ({"AdvSIMD": 1, "arm.FEAT_DotProd": 1, "arm.FEAT_I8MM": 0}, "dotprod"),  # M1
+        ({"AdvSIMD": 1, "arm.FEAT_DotProd": 1, "arm.FEAT_I8MM": 1}, "i8mm"),  # M2
         ({"AdvSIMD": 1}, "neon"),  # a name that this version of macOS does not have
     ],
 )

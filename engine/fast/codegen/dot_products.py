@@ -1,7 +1,8 @@
 """One step of a product's inner loop: a word of each row times the words of a panel, added to sums.
 
 How on each kind of CPU, for numbers of each kind; `micro_kernel` makes loops of them. `turn` says
-how many steps are a turn of the loop, `sum` in what vector sums are kept.
+how many steps are a turn of the loop, `sum` in what vector sums are kept, and `rows` for how many
+rows a vector of sums is.
 """
 
 from llvmlite import ir
@@ -20,7 +21,7 @@ PAIRS = ir.VectorType(I16, 2 * REGISTER)
 class Float32:
     """One word is one number."""
 
-    sum, turn = ir.VectorType(F32, REGISTER), 4 if TARGET.by_lane else 1
+    sum, turn, rows = ir.VectorType(F32, REGISTER), 4 if TARGET.by_lane else 1, 1
 
     @staticmethod
     def step(b, sums, words, x):
@@ -31,7 +32,7 @@ class Float32:
 class Int16:
     """One word is two numbers. LLVM makes pmaddwd of this, vpdpwssd where there is one."""
 
-    sum, turn = WORDS, 1
+    sum, turn, rows = WORDS, 1, 1
 
     @staticmethod
     def step(b, sums, words, x):
@@ -44,7 +45,7 @@ class Int8Plain:
     Numbers 0 and 2 of a word, and 1 and 3, are pairs of 16 bits: two products as in int16.
     """
 
-    sum, turn = WORDS, 1
+    sum, turn, rows = WORDS, 1, 1
 
     @staticmethod
     def step(b, sums, words, x):
@@ -96,6 +97,20 @@ class Int8Sdot(Int8Plain):
         a, w = b.bitcast(x, QUADS), b.bitcast(words, QUADS)
         name = f"llvm.aarch64.neon.sdot.v{REGISTER}i32.v{4 * REGISTER}i8"
         return llvm_call(b, name, sums, w, a)
+
+
+class Int8Smmla(Int8Sdot):
+    """Twice as much in one instruction: eight numbers of two rows times those of two columns.
+
+    Words are of eight bytes, and rows are stored in pairs, word beside word.
+    """
+
+    turn, rows = 1, 2
+
+    @staticmethod
+    def step(b, sums, words, x):
+        a, w = b.bitcast(x, QUADS), b.bitcast(words, QUADS)
+        return llvm_call(b, "llvm.aarch64.neon.smmla.v4i32.v16i8", sums, a, w)
 
 
 class Int8Pairs(Int8Plain):
@@ -161,6 +176,7 @@ INT8 = {
     "vnni": Int8Vnni,
     "amx": Int8Vnni,  # what `amx` computes in tiles
     "sdot": Int8Sdot,
+    "smmla": Int8Smmla,
     "pairs": Int8Pairs,
     "plain": Int8Plain,
     "wide": Int8Wide,

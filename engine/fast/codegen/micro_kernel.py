@@ -112,13 +112,17 @@ def _loops(kind, rows, registers):
 def emit_loop(b, kind, rows, registers, a, lda, panel, steps, out, ldo):
     """LLVM for one tile of exactly `rows` rows."""
     # Where each row of A begins. Its words are read in place, so A needs no packing.
-    tops = [element(b, a, b.mul(lda, I64(r)), I32) for r in range(rows)]
+    tops = [element(b, a, b.mul(lda, I64(r)), I32) for r in range(0, rows, kind.rows)]
     zero = ir.Constant(kind.sum, [0] * kind.sum.count)
-    k, sums = I64(0), [[zero] * registers for _ in range(rows)]
+    k, sums = I64(0), [[zero] * (registers * kind.rows) for _ in tops]
+    if kind.rows == 2:
+        steps = b.lshr(steps, I64(1))  # of two words
     for turn in dict.fromkeys((kind.turn, 1)):
         k, sums = _turns(b, kind, tops, panel, steps, turn, k, sums)
     # Results go out once, when the loops are over.
     vector = ir.VectorType(kind.sum.element, REGISTER)
+    if kind.rows == 2:
+        sums = [row for pair in sums for row in _rows_of_pair(b, pair)][:rows]
     for r, row_of_sums in enumerate(sums):
         row = b.mul(ldo, I64(r))
         for v, one in enumerate(row_of_sums):
@@ -167,7 +171,12 @@ def _steps(b, kind, tops, panel, turn, k, sums):
         places = [b.add(first, I64(v * REGISTER)) for v in range(registers)]
         pointers = [element(b, panel, place, vector) for place in places]
         prefetch(b, pointers[0], 4 * registers * REGISTER)
-        products = _by_lane(b, rows, step, pointers) if rows else _by_word(b, tops, at, pointers)
+        if kind.rows == 2:
+            products = _by_pair(b, tops, at, pointers)
+        elif rows:
+            products = _by_lane(b, rows, step, pointers)
+        else:
+            products = _by_word(b, tops, at, pointers)
         for r, v, word, x in products:
             new[r * registers + v] = kind.step(b, new[r * registers + v], word, x)
     return new
@@ -192,3 +201,19 @@ def _by_lane(b, rows, step, pointers):
     for v, pointer in enumerate(pointers):
         word = b.load(pointer, align=4)
         yield from ((r, v, word, x) for r, x in enumerate(xs))
+
+
+def _by_pair(b, tops, at, pointers):
+    """The same for a CPU that multiplies two rows at a time, whose words lie side by side."""
+    vector, first = pointers[0].type, b.mul(at, I64(REGISTER))
+    xs = [b.load(b.bitcast(b.gep(top, [first]), vector), align=4) for top in tops]
+    for v, pointer in enumerate(pointers):
+        word = b.load(pointer, align=4)
+        yield from ((r, v, word, x) for r, x in enumerate(xs))
+
+
+def _rows_of_pair(b, sums):
+    """Vectors of sums, two columns of the first row and two of the second -> vectors of each."""
+    for places in ((0, 1, 4, 5), (2, 3, 6, 7)):
+        lanes = ir.Constant(ir.VectorType(I32, 4), list(places))
+        yield [b.shuffle_vector(*two, lanes) for two in zip(sums[::2], sums[1::2], strict=True)]

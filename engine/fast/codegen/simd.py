@@ -189,6 +189,22 @@ def store_byte(address, i, value):
     """LANES int32 as 8 bits."""
 
 
+def _stores_apart(b, address, i, value):
+    """Two halves of LANES / 2 bytes, as far apart as both are long; index i as if they were not."""
+    low = b.trunc(value, ir.VectorType(ir.IntType(8), LANES))
+    place = b.gep(b.inttoptr(address, ir.IntType(8).as_pointer()), [b.shl(i, i.type(1))])
+    for first in (0, LANES // 2):
+        lanes = ir.Constant(ir.VectorType(I32, LANES // 2), list(range(first, first + LANES // 2)))
+        half = b.shuffle_vector(low, low, lanes)
+        target = b.gep(place, [i.type(2 * first)])
+        b.store(half, b.bitcast(target, half.type.as_pointer()), align=1)
+
+
+@taught((void, int64, int64, I, _stores_apart))
+def store_byte_of_pair(address, i, value):
+    """LANES int32 as 8 bits to one of two rows whose words of eight bytes take turns."""
+
+
 @taught((float32, F, _folds(B.fadd)))
 def total(x):
     """The sum of the lanes."""

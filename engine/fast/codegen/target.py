@@ -27,9 +27,9 @@ class Target:
 
     `cpu` and `features` are what LLVM generates code for: never more than `needs`, so that the same
     code serves every CPU of the kind. `int8` and `int16` name inner steps of products, classes of
-    `dot_products`. For 8 bits "vnni" and "sdot" are one instruction, "amx" is one for a whole tile,
-    "pairs" is AVX2's way with 16-bit sums, "plain" is arithmetic that every CPU has; "wide" is how
-    arm64 likes either.
+    `dot_products`. For 8 bits "vnni" and "sdot" are one instruction, "smmla" is one for two rows,
+    "amx" one for a whole tile; "pairs" is AVX2's way with 16-bit sums, "plain" is arithmetic that
+    every CPU has, "wide" is how arm64 likes either.
     """
 
     name: str
@@ -77,8 +77,13 @@ class Target:
 
     @property
     def offset(self) -> int:
-        """What is subtracted from an activation in int8: sdot wants it signed."""
-        return 128 if self.int8 == "sdot" else 0
+        """What is subtracted from an activation in int8: arm64 wants it signed."""
+        return 128 if self.int8 in ("sdot", "smmla") else 0
+
+    @property
+    def pairs_rows(self) -> bool:
+        """Whether the rows of int8's products are stored in pairs: eight bytes of each in turns."""
+        return self.int8 == "smmla"
 
 
 # 32 registers: 9 x 3 sums leave 5 for words of the panel and of the row. A head has few columns, so
@@ -98,6 +103,7 @@ WIDE_VNNI = {**WIDE, "attention_int8": (8, 2)}
 AMX = {**WIDE_VNNI, "int8": (32, 2)}  # four tile registers of sums
 NARROW_VNNI = {**NARROW, "attention_int8": (6, 2)}
 ARM_SDOT = {**ARM, "int8": (5, 4), "attention_int8": (5, 4)}
+ARM_SMMLA = {**ARM_SDOT, "int8": (6, 4)}
 
 # What the x86-64 microarchitecture levels v3 and v4 have, in LLVM's names.
 V3 = ("avx2", "fma", "bmi", "bmi2", "lzcnt", "movbe", "f16c")
@@ -116,6 +122,16 @@ X86 = (  # best first
     Target("sse2", "x86-64", "", ("sse2",), 4, "plain", SSE2, fuses=False),
 )
 ARM64 = (
+    Target(
+        "i8mm",
+        "generic",
+        "+dotprod,+i8mm",
+        ("neon", "dotprod", "i8mm"),
+        4,
+        "smmla",
+        ARM_SMMLA,
+        "wide",
+    ),
     Target("dotprod", "generic", "+dotprod", ("neon", "dotprod"), 4, "sdot", ARM_SDOT, "wide"),
     Target("neon", "generic", "", ("neon",), 4, "wide", ARM, "wide"),
 )

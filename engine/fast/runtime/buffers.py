@@ -148,7 +148,7 @@ class Memory:
         self.wide = self._rows("wide", model.wide)
         # One buffer for the input of every product: each is used up before the next is made.
         words = model.widest // model.shape.kind.numbers_a_word
-        self.integers = self._rows("integers", words)
+        self.integers = self._rows("integers", words, tokens + tokens % 2)  # maybe read in pairs
         self.row_scales = self._array("row_scales", (tokens, 2), np.float32)
         self.out = self._array("out", (tokens, width), np.float32)
         self.tickets = self._array("tickets", (phases * TICKET_BYTES,), np.uint8)
@@ -191,9 +191,9 @@ class Memory:
             last["qkv"], last["x"], last["sums"] = job["sums"], job["qkv"], job["x"]
             job["last"] = last.ctypes.data
 
-    def _rows(self, name: str, width: int) -> NDArray[np.float32]:
-        """A row for each token."""
-        rows = allocate((self.budget, width + SPARE), np.float32)
+    def _rows(self, name: str, width: int, count: int = 0) -> NDArray[np.float32]:
+        """A row for each token, or as many as `count` says."""
+        rows = allocate((count or self.budget, width + SPARE), np.float32)
         self.job[name]["address"], self.job[name]["stride"] = rows.ctypes.data, width + SPARE
         return rows
 

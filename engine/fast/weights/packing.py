@@ -44,6 +44,13 @@ class Shape:
         rounding = "fused" if self.target.fuses else "separate"
         return f"{self.precision}{levels}, {rounding} multiply-add, engine {__version__}"
 
+    @property
+    def word(self) -> int:
+        """Numbers that one step of the product reads of a column."""
+        return (
+            8 if self.precision == "int8" and self.target.pairs_rows else self.kind.numbers_a_word
+        )
+
     def width(self, size: int) -> int:
         """Numbers of a row: whole vectors."""
         return round_up(size, LANES)
@@ -126,7 +133,7 @@ def _linear(
 
 def panels(w_OI: NDArray, shape: Shape) -> NDArray:
     """(outputs, inputs) -> [panel][step][column][number of the word]."""
-    a_word = shape.kind.numbers_a_word
+    a_word = shape.word
     outputs, inputs = w_OI.shape
     # The inner loop reads its panel from start to end, as fast as memory gives it.
     # reshape splits the axes without copying; transpose orders them; one copy makes them so.

@@ -19,7 +19,7 @@ from engine.fast.weights.packing import Shape
 from engine.fast.weights.precisions import PRECISIONS
 from engine.system.cores import usable_cores
 
-COMMON = ("amx", "avx512vnni", "avx512", "avxvnni", "avx2", "dotprod", "neon")
+COMMON = ("amx", "avx512vnni", "avx512", "avxvnni", "avx2", "i8mm", "dotprod", "neon")
 
 
 def make(folder: Path, shapes: list[Shape]) -> None:

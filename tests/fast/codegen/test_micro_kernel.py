@@ -8,19 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from llvmlite import ir
 from numpy.typing import NDArray
 
 from engine.fast.codegen import micro_kernel
 from engine.fast.codegen.constants import REGISTER, TARGET
-from engine.fast.codegen.dot_products import KINDS as STEPS
 from engine.fast.codegen.dot_products import (
+    I32,
+    QUADS,
     Float32,
     Int8Plain,
     Int8Sdot,
     Int8Wide,
     Int16Wide,
+    pair_sums,
     swapped,
 )
+from engine.fast.codegen.dot_products import KINDS as STEPS
 from engine.fast.kernels import jit
 from tests.fast.compiled import address
 from tests.fast.rounding import multiply_add
@@ -37,6 +41,24 @@ class Int8ByLane(Int8Plain):
     turn = 4
 
 
+class Int8ByPair(Int8Plain):
+    """The arithmetic of smmla, on vectors of four sums."""
+
+    rows = 2
+
+    @staticmethod
+    def step(b: Any, sums: Any, words: Any, x: Any) -> Any:
+        # Eight bytes of a row, each row twice; of a column, the two columns by turns.
+        row = ir.Constant(ir.VectorType(I32, 32), [8 * (i // 16) + i % 8 for i in range(32)])
+        column = ir.Constant(row.type, [i % 16 for i in range(32)])
+        a, w = b.bitcast(x, QUADS), b.bitcast(words, QUADS)
+        a, w = b.shuffle_vector(a, a, row), b.shuffle_vector(w, w, column)
+        total = b.mul(b.zext(a, row.type), b.sext(w, row.type))
+        for _ in range(3):
+            total = pair_sums(b, total)
+        return b.add(sums, total)
+
+
 PLAIN = {
     "float32 by lane": ByLane,
     "int8 by lane": Int8ByLane,
@@ -45,8 +67,11 @@ PLAIN = {
     "wide int16": Int16Wide,
     "swapped int8": swapped(Int8Plain),
 }
+if REGISTER == 4:  # sse2, on an x86 CPU
+    PLAIN["int8 by pair"] = Int8ByPair
 SHAPES = {
     **TARGET.tiles,
+    "int8 by pair": (6, 4),
     "float32 by lane": (6, 2),
     "int8 by lane": (3, 2),
     "plain int8": (5, 2),
@@ -56,12 +81,18 @@ SHAPES = {
 }
 KINDS = {**{name: STEPS[name] for name in TARGET.tiles}, **PLAIN}
 # Words that one step of the loop takes, where it is not one: K has whole steps.
-STEP = {"int8": TARGET.run("int8") // 4} if TARGET.int8 == "amx" else {}
+STEP = {"int8": 16} if TARGET.int8 == "amx" else {}
 LEVELS = 255
 FLOATS = ("float32", "attention", "float32 by lane")
 INT16 = ("int16", "attention_int16", "wide int16")
 EXTREMES = np.array([-32767, 32767], np.int16)
-INT8 = ("int8", "plain int8", "wide int8", "int8 by lane")
+INT8 = tuple(
+    name
+    for name in ("int8", "plain int8", "wide int8", "int8 by lane", "int8 by pair")
+    if name in KINDS
+)
+PAIRED = [name for name in INT8 if KINDS[name].rows == 2]
+STEP |= dict.fromkeys(PAIRED, 2)
 SWAPPED = [name for name in ("attention_int8", "swapped int8") if name in KINDS]
 
 
@@ -89,15 +120,25 @@ def product(name: str) -> Tile:
         (m, K), columns, spare = a.shape, b.shape[1], 3
         a_word = 4 // a.itemsize
         steps = K // a_word
-        rows = np.full((m, K + spare * a_word), 99, a.dtype)
-        rows[:, :K] = a
-        panel = np.ascontiguousarray(b.reshape(steps, a_word, columns).transpose(0, 2, 1))
+        rows = np.full((m + m % 2, K + spare * a_word), 99, a.dtype)
+        rows[:m, :K] = a
+        if name in PAIRED:
+            rows, a_word = in_pairs(rows, K), 8
+        panel = np.ascontiguousarray(b.reshape(K // a_word, a_word, columns).transpose(0, 2, 1))
         out = np.full((SHAPES[name][0] + 1, columns + spare), 77, result(name))
         call(m, address(rows), steps + spare, address(panel), steps, address(out), columns + spare)
         assert (out[m:] == 77).all() and (out[:, columns:] == 77).all(), "wrote outside its tile"
         return out[:m, :columns].copy()
 
     return multiplied
+
+
+def in_pairs(rows: Array, K: int) -> Array:
+    """The first K bytes of every two rows by turns, eight of each, in the memory of both."""
+    pairs = rows.reshape(len(rows) // 2, -1).copy()
+    words = rows[:, :K].reshape(len(pairs), 2, K // 8, 8)
+    pairs[:, : 2 * K] = words.transpose(0, 2, 1, 3).reshape(len(pairs), -1)
+    return pairs
 
 
 def result(name: str) -> type:

@@ -33,6 +33,9 @@ CPUS = [  # target, LLVM's name of a CPU
     ("neon", "cortex-a72"),
     ("dotprod", "neoverse-n1"),
     ("dotprod", "apple-m1"),
+    ("i8mm", "neoverse-v1"),
+    ("i8mm", "neoverse-n2"),
+    ("i8mm", "apple-m2"),
 ]
 
 
@@ -85,13 +88,20 @@ PRODUCTS: dict[str, dict[str, Product]] = {
     },
     "neon": {"float32": FMLA, "int16": Product(SMLAL, 2), "int8": Product(SMLAL, 4)},
     "dotprod": {"float32": FMLA, "int16": Product(SMLAL, 2), "int8": SDOT},
+    "i8mm": {
+        "float32": FMLA,
+        "int16": Product(SMLAL, 2),
+        "int8": Product(("smmla 16b",)),
+        "attention_int8": SDOT,
+    },
 }
 PRODUCTS["amx"] = PRODUCTS["avx512vnni"]
 
 
 @pytest.mark.parametrize(("target", "cpu", "kind"), TILES)
 def test_products_are_the_instruction_made_for_them(target: str, cpu: str, kind: str) -> None:
-    product = PRODUCTS[target][PRODUCT_OF.get(kind, kind)]
+    products = PRODUCTS[target]
+    product = products.get(kind) or products[PRODUCT_OF[kind]]
     rows, vectors = TARGETS[target].tiles[kind]
     counts = []
     for loop in assembly.loops(tile_ir.assembly(target, cpu), f"tile_{kind}"):
