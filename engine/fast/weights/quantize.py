@@ -97,15 +97,16 @@ def rotate(w_OI: Array, block: int) -> Array:
     Divided first, the largest sums do not overflow; it is exact, because a block is a power of two.
     """
     # The fast Walsh-Hadamard transform: log2(block) rounds of sums and differences.
-    x = (w_OI * (signs(w_OI.shape[1]) / np.float32(block))).reshape(-1, block)
-    step = 1
+    # Columns become rows, so that numpy adds long runs of memory.
+    x_IO = np.ascontiguousarray((w_OI * (signs(w_OI.shape[1]) / np.float32(block))).T)
+    sums_IO, step = np.empty_like(x_IO), 1
     while step < block:
         # Neighbours at distance `step`, all at once, by an axis of length 2.
-        pairs = x.reshape(len(x), -1, 2, step)
-        even, odd = pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]
-        x = np.stack([even, odd], axis=2).reshape(len(x), block)
-        step *= 2
-    return x.reshape(w_OI.shape)
+        x, sums = (one.reshape(-1, 2, step * len(w_OI)) for one in (x_IO, sums_IO))
+        np.add(x[:, 0], x[:, 1], out=sums[:, 0])
+        np.subtract(x[:, 0], x[:, 1], out=sums[:, 1])
+        x_IO, sums_IO, step = sums_IO, x_IO, 2 * step
+    return x_IO.T
 
 
 def int8(w_OI: Array, pairs: bool) -> tuple[NDArray[np.int8], Array]:
