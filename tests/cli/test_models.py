@@ -140,6 +140,7 @@ def test_info_and_prepare(bge: Run) -> None:
     assert facts["precision"] == "reference" and facts["query prompt"] == "'query: '"
     assert facts["files"] == "none: a folder given by its path" and facts["hub"] == "unknown"
     assert facts["weights"] == f"sha-256 {registry.weights_hash(Path(TINY))}"
+    assert facts["kernels"] == "numpy"
     run = bge("prepare", *HERE[1:])
     assert run.status == 0 and "is ready in reference" in run.out
 

@@ -154,6 +154,16 @@ def named_target(name: str | None) -> Target:
     return TARGETS[name]
 
 
+def advice() -> str:
+    """What to do about a CPU that shows less than its kind has; nothing if it does not."""
+    if [target.name for target in able_targets()] != ["sse2"]:
+        return ""
+    return (
+        "no AVX2 and FMA are visible here, which x86-64 CPUs have had since 2015: a virtual "
+        "machine may hide them (QEMU shows them with -cpu host)"
+    )
+
+
 def host_target() -> Target:
     """The best target that this CPU can run; $BGE_TARGET asks for a lesser one."""
     able, wanted = able_targets(), os.environ.get("BGE_TARGET")

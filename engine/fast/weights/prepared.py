@@ -22,6 +22,7 @@ from engine.checkpoint.config import Config
 from engine.checkpoint.weights import load_weights
 from engine.fast.codegen import compilation
 from engine.fast.codegen.loading import Code
+from engine.fast.codegen.target import advice
 from engine.fast.weights import array_files, code_files
 from engine.fast.weights.array_files import Arrays
 from engine.fast.weights.cache import Content, Kind, kept
@@ -97,12 +98,13 @@ def _kernels(shape: Shape, kind: Kind[bytes, Content], whose: str) -> Content:
     ):
         return kind.read(file)
     key = _key(KERNEL_SOURCES, precision, target.name, *_versions())
+    facts = f"{target.name}, {precision}", "" if target.is_foreign else advice()
     return kept(
         cache_folder(),
         f"{target.name}-{precision}-{key}.kernels",
         kind,
         lambda: compilation.compiled(target, precision),
-        f"compiling kernels for {whose} ({target.name}, {precision})",
+        f"compiling kernels for {whose} ({'; '.join(filter(None, facts))})",
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.fast.codegen import target as targets
 from engine.fast.codegen.target import ARM64, LANES, TARGETS, X86, able_targets, host_target
 from tests.fast import assembly, fast_process, tile_ir
 from tests.support import bars
@@ -190,6 +191,18 @@ def test_every_kind_of_cpu_passes_the_tests_of_the_compiled_functions(target: st
     )  # fmt: skip
     files = [f"tests/fast/{name}.py" for name in names]
     fast_process.run(PYTEST, *files, BGE_TARGET=target)
+
+
+@pytest.mark.parametrize(
+    ("able", "advised"),
+    [(["sse2"], True), (["avx2", "sse2"], False), (["neon"], False), ([], False)],
+)
+def test_advice_is_for_a_cpu_that_hides_avx2(
+    able: list[str], advised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "able_targets", lambda: [TARGETS[name] for name in able])
+    monkeypatch.setenv("BGE_TARGET", "sse2")  # what is asked for is nothing to advise about
+    assert bool(targets.advice()) == advised
 
 
 def test_vectors_are_whole_in_every_panel() -> None:

@@ -411,6 +411,21 @@ def kernels_file(precision: str, target: str, monkeypatch: pytest.MonkeyPatch) -
     return names[0]
 
 
+def test_what_is_said_while_compiling_has_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(prepared, "kept", lambda *given: said.append(given[-1]))
+    for advice in ("", "no AVX2 is visible"):
+        monkeypatch.setattr(prepared, "advice", lambda advice=advice: advice)
+        prepared.kernels(Shape(TARGETS["sse2"], "int8"))
+        prepared.prepare_kernels(Shape(TARGETS["neon"], "int8"))
+    assert said == [
+        "compiling kernels for this CPU (sse2, int8)",
+        "compiling kernels for a kind of CPU (neon, int8)",
+        "compiling kernels for this CPU (sse2, int8; no AVX2 is visible)",
+        "compiling kernels for a kind of CPU (neon, int8)",
+    ]
+
+
 @pytest.mark.parametrize("file", [weights_file, kernels_file])
 def test_a_name_for_each_target_and_precision(
     file: Callable[..., str], monkeypatch: pytest.MonkeyPatch
