@@ -39,7 +39,8 @@ class App:
         self.routes.sort(key=lambda route: "{" in route.path)  # the fixed paths match faster
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        # A slash at the end means nothing.
+        request = Request({**scope, "path": scope["path"].rstrip("/") or "/"}, receive)
         status = CLIENT_CLOSED_REQUEST
         try:
             response = await self._respond(request)

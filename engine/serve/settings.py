@@ -106,7 +106,9 @@ class Settings:
     max_waiting_bytes: int = _option(
         500_000_000, "the same limit in bytes of all request bodies in memory", _positive
     )
-    max_client_batch_size: int = _option(32, "maximum texts per request to TEI's routes", _positive)
+    max_client_batch_size: int = _option(
+        2048, "maximum texts per request to TEI's routes", _positive
+    )
     max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", _positive)
     max_connections: int = _option(4096, "connections above which requests get 503", _positive)
     request_timeout: float = _option(60.0, "total time limit of a request in seconds", _seconds)

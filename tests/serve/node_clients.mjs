@@ -1,5 +1,9 @@
-// Cloudflare's and OpenAI's clients for Node against one server; prints one JSON object.
+// Clients for Node against one server: Cloudflare's, OpenAI's, Hugging Face's, Vercel's. Prints one
+// JSON object.
 // Arguments: the server's URL, a token, the texts as JSON.
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { InferenceClient } from "@huggingface/inference";
+import { embedMany } from "ai";
 import Cloudflare from "cloudflare";
 import OpenAI from "openai";
 
@@ -14,6 +18,9 @@ const account = new OpenAI({
   baseURL: `${url}/client/v4/accounts/${account_id}/ai/v1`,
   maxRetries: 0,
 });
+
+const huggingface = new InferenceClient(token, { endpointUrl: url });
+const vercel = createOpenAICompatible({ name: "bge", apiKey: token, baseURL: `${url}/v1` });
 
 async function failure(promise) {
   try {
@@ -52,5 +59,10 @@ console.log(
     account: await embeddings(account),
     empty: await failure(openai.embeddings.create({ model, input: "" })),
     listed,
+    features: await huggingface.featureExtraction({ inputs: texts }),
+    similarities: await huggingface.sentenceSimilarity({
+      inputs: { source_sentence: texts[0], sentences: texts },
+    }),
+    vercel: await embedMany({ model: vercel.textEmbeddingModel(model), values: texts }),
   }),
 );

@@ -1,6 +1,7 @@
 """Existing clients with only another base URL, against a real server process with the weights of
 all-MiniLM-L6-v2, which here also has Cloudflare's name of another model."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -11,11 +12,14 @@ from pathlib import Path
 
 import cloudflare
 import httpx
+import huggingface_hub
 import numpy as np
+import ollama
 import openai
 import pytest
 import requests
 from langchain_cloudflare import CloudflareWorkersAIEmbeddings
+from langchain_openai import OpenAIEmbeddings
 
 import engine
 from tests.serve.serving import Server
@@ -23,8 +27,15 @@ from tests.support.texts import mixed_texts
 
 MODEL = "@cf/baai/bge-base-en-v1.5"
 TOKEN = "a-token-of-the-tests"
+NAMES = ["sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2", MODEL]
 TEXTS = ["This is a story about an orange cloud", "This is a story about a llama"]
-NODE_CLIENTS = {"cloudflare": "7.3.0", "openai": "6.49.0"}
+NODE_CLIENTS = {
+    "cloudflare": "7.3.0",
+    "openai": "6.49.0",
+    "@huggingface/inference": "4.13.30",
+    "ai": "7.0.173",
+    "@ai-sdk/openai-compatible": "3.0.92",
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +153,7 @@ def test_langchain_cloudflare(server, minilm_vectors):
     assert same(embeddings.embed_query(TEXTS[0]), minilm_vectors["mean"][0])
 
 
-@pytest.fixture(params=["/v1", "/client/v4/accounts/acc/ai/v1"])
+@pytest.fixture(params=["/v1", "", "/client/v4/accounts/acc/ai/v1"])
 def openai_client(request, server):
     return openai.OpenAI(api_key=TOKEN, base_url=server.url + request.param, max_retries=0)
 
@@ -157,9 +168,7 @@ def test_openai_for_python(openai_client, minilm_vectors):
     assert same([item.embedding for item in cls.data], minilm_vectors["cls"])
     raw = openai_client.embeddings.create(model=MODEL, input=TEXTS[0], encoding_format="base64")
     assert isinstance(raw.data[0].embedding, str)
-    assert [model.id for model in openai_client.models.list()] == [
-        "sentence-transformers/all-MiniLM-L6-v2"
-    ]
+    assert [model.id for model in openai_client.models.list()] == NAMES
 
 
 def test_openai_for_python_sees_errors(openai_client):
@@ -174,6 +183,58 @@ def test_openai_for_python_sees_errors(openai_client):
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.AuthenticationError):
         openai_client.with_options(api_key="wrong").embeddings.create(model=MODEL, input="a")
+
+
+@pytest.mark.parametrize("version", ["2024-10-21", "v1"])
+def test_openai_for_azure(server, minilm_vectors, version):
+    if version == "v1":
+        client = openai.OpenAI(api_key=TOKEN, base_url=f"{server.url}/openai/v1")
+    else:
+        client = openai.AzureOpenAI(
+            api_key=TOKEN, azure_endpoint=server.url, api_version=version, max_retries=0
+        )
+    response = client.embeddings.create(model=MODEL, input=TEXTS)
+    assert same([item.embedding for item in response.data], minilm_vectors["mean"])
+
+
+def test_langchain_openai(server, minilm_vectors):
+    embeddings = OpenAIEmbeddings(
+        model=MODEL,
+        api_key=TOKEN,
+        base_url=f"{server.url}/v1",
+        check_embedding_ctx_length=False,
+    )
+    assert same(embeddings.embed_documents(TEXTS), minilm_vectors["mean"])
+    assert same(embeddings.embed_query(TEXTS[0]), minilm_vectors["mean"][0])
+
+
+def test_hugging_face_for_python(server, minilm_vectors):
+    """The client sends both calls to the root of an endpoint."""
+    client = huggingface_hub.InferenceClient(model=server.url, token=TOKEN)
+    for text, expected in zip(TEXTS, minilm_vectors["mean"], strict=True):
+        assert same(np.squeeze(client.feature_extraction(text)), expected)
+    scores = client.sentence_similarity(TEXTS[0], other_sentences=TEXTS)
+    vectors = minilm_vectors["mean"]
+    assert np.allclose(scores, vectors @ vectors[0], atol=1e-6)
+
+
+def test_hugging_face_for_python_asynchronously(server, minilm_vectors):
+    async def features():
+        client = huggingface_hub.AsyncInferenceClient(base_url=server.url, token=TOKEN)
+        return await client.feature_extraction(TEXTS[0], normalize=True, truncate=True)
+
+    assert same(np.squeeze(asyncio.run(features())), minilm_vectors["mean"][0])
+
+
+def test_ollama_for_python(server, minilm_vectors):
+    client = ollama.Client(server.url, headers={"authorization": f"Bearer {TOKEN}"})
+    response = client.embed(MODEL, TEXTS)
+    assert same(response.embeddings, minilm_vectors["mean"])
+    old = client.embeddings("all-MiniLM-L6-v2:latest", TEXTS[0])
+    assert same(old.embedding, minilm_vectors["mean"][0])
+    with pytest.raises(ollama.ResponseError, match="No such model nothing") as missing:
+        client.embed("nothing", TEXTS)
+    assert missing.value.status_code == 404
 
 
 @pytest.mark.parametrize("post", [requests.post, httpx.post])
@@ -232,7 +293,17 @@ def test_openai_for_node(node, minilm_vectors):
         assert same(found, minilm_vectors["mean"]), how
     assert (node["empty"]["status"], node["empty"]["code"]) == (400, "5006")
     assert node["empty"]["message"].startswith("400 '$.input' is invalid")
-    assert node["listed"] == ["sentence-transformers/all-MiniLM-L6-v2"]
+    assert node["listed"] == NAMES
+
+
+def test_hugging_face_for_node(node, minilm_vectors):
+    vectors = minilm_vectors["mean"]
+    assert same(node["features"], vectors)
+    assert np.allclose(node["similarities"], vectors @ vectors[0], atol=1e-6)
+
+
+def test_vercels_ai_for_node(node, minilm_vectors):
+    assert same(node["vercel"]["embeddings"], minilm_vectors["mean"])
 
 
 def test_concurrent_requests_get_the_same_bits_as_the_library(server, load):

@@ -28,6 +28,15 @@ class ServedModel:
         """The model's name on the hub, or its local name."""
         return self.embedder.hub_id or self.embedder.name
 
+    def prompt_named(self, name: str | None) -> str | None:
+        """The prompt of that name; None for None. Raises HTTPError for a name that is not there."""
+        prompts = self.embedder.prompts
+        if name is not None and name not in prompts:
+            known = ", ".join(prompts) or "none"
+            message = f"`prompt_name` is {name[:60]!r}; this model's prompts: {known}."
+            raise HTTPError(ErrorKind.INVALID, message, param="prompt_name")
+        return None if name is None else prompts[name]
+
     def prompted(self, texts: Sequence[str], prompt: str | None = None) -> Sequence[str]:
         """The texts with the prompt before each; None means the checkpoint's default prompt."""
         prompt = self.embedder.prompt_for(None, prompt)
@@ -62,6 +71,14 @@ class Models:
             message = f"No such model {name[:100]} or task; here are: {known}"
             raise HTTPError(ErrorKind.NO_MODEL, message, param=name)
         return found
+
+    def given(self, name: str | None) -> ServedModel:
+        """The same; without a name the only model, if there is only one."""
+        if name is not None:
+            return self.find(name)
+        if len(self.all) > 1:
+            raise HTTPError(ErrorKind.INVALID, "you must provide a model parameter", param="model")
+        return self.first
 
     def start(self) -> None:
         for one in self.all:

@@ -1,4 +1,4 @@
-"""OpenAI's embeddings API, at /v1 and at Cloudflare's /client/v4/accounts/{account}/ai/v1."""
+"""OpenAI's embeddings API, at /v1, at the root, and at Cloudflare's and Azure's addresses."""
 
 import base64
 from typing import Any
@@ -18,7 +18,17 @@ from engine.serve.service import vector_headers
 
 MAX_INPUTS = 2048
 FORMATS = ("float", "base64")
-PREFIXES = ("/v1", f"{ACCOUNT}/ai/v1")
+# As Voyage, Cohere and NVIDIA call them -> the kind of the checkpoint's prompt.
+INPUT_TYPES = {
+    "query": "query",
+    "document": "document",
+    "search_query": "query",
+    "search_document": "document",
+    "passage": "document",
+}
+# With what is put behind the names of their operations.
+PREFIXES = {"/v1": "", "": "Root", "/openai/v1": "Azure", f"{ACCOUNT}/ai/v1": "Account"}
+DEPLOYMENT = "/openai/deployments/{model}/embeddings"  # Azure's older one: the path has the model
 
 # Status, type, code for OpenAI's clients (None: Cloudflare's), code for Cloudflare's clients.
 ERRORS: dict[ErrorKind, tuple[int, str, str | None, int]] = {
@@ -73,7 +83,9 @@ class OpenAI(Dialect):
     name = "openai"
 
     def owns(self, path: str) -> bool:
-        return path.startswith("/v1/") or (path.startswith("/client/v4/") and "/ai/v1/" in path)
+        at_root = path in ("/embeddings", "/models") or path.startswith(("/models/", "/openai/"))
+        of_account = path.startswith("/client/v4/") and "/ai/v1/" in path
+        return path.startswith("/v1/") or at_root or of_account
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         found: list[tuple[str, str, Handler]] = []
@@ -81,25 +93,28 @@ class OpenAI(Dialect):
             found.append(("POST", f"{prefix}/embeddings", self.embeddings))
             found.append(("GET", f"{prefix}/models", self.models))
             found.append(("GET", f"{prefix}/models/{{model:path}}", self.model))
+        found.append(("POST", DEPLOYMENT.replace("}", ":path}"), self.embeddings))
         return found
 
     async def embeddings(self, request: Request) -> Response:
-        """POST /v1/embeddings. `pooling` is an extra field; the default is the checkpoint's."""
+        """POST /v1/embeddings. `model` may be left out where one is served.
+
+        `pooling`, `input_type` and `prompt_name` are extra fields: the default pooling is the
+        checkpoint's, and prompts are those of the checkpoint.
+        """
         body = validation.object_of(await self.service.json(request))
-        name = validation.text(body, "model")
-        if name is None:
-            raise HTTPError(ErrorKind.INVALID, "you must provide a model parameter", param="model")
-        served = self.service.models.find(name)
+        name = request.path_params.get("model") or validation.text(body, "model")
+        served = self.service.models.given(name)
         texts = _inputs(body)
         encoding = _encoding(body)
-        dimensions = _dimensions(body, served)
+        dimensions = validation.dimensions(body, served.embedder.dim)
         validation.text(body, "user")
         pooling = validation.choice(body, "pooling", POOLINGS, served.embedder.pooling)
         options = WorkOptions(pooling)
-        work = await self.service.embed(request, served, texts, options)
+        work = await self.service.embed(request, served, texts, options, _prompt(body, served))
         data = await _data(work.vectors(truncate_dim=dimensions), encoding)
         rest = {
-            "model": name,
+            "model": name or served.names[0],
             "usage": {"prompt_tokens": work.tokens, "total_tokens": work.tokens},
             "pooling": pooling,
         }
@@ -107,8 +122,8 @@ class OpenAI(Dialect):
         return JSONResponse(content, headers=vector_headers(request, options))
 
     async def models(self, request: Request) -> Response:
-        """GET /v1/models: every model once, under its first name."""
-        data = [_model(served, served.names[0]) for served in self.service.models.all]
+        """GET /v1/models: every name that a request may give."""
+        data = [_model(served, name) for served in self.service.models.all for name in served.names]
         return JSONResponse({"object": "list", "data": data})
 
     async def model(self, request: Request) -> Response:
@@ -132,20 +147,29 @@ class OpenAI(Dialect):
     def openapi_paths(self) -> Paths:
         models = self.service.models
         names = {"type": "string", "enum": models.names}
+        prompts = set.intersection(*(set(served.embedder.prompts) for served in models.all))
         smallest = min(served.embedder.dim for served in models.all)
         fields = {
-            "model": names,
             "input": schemas.texts(MAX_INPUTS),
             "encoding_format": {"enum": [*FORMATS, None]},
             "dimensions": nullable("integer", minimum=1, maximum=smallest),
             "pooling": {"enum": [*POOLINGS, None]},
             "user": nullable("string"),
+            "input_type": {"enum": [*INPUT_TYPES, None]},
+            "prompt_name": {"enum": [*prompts, None]},
         }
         paths: Paths = {}
-        for prefix, suffix in zip(PREFIXES, ("", "Account"), strict=True):
-            parameters = [schemas.path_parameter("account")] if suffix else []
+        alone = len(models.all) == 1
+        named = {**fields, "model": schemas.model_name(models.names, optional=alone)}
+        required = "input" if alone else "model input"
+        embed = schemas.operation("createEmbeddingsDeployment", "Embed texts", EMBEDDINGS)
+        embed["requestBody"] = schemas.request_body(obj(fields, "input"))
+        of_model = [schemas.path_parameter("model", names)]
+        paths[DEPLOYMENT] = {"post": embed, "parameters": of_model}
+        for prefix, suffix in PREFIXES.items():
+            parameters = [schemas.path_parameter("account")] if suffix == "Account" else []
             embed = schemas.operation(f"createEmbeddings{suffix}", "Embed texts", EMBEDDINGS)
-            embed["requestBody"] = schemas.request_body(obj(fields, "model input"))
+            embed["requestBody"] = schemas.request_body(obj(named, required))
             paths[f"{prefix}/embeddings"] = {"post": embed, "parameters": parameters}
             listing = schemas.operation(f"listModels{suffix}", "The models", MODELS)
             paths[f"{prefix}/models"] = {"get": listing, "parameters": parameters}
@@ -173,6 +197,15 @@ def _invalid_input(why: str) -> HTTPError:
     return HTTPError(ErrorKind.INVALID, f"'$.input' is invalid: {why}", param="input")
 
 
+def _prompt(body: dict[str, Any], served: ServedModel) -> str | None:
+    """The prompt that the request asks for: by its name, or by what the texts are; or None."""
+    kind = validation.choice(body, "input_type", ("", *INPUT_TYPES), "")
+    name = validation.text(body, "prompt_name")
+    if name is None and kind:
+        return served.embedder.prompt_for(INPUT_TYPES[kind])
+    return served.prompt_named(name)
+
+
 def _encoding(body: dict[str, Any]) -> str:
     value = validation.given(body, "encoding_format", "float")
     if value not in FORMATS:
@@ -180,13 +213,6 @@ def _encoding(body: dict[str, Any]) -> str:
         message = f"{shown[:100]}. Supported values: {list(FORMATS)}."
         raise HTTPError(ErrorKind.INVALID, message, param="encoding_format")
     return value  # type: ignore[no-any-return]
-
-
-def _dimensions(body: dict[str, Any], served: ServedModel) -> int | None:
-    value = validation.whole_number(body, "dimensions")
-    if value is not None and not 1 <= value <= served.embedder.dim:
-        raise validation.wrong("dimensions", value, f"from 1 to {served.embedder.dim}")
-    return value
 
 
 async def _data(vectors: Vectors, encoding: str) -> bytes:

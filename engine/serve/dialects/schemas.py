@@ -17,6 +17,7 @@ REASONS = {
     "424": "The model failed",
     "429": "The server is overloaded; see retry-after",
     "500": "Internal server error",
+    "503": "The server is overloaded; see retry-after",
 }
 
 
@@ -35,6 +36,11 @@ def array(items: Schema, **more: Any) -> Schema:
 def texts(most: int) -> Schema:
     """One string or an array of up to `most` strings, none of them empty."""
     return {"oneOf": [TEXT, array(TEXT, minItems=1, maxItems=most)]}
+
+
+def model_name(names: list[str], *, optional: bool) -> Schema:
+    """One of the names; or null, where there is only one model."""
+    return {"enum": [*names, None]} if optional else {"type": "string", "enum": names}
 
 
 def nullable(kind: str, **more: Any) -> Schema:

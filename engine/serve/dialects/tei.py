@@ -12,9 +12,10 @@ import engine
 from engine.literals import Side
 from engine.serve.batching.models import ServedModel
 from engine.serve.batching.request import Work, WorkOptions
-from engine.serve.dialects import tei_openapi
+from engine.serve.dialects import tei_errors, tei_openapi
 from engine.serve.dialects.dialect import Dialect
 from engine.serve.dialects.schemas import Paths
+from engine.serve.dialects.tei_errors import PLAIN
 from engine.serve.http import validation
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.http.messages import Handler, JSONResponse, Request, array_to_json, to_json
@@ -22,28 +23,7 @@ from engine.serve.service import Service, vector_headers
 
 SIDES: dict[str, Side] = {"Left": "left", "left": "left", "Right": "right", "right": "right"}
 MAX_TOKENIZED = 1_000_000  # characters for /tokenize; it returns about 100 bytes per token
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
 EMPTY = "`inputs` cannot be empty"
-
-ERRORS = {
-    ErrorKind.NO_ROUTE: (404, "Validation"),
-    ErrorKind.NO_METHOD: (405, "Validation"),
-    ErrorKind.NO_BODY: (400, "Validation"),
-    ErrorKind.NOT_JSON: (400, "Validation"),
-    ErrorKind.BODY_TOO_LARGE: (413, "Validation"),
-    ErrorKind.EMPTY: (400, "Empty"),
-    ErrorKind.TIMEOUT: (408, "Backend"),
-    ErrorKind.OVERLOADED: (429, "Overloaded"),
-    ErrorKind.BACKEND: (424, "Backend"),
-    ErrorKind.INTERNAL: (500, "Backend"),
-}
-WORDS = {
-    ErrorKind.NOT_JSON: "Failed to parse the request body as JSON: {}",
-    ErrorKind.NO_BODY: "Failed to parse the request body as JSON: {}",
-    ErrorKind.BODY_TOO_LARGE: "Failed to buffer the request body: length limit exceeded. {}",
-    ErrorKind.OVERLOADED: "Model is overloaded",
-    ErrorKind.TOO_LONG: "Input validation error: {}",
-}
 
 
 class TEI(Dialect):
@@ -60,7 +40,9 @@ class TEI(Dialect):
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         return [
+            ("POST", "/", self.root),
             ("POST", "/embed", self.embed),
+            ("POST", "/invocations", self.embed),  # Amazon SageMaker's
             ("POST", "/embed_all", self.embed_all),
             ("POST", "/similarity", self.similarity),
             ("POST", "/tokenize", self.tokenize),
@@ -72,12 +54,7 @@ class TEI(Dialect):
         ]
 
     def error_response(self, error: HTTPError, request: Request) -> Response:
-        """{"error", "error_type"}; an empty 401 for a missing or invalid token."""
-        if error.kind in (ErrorKind.NO_TOKEN, ErrorKind.MALFORMED_TOKEN, ErrorKind.WRONG_TOKEN):
-            return PlainTextResponse(b"", 401, media_type=TEXT)
-        status, type_ = ERRORS.get(error.kind, (422, "Validation"))
-        message = WORDS.get(error.kind, "{}").format(error.message)
-        return JSONResponse({"error": message, "error_type": type_}, status)
+        return tei_errors.error_response(error)
 
     def openapi_paths(self) -> Paths:
         return tei_openapi.paths(self.service)
@@ -86,9 +63,17 @@ class TEI(Dialect):
     def _served(self) -> ServedModel:
         return self.service.models.first
 
+    async def root(self, request: Request) -> Response:
+        """POST /: as Hugging Face's clients use it, /embed or, for an object, /similarity."""
+        body = validation.object_of(await self.service.json(request))
+        one = self._similarity if isinstance(body.get("inputs"), dict) else self._embed
+        return await one(request, body)
+
     async def embed(self, request: Request) -> Response:
         """POST /embed: [[0.1, ...], ...]."""
-        body = validation.object_of(await self.service.json(request))
+        return await self._embed(request, validation.object_of(await self.service.json(request)))
+
+    async def _embed(self, request: Request, body: dict[str, Any]) -> Response:
         texts, options = self._inputs(body), self._options(body)
         normalize, dimensions = validation.flag(body, "normalize", True), self._dimensions(body)
         work = await self._run(request, texts, options, body)
@@ -105,6 +90,9 @@ class TEI(Dialect):
     async def similarity(self, request: Request) -> Response:
         """POST /similarity: the cosine similarity of one sentence to each of the others."""
         body = validation.object_of(await self.service.json(request))
+        return await self._similarity(request, body)
+
+    async def _similarity(self, request: Request, body: dict[str, Any]) -> Response:
         inputs = body.get("inputs")
         parameters = validation.given(body, "parameters", {})
         if not isinstance(inputs, dict) or not isinstance(parameters, dict):
@@ -167,11 +155,11 @@ class TEI(Dialect):
 
     async def health(self, request: Request) -> Response:
         """GET /health: an empty 200; the server listens only when its models are loaded."""
-        return PlainTextResponse(b"", media_type=TEXT)
+        return PlainTextResponse(b"", media_type=PLAIN)
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics: Prometheus' text format."""
-        return PlainTextResponse(self.service.metrics.text(), media_type=TEXT)
+        return PlainTextResponse(self.service.metrics.text(), media_type=PLAIN)
 
     async def _run(
         self, request: Request, texts: list[str], options: WorkOptions, body: dict[str, Any]
@@ -194,13 +182,7 @@ class TEI(Dialect):
 
     def _prompt(self, body: dict[str, Any]) -> str | None:
         """The prompt named by the request, or None."""
-        name = validation.text(body, "prompt_name")
-        prompts = self._served.embedder.prompts
-        if name is not None and name not in prompts:
-            known = ", ".join(prompts) or "none"
-            message = f"`prompt_name` is {validation.shown(name)}; this model's prompts: {known}."
-            raise HTTPError(ErrorKind.INVALID, message)
-        return prompts[name] if name is not None else None
+        return self._served.prompt_named(validation.text(body, "prompt_name"))
 
     def _options(self, body: dict[str, Any]) -> WorkOptions:
         side = SIDES[validation.choice(body, "truncation_direction", tuple(SIDES), "Right")]

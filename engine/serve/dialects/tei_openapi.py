@@ -44,16 +44,24 @@ RESULTS = {
 def paths(service: Service) -> Paths:
     """The routes of the TEI dialect; those of `_probes` need no token."""
     found: Paths = {}
-    for name, body in _bodies(service).items():
+    bodies = _bodies(service)
+    for name, body in bodies.items():
         post = operation(name, f"As TEI's /{name}", RESULTS[name])
         post["requestBody"] = request_body(body)
         found[f"/{name}"] = {"post": post}
+    for path, name, also in (("/", "root", "similarity"), ("/invocations", "invocations", "")):
+        kinds = ["embed", also] if also else ["embed"]
+        post = operation(name, f"As {' or '.join(kinds)}", {"oneOf": [RESULTS[k] for k in kinds]})
+        post["requestBody"] = request_body({"oneOf": [bodies[kind] for kind in kinds]})
+        found[path] = {"post": post}
     found["/info"] = {"get": operation("info", "The model and the limits", {"type": "object"})}
     found = with_errors(found, STATUSES, ERROR)
     for path in found.values():
         for each in path.values():
             each["responses"]["401"] = {"description": REASONS["401"]}
-    return found | _probes()
+    for path, probe in _probes().items():
+        found[path] = found.get(path, {}) | probe
+    return found
 
 
 def _bodies(service: Service) -> dict[str, Schema]:
@@ -82,14 +90,20 @@ def _bodies(service: Service) -> dict[str, Schema]:
 
 def _probes() -> Paths:
     about = {
-        "health": "200 when the models are loaded",
+        "": "200 when the models are loaded",
+        "health": "The same",
         "ping": "The same",
         "metrics": "For Prometheus, under TEI's names",
     }
     plain = {"200": response("OK", STRING, "text/plain")}
     return {
         f"/{name}": {
-            "get": {"operationId": name, "summary": summary, "responses": plain, "security": []}
+            "get": {
+                "operationId": name or "alive",
+                "summary": summary,
+                "responses": plain,
+                "security": [],
+            }
         }
         for name, summary in about.items()
     }

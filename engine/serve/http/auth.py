@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from engine.serve.http.errors import ErrorKind, HTTPError
 
 OPEN = frozenset({"/", "/health", "/ping", "/metrics"})  # probes and scrapers have no tokens
-KEY_HEADERS = ("x-auth-key", "x-auth-user-service-key")  # Cloudflare's older headers
+KEY_HEADERS = ("x-auth-key", "x-auth-user-service-key", "api-key")  # Cloudflare's older, Azure's
 
 
 class Authenticator:

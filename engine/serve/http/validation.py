@@ -45,6 +45,14 @@ def whole_number(body: dict[str, Any], name: str) -> int | None:
     return value
 
 
+def dimensions(body: dict[str, Any], most: int) -> int | None:
+    """How many numbers of a vector are wanted."""
+    value = whole_number(body, "dimensions")
+    if value is not None and not 1 <= value <= most:
+        raise wrong("dimensions", value, f"from 1 to {most}")
+    return value
+
+
 def strings(value: Any, name: str) -> list[str]:
     """A string, or an array of strings, as a list."""
     if isinstance(value, str):

@@ -33,6 +33,21 @@ def test_a_model_is_found_by_every_name_in_any_letter_case() -> None:
     assert len(raised.value.message) < 200
 
 
+def test_without_a_name_the_only_model_is_meant() -> None:
+    a, b = served("a"), served("b")
+    assert Models([a]).given(None) is a
+    assert Models([a, b]).given("b") is b
+    with pytest.raises(HTTPError, match="you must provide a model parameter"):
+        Models([a, b]).given(None)
+
+
+def test_a_prompt_by_its_name() -> None:
+    one = served("a")
+    assert (one.prompt_named("query"), one.prompt_named(None)) == ("question: ", None)
+    with pytest.raises(HTTPError, match="`prompt_name` is 'x'; this model's prompts: query"):
+        one.prompt_named("x")
+
+
 def test_two_models_with_the_same_name_are_refused() -> None:
     with pytest.raises(InputError, match="Two models have the name 'A'"):
         Models([served("a"), served("b", "A")])

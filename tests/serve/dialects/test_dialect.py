@@ -50,7 +50,12 @@ def test_each_path_belongs_to_one_dialect() -> None:
         "/client/v4/accounts/a/ai/v1/models": "openai",
         "/client/v4/accounts/a/ai/run/m": "cloudflare",
         "/client/v4/nowhere": "cloudflare",
+        "/embeddings": "openai",
+        "/models/a/b": "openai",
+        "/openai/deployments/a/embeddings": "openai",
+        "/api/embed": "ollama",
         "/embed": "tei",
+        "/": "tei",
         "/nowhere": "tei",
     }
     dialects = [make(None) for make in DIALECTS]  # type: ignore[arg-type]

@@ -8,7 +8,14 @@ import pytest
 from tests.serve.fake_embedder import FakeEmbedder
 from tests.serve.serving import shared_fake
 
-ROUTES = ["/v1/embeddings", "/client/v4/accounts/acc/ai/v1/embeddings"]
+ROUTES = [
+    "/v1/embeddings",
+    "/client/v4/accounts/acc/ai/v1/embeddings",
+    "/embeddings",
+    "/v1/embeddings/",
+    "/openai/v1/embeddings",
+    "/openai/deployments/fake/embeddings?api-version=2024-10-21",
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +56,37 @@ def test_pooling_is_an_extra_field(server):
     expected = FakeEmbedder().encode("hello you", pooling="mean")
     assert np.array_equal(np.array(body["data"][0]["embedding"], np.float32), expected)
     assert body["pooling"] == "mean"
+
+
+def test_the_only_model_needs_no_name(server):
+    for body in ({"input": "hello you"}, {"input": "hello you", "model": None}):
+        reply = server.ask("/v1/embeddings", body)
+        assert (reply.status, reply.json["model"]) == (200, "fake")
+
+
+def test_the_path_of_a_deployment_names_the_model(server):
+    reply = server.ask("/openai/deployments/other/embeddings", {"input": "a", "model": "fake"})
+    assert (reply.status, reply.json["error"]["code"]) == (404, "model_not_found")
+    named = server.ask("/openai/deployments/@cf/baai/bge-base-en-v1.5/embeddings", {"input": "a"})
+    assert named.json["model"] == "@cf/baai/bge-base-en-v1.5"
+
+
+@pytest.mark.parametrize(
+    ("asked", "prompt"),
+    [
+        ({"input_type": "query"}, "question: "),
+        ({"input_type": "search_query"}, "question: "),
+        ({"input_type": "document"}, ""),
+        ({"input_type": "passage"}, ""),
+        ({"prompt_name": "query"}, "question: "),
+        ({"prompt_name": "query", "input_type": "document"}, "question: "),
+        ({"prompt_name": None, "input_type": None}, ""),
+    ],
+)
+def test_prompts_by_what_the_texts_are(server, asked, prompt):
+    (item,) = ask(server, input="why", **asked).json["data"]
+    expected = FakeEmbedder().encode(f"{prompt}why")
+    assert np.array_equal(np.array(item["embedding"], np.float32), expected)
 
 
 def test_dimensions_truncate_before_normalising(server):
@@ -92,7 +130,6 @@ def test_an_error_has_the_fields_of_openai_and_of_cloudflare(server, path):
         ({"input": ["a", ""]}, 400, "input[1] is an empty string"),
         ({"input": ["a", None]}, 400, "`input[1]` is null"),
         ({"input": {"a": 1}}, 400, "`input` is an object"),
-        ({"model": None}, 400, "you must provide a model parameter"),
         ({"model": 5}, 400, "`model` is 5"),
         ({"model": "gpt-9"}, 404, "No such model gpt-9"),
         (
@@ -106,6 +143,8 @@ def test_an_error_has_the_fields_of_openai_and_of_cloudflare(server, path):
         ({"dimensions": True}, 400, "`dimensions` is true"),
         ({"pooling": "max"}, 400, "`pooling` is 'max'; it must be one of mean, cls"),
         ({"user": 5}, 400, "`user` is 5"),
+        ({"input_type": "title"}, 400, "`input_type` is 'title'; it must be one of"),
+        ({"prompt_name": "title"}, 400, "`prompt_name` is 'title'; this model's prompts: query."),
     ],
 )
 def test_an_invalid_field_is_named_in_the_error(server, wrong, status, expected):
@@ -120,9 +159,10 @@ def test_a_body_that_is_not_an_object(server):
 
 
 def test_models_are_listed_and_found_by_every_name(server):
-    for prefix in ("/v1", "/client/v4/accounts/acc/ai/v1"):
+    for prefix in ("", "/v1", "/openai/v1", "/client/v4/accounts/acc/ai/v1"):
         listed = server.ask(f"{prefix}/models").json
-        assert [model["id"] for model in listed["data"]] == ["fake"]
+        names = ["fake", "@cf/baai/bge-base-en-v1.5"]
+        assert [model["id"] for model in listed["data"]] == names
         one = server.ask(f"{prefix}/models/@cf/baai/bge-base-en-v1.5").json
         assert one["id"] == "@cf/baai/bge-base-en-v1.5"
         missing = server.ask(f"{prefix}/models/nope")

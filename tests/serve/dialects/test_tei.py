@@ -74,6 +74,20 @@ def test_similarity_is_the_cosine(server):
     assert found[0] == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("path", ["/", "/invocations", "/embed/"])
+def test_embed_has_other_addresses(server, path):
+    body = {"inputs": TEXTS, "normalize": False, "prompt_name": "query"}
+    expected = server.ask("/embed", body)
+    assert np.array_equal(vectors(server.ask(path, body)), vectors(expected))
+
+
+def test_the_root_compares_where_inputs_is_an_object(server):
+    body = {"inputs": {"source_sentence": TEXTS[0], "sentences": TEXTS}}
+    assert server.ask("/", body).json == server.ask("/similarity", body).json
+    reply = server.ask("/", {"inputs": {"sentences": TEXTS}})
+    assert reply.status == 422 and "source_sentence" in reply.json["error"]
+
+
 def test_tokenize(server):
     (tokens,) = server.ask("/tokenize", {"inputs": "hello you"}).json
     assert tokens[0] == {"id": 1, "text": "[CLS]", "special": True, "start": None, "stop": None}
@@ -91,7 +105,7 @@ def test_tokenize_has_a_limit(server):
 def test_info_and_health(server):
     info = server.ask("/info").json
     assert info["model_type"] == {"embedding": {"pooling": "cls"}}
-    assert (info["max_input_length"], info["max_client_batch_size"]) == (64, 32)
+    assert (info["max_input_length"], info["max_client_batch_size"]) == (64, 2048)
     for path in ("/health", "/ping", "/"):
         reply = server.ask(path)
         assert (reply.status, reply.body) == (200, b"")
@@ -100,7 +114,7 @@ def test_info_and_health(server):
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"inputs": ["a"] * 64}, "batch size 64 > maximum allowed batch size 32"),
+        ({"inputs": ["a"] * 2049}, "batch size 2049 > maximum allowed batch size 2048"),
         ({"dimensions": 0}, "`dimensions` should be positive"),
         ({"dimensions": 17}, "`dimensions` should be smaller"),
         ({"dimensions": "5"}, "`dimensions` is '5'; it must be an integer or null."),

@@ -23,6 +23,10 @@ PATHS = tei_openapi.paths(service_of(SETTINGS, lambda *_: FakeEmbedder()))
         ("/embed", {"inputs": "a", "prompt_name": "nothing"}, False),
         ("/embed_all", {"inputs": "a", "truncation_direction": "Left"}, True),
         ("/embed_all", {}, False),
+        ("/", {"inputs": "a"}, True),
+        ("/", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}, True),
+        ("/", {"inputs": {"sentences": ["b"]}}, False),
+        ("/invocations", {"inputs": ["a"]}, True),
         ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}}, True),
         ("/similarity", {"inputs": {"source_sentence": "a", "sentences": []}}, False),
         ("/tokenize", {"inputs": "a", "add_special_tokens": False}, True),
@@ -37,5 +41,5 @@ def test_probes_need_no_token() -> None:
     public = {
         path for path, methods in PATHS.items() if methods.get("get", {}).get("security") == []
     }
-    assert public == {"/health", "/ping", "/metrics"}
+    assert public == {"/", "/health", "/ping", "/metrics"}
     assert "401" in PATHS["/info"]["get"]["responses"]

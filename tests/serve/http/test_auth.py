@@ -49,6 +49,8 @@ def test_every_other_path_needs_a_token(path: str) -> None:
         ({"x_auth_user_service_key": "second"}, None),
         ({"x_auth_key": "third"}, ErrorKind.WRONG_TOKEN),
         ({"authorization": "Bearer third", "x_auth_key": "first"}, ErrorKind.WRONG_TOKEN),
+        ({"api_key": "first"}, None),
+        ({"api_key": "third"}, ErrorKind.WRONG_TOKEN),
         ({"x_api_key": "first"}, ErrorKind.NO_TOKEN),
     ],
 )
