@@ -87,6 +87,7 @@ def service_of(settings: Settings, load: LoadModel = load_model) -> Service:
             batch_tokens=settings.max_batch_tokens,
             waiting_texts=settings.max_waiting_texts,
             waiting_tokens=settings.max_waiting_tokens,
+            seconds=settings.request_timeout,
             observe_batch=metrics.batch,
         )
         models.append(ServedModel(embedder, batcher, names_of(embedder, choice.aliases)))

@@ -105,7 +105,7 @@ def test_the_log_has_requests_and_no_secrets(guarded):
 def test_two_models_by_name_and_the_first_for_tei():
     with fake_server("--model", "one=first", "--model", "two") as server:
         listed = [model["id"] for model in server.ask("/v1/models").json["data"]]
-        assert listed == ["one", "two"]
+        assert listed == ["one", "first", "two"]
         for name in ("one", "first", "two", "TWO"):
             assert server.ask("/v1/embeddings", {"model": name, "input": "a"}).status == 200
         assert server.ask("/info").json["served_model_name"] == "one"

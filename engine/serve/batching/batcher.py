@@ -20,6 +20,7 @@ from engine import Embedder, TooLong
 from engine.literals import Side
 from engine.serve.batching.compute import compute
 from engine.serve.batching.fair_queue import FairQueue
+from engine.serve.batching.forecast import Forecast
 from engine.serve.batching.request import TextItem, Vectors, Work, WorkOptions
 from engine.serve.http.errors import ErrorKind, HTTPError, http_error_of
 
@@ -31,6 +32,9 @@ log = logging.getLogger("bge.serve")
 LONG_TEXT = 50_000  # characters: about 10 ms to tokenise; a text of 10 MB takes seconds
 TOKENISE_CHARACTERS = 32_768  # characters tokenised per batch
 TURN_CHARACTERS = 4_096  # of them, characters of one request per turn
+# Shares of the time limit. A request that ends a little too late has cost as much as any other.
+PROMISED = 0.85  # within which it must probably end to be accepted
+MARGIN = 1.25  # over which it is refused for good, if alone it would take so long
 SHARE = 8  # one request counts for at most 1/8 of a limit
 
 
@@ -44,8 +48,10 @@ class Batcher:
         batch_tokens: int,
         waiting_texts: int,
         waiting_tokens: int,
+        seconds: float = math.inf,
         observe_batch: Callable[[int, int], None] = lambda texts, tokens: None,
     ) -> None:
+        """seconds: how long a request may take."""
         self.embedder, self.batch_tokens = embedder, batch_tokens
         self.waiting_texts, self.waiting_tokens = waiting_texts, waiting_tokens
         self.waiting = 0  # texts accepted and not finished; each request counts up to its share
@@ -53,7 +59,7 @@ class Batcher:
         self._short: FairQueue[TextItem] = FairQueue(TURN_CHARACTERS, TOKENISE_CHARACTERS)
         self._long: FairQueue[TextItem] = FairQueue(1, LONG_TEXT)
         self._ready: FairQueue[TextItem] = FairQueue(embedder.max_tokens, waiting_tokens // SHARE)
-        self._rate = 1000.0  # tokens per second, moving average
+        self._seconds, self._forecast = seconds, Forecast(batch_tokens // 4)
         self._tokenisers = [
             _thread("tokenise", self._tokenise_loop, queue) for queue in (self._short, self._long)
         ]
@@ -82,11 +88,13 @@ class Batcher:
         queued texts are discarded.
         """
         weight = 0
+        work = Work(texts, options, self._loop.create_future())
         if not options.background:
             if self.full or (options.only_if_idle and self.waiting):
                 raise self._overloaded()
+            self._check_time(work)
             weight = min(len(texts), max(1, self.waiting_texts // SHARE))
-        work = Work(texts, options, self._loop.create_future())
+            self._forecast.accepted(work)
         self.waiting += weight
         try:
             self._enqueue(work)
@@ -95,10 +103,12 @@ class Batcher:
             for queue in (self._short, self._long, self._ready):
                 queue.discard(work)
             work.items.clear()
+            self._forecast.ended(work)
             del work  # breaks the cycle traceback -> frame -> work -> future -> exception
             raise
         finally:
             self.waiting -= weight
+        self._forecast.ended(work)
         return work
 
     @property
@@ -108,12 +118,29 @@ class Batcher:
 
     def _overloaded(self) -> HTTPError:
         """The error for a full queue; retry_after is the time to compute half of the queue."""
-        seconds = math.ceil(self._ready.load / self._rate / 2)
+        seconds = math.ceil(self._ready.load / (self._forecast.rate or 1000) / 2)
         return HTTPError(
             ErrorKind.OVERLOADED,
             f"{self.waiting} texts are queued; the limit is {self.waiting_texts}. Retry later.",
             retry_after=min(60, max(1, seconds)),
         )
+
+    def _check_time(self, work: Work) -> None:
+        """Raises HTTPError for work that would not end in time: nothing of it is computed then."""
+        alone, texts = self._forecast.alone(work), len(work.items)
+        if alone > MARGIN * self._seconds and texts > 1:
+            raise HTTPError(
+                ErrorKind.INVALID,
+                f"{texts} texts of this length take about {alone:.0f} seconds, and the time limit "
+                f"is {self._seconds:g}. Send at most {max(1, int(texts * self._seconds / alone))}.",
+            )
+        if (late := self._forecast.seconds(work) - PROMISED * self._seconds) > 0:
+            raise HTTPError(
+                ErrorKind.OVERLOADED,
+                f"{self.waiting} texts are queued: this request would not end within "
+                f"{self._seconds:g} seconds. Retry later.",
+                retry_after=min(60, max(1, math.ceil(late))),
+            )
 
     def _enqueue(self, work: Work) -> None:
         long = [item for item in work.items if item.cost > LONG_TEXT]
@@ -174,10 +201,10 @@ class Batcher:
     def _deliver(
         self, batch: list[TextItem], rows: Iterable[Vectors], began: float, ended: float
     ) -> None:
-        tokens = sum(item.cost for item in batch)
-        self._rate += 0.2 * (tokens / max(ended - began, 1e-6) - self._rate)
-        self._observe_batch(len(batch), tokens)
+        self._observe_batch(len(batch), sum(item.cost for item in batch))
+        self._forecast.measured(sum(item.units for item in batch), ended - began)
         for item, row in zip(batch, rows, strict=True):
+            self._forecast.computed(item.work, item.units)
             item.work.put(item, row, began, ended)
 
     @contextlib.contextmanager

@@ -13,6 +13,8 @@ from engine import Embedder
 from engine.literals import Side
 
 Vectors = NDArray[np.float32]
+MOST_UNITS = 512  # of a text: models cut what is longer
+UNITS = 256  # requests of fewer units are small: one class
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Work:
     ) -> None:
         self.options, self.done = options, done
         self.items = [TextItem(self, i, text) for i, text in enumerate(texts)]
+        self.units = sum(item.units for item in self.items)  # of what is not computed yet
+        self.counted = False  # in a forecast
+        # Requests of one class are of about the same size, within a factor of four.
+        self.size_class = (self.units // UNITS).bit_length() // 2
         self.rows: list[Any] = [None] * len(texts)
         self.left = len(texts)
         self.accepted = time.perf_counter()
@@ -72,12 +78,16 @@ class Work:
 
 
 class TextItem:
-    """One text; `cost` is its number of characters until it is tokenised, then of tokens."""
+    """One text; `cost` is its number of characters until it is tokenised, then of tokens.
 
-    __slots__ = ("background", "cost", "index", "text", "tokens", "work")
+    `units` is how many tokens it probably has; a long text may be cut, which is not known yet.
+    """
+
+    __slots__ = ("background", "cost", "index", "text", "tokens", "units", "work")
 
     def __init__(self, work: Work, index: int, text: str) -> None:
         self.work, self.index, self.text = work, index, text
         self.background = work.options.background
         self.cost = len(text) + 1
+        self.units = min(len(text) // 4, MOST_UNITS) + 2
         self.tokens: Any = None

@@ -229,8 +229,30 @@ def test_a_panic_does_not_end_a_thread(monkeypatch):
 def test_retry_after_is_the_time_to_compute_half_of_the_queue():
     batcher = Batcher(FakeEmbedder(), batch_tokens=8, waiting_texts=8, waiting_tokens=99_999)
     for load, rate, seconds in ((0, 10.0, 1), (40, 10.0, 2), (90, 10.0, 5), (9_000, 10.0, 60)):
-        batcher._ready.load, batcher._rate = load, rate
+        batcher._ready.load, batcher._forecast.rate = load, rate
         assert batcher._overloaded().retry_after == seconds
+
+
+def test_work_that_would_end_too_late_is_refused_at_once():
+    async def test():
+        async with batching(FakeEmbedder(), seconds=10.0, waiting_texts=9999) as batcher:
+            batcher._forecast.rate = 100.0  # so 39 texts of 26 units end in time, alone
+            text = "x" * 96
+            with pytest.raises(HTTPError, match=r"about 16 seconds.*Send at most 38") as never:
+                await batcher.embed([text] * 62, MEAN)
+            assert never.value.kind is ErrorKind.INVALID
+            held = await hold(batcher)
+            first = asyncio.create_task(batcher.embed([text] * 30, MEAN))
+            await until(lambda: batcher.waiting == 31)
+            with pytest.raises(HTTPError, match="would not end within 10 seconds") as later:
+                await batcher.embed([text] * 30, MEAN)
+            assert (later.value.kind, later.value.retry_after) == (ErrorKind.OVERLOADED, 8)
+            small = asyncio.create_task(batcher.embed([text], MEAN))
+            batcher.embedder.free.set()
+            done = await asyncio.gather(held, first, small)
+            assert [len(work.rows) for work in done] == [1, 30, 1]
+
+    run(test())
 
 
 def test_a_vector_that_is_not_finite_fails_only_its_request():

@@ -9,12 +9,30 @@ from hypothesis import strategies as st
 from engine.serve.batching.fair_queue import FairQueue
 
 
+class Work(str):
+    """A request: its name. Capital letters are large requests; all are of the same age."""
+
+    accepted = 0.0
+
+    @property
+    def size_class(self):
+        return int(self.isupper())
+
+
+class Older(Work):
+    accepted = -1.0
+
+
 @dataclass(frozen=True)
 class Item:
-    work: str
+    work: Work
     cost: int = 1
     background: bool = False
     number: int = 0
+
+    def __post_init__(self):
+        if type(self.work) is str:
+            object.__setattr__(self, "work", Work(self.work))
 
 
 def items(work, costs, background=False):
@@ -54,6 +72,27 @@ def test_large_and_small_requests_do_not_starve_each_other():
     assert jobs(turns.take(12)).count("G") >= 4
 
 
+def test_of_one_size_the_oldest_ends_first():
+    turns = FairQueue(turn=2, cap=100)
+    turns.add(items("a", [1] * 4) + items("b", [1] * 4) + items("c", [1] * 4))
+    assert [jobs(batch) for batch in drained(turns, 6)] == ["aaaabb", "bbcccc"]
+
+
+def test_an_old_request_that_comes_back_is_the_oldest_again():
+    turns = FairQueue(turn=2, cap=100)
+    turns.add(items("b", [1] * 4))
+    turns.add(items(Older("a"), [1] * 4))
+    assert jobs(turns.take(6)) == "aaaabb"
+
+
+def test_a_size_has_as_many_turns_as_requests():
+    turns = FairQueue(turn=1, cap=100)
+    turns.add(items("A", [1] * 9) + items("B", [1] * 9) + items("c", [1] * 9))
+    assert [jobs(turns.take(3)) for _ in range(3)] == ["AAc"] * 3
+    turns.discard(Work("A"))
+    assert [jobs(turns.take(2)) for _ in range(2)] == ["Bc"] * 2
+
+
 def test_an_item_that_does_not_fit_starts_the_next_batch():
     turns = FairQueue(turn=8, cap=100)
     turns.add([Item("a", 3)])
@@ -78,7 +117,7 @@ def test_load_counts_the_foreground_and_each_request_up_to_the_cap():
     turns.add(items("s", [3]))
     turns.add(items("b", [5], background=True))
     assert turns.load == 13
-    turns.discard("G")
+    turns.discard(Work("G"))
     assert turns.load == 3
     assert jobs(turns.take(100)) == "sb"
     assert turns.load == 0
@@ -104,7 +143,7 @@ def test_every_item_is_taken_once_and_in_the_order_of_its_request(given_items, t
     turns = FairQueue(turn=turn, cap=20)
     # a work is either in the foreground or in the background
     added = [
-        Item(work + "fb"[background], cost, background, i)
+        Item(Work(work + "fb"[background]), cost, background, i)
         for i, (work, cost, background) in enumerate(given_items)
     ]
     turns.add(added)
