@@ -22,6 +22,7 @@ from engine.serve.http.messages import Handler, JSONResponse, Request, array_to_
 from engine.serve.service import Service, vector_headers
 
 SIDES: dict[str, Side] = {"Left": "left", "left": "left", "Right": "right", "right": "right"}
+MAX_NUMBERS = 8_000_000  # in a response of /embed_all; about 100 MB of JSON
 MAX_TOKENIZED = 1_000_000  # characters for /tokenize; it returns about 100 bytes per token
 EMPTY = "`inputs` cannot be empty"
 
@@ -84,6 +85,15 @@ class TEI(Dialect):
         """POST /embed_all: a vector for each token, not pooled and not normalised."""
         body = validation.object_of(await self.service.json(request))
         texts, options = self._inputs(body), replace(self._options(body), per_token=True)
+        embedder = self._served.embedder
+        # A text has at most as many tokens as characters, and [CLS] and [SEP].
+        tokens = sum(min(len(text) + 2, embedder.max_tokens) for text in texts)
+        if tokens * embedder.dim > MAX_NUMBERS:
+            raise HTTPError(
+                ErrorKind.INVALID,
+                f"`inputs` may have {tokens} tokens; a vector for each of at most "
+                f"{MAX_NUMBERS // embedder.dim} is returned. Send fewer texts.",
+            )
         work = await self._run(request, texts, options, body)
         return _timed(request, work, await array_to_json(work.rows, step=1))
 

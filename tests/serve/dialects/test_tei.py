@@ -1,10 +1,14 @@
 """The dialect of text-embeddings-inference over HTTP, with the fake model."""
 
+import json
+
 import numpy as np
 import pytest
 
+from engine.serve.dialects import tei
 from tests.serve.fake_embedder import FakeEmbedder
 from tests.serve.serving import shared_fake
+from tests.serve.test_app import asking
 
 TEXTS = ["hello you", "and me too"]
 
@@ -64,6 +68,20 @@ def test_embed_all_returns_a_vector_for_each_token(server):
     assert [row[0] for row in first] == [1, 5, 3, 2]
     assert [row[0] for row in second] == [1, 3, 2, 3, 2]
     assert len(first[0]) == 16
+
+
+def test_embed_all_has_a_limit(monkeypatch):
+    """16 numbers a token; a text has at most 64 tokens."""
+
+    async def check(client):
+        for texts, status in ((3, 200), (4, 422)):
+            body = json.dumps({"inputs": ["w " * 99] * texts}).encode()
+            reply = await client("POST", "/embed_all", body)
+            assert reply.status == status
+        assert b"`inputs` may have 256 tokens" in reply.body
+
+    monkeypatch.setattr(tei, "MAX_NUMBERS", 16 * 64 * 3)
+    asking(check)
 
 
 def test_similarity_is_the_cosine(server):
