@@ -7,7 +7,7 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engine.checks import not_finite
+from engine.checks import checked_ids, not_finite
 from engine.errors import NotFinite
 from engine.literals import OnTruncate, Pooling
 from engine.options import CutCount, EncodeArgs, EncodeOptions, check_count, check_texts, each_text
@@ -124,6 +124,16 @@ class Embedder(TokenEmbedder):
         """Tokens of each text before truncation, with [CLS] and [SEP]; an int for one string."""
         counts = self._tokenizer.count(check_texts([texts] if isinstance(texts, str) else texts))
         return counts[0] if isinstance(texts, str) else counts
+
+    def tokens_of(self, ids: Sequence[int], *, truncate: bool = True) -> Tokens:
+        """Token ids that somebody else has made, special tokens included, for `encode_tokens`.
+
+        Too many are cut in front of the last one, [SEP]. Raises InputError for an id outside the
+        vocabulary; TooLong for too many, if `truncate` is false.
+        """
+        cut = max(0, len(ids) - self.max_tokens)
+        kept = [*ids[: self.max_tokens - 1], ids[-1]] if cut and truncate else ids
+        return Tokens(checked_ids(kept, self.config.vocabulary, self.max_tokens), cut)
 
     def similarity(self, a: ArrayLike, b: ArrayLike) -> Vectors:
         """Similarity of each row of `a` (n, D) to each row of `b` (m, D): (n, m).

@@ -15,6 +15,7 @@ import engine
 from engine.embedder import WINDOW
 from engine.errors import InputError, NotFinite, TooLong, TruncationWarning
 from engine.vectors.modules import Modules
+from tests.conftest import Load
 from tests.support.toy_embedder import CLS, ID, SEP, encoder, toy_embedder
 
 Array = NDArray[Any]
@@ -394,3 +395,24 @@ def test_texts_of_the_same_tokens_are_computed_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(embedder._encoder, "pooled", counted)
     assert np.array_equal(embedder.encode(texts), expected)
     assert len(seen) == len({tuple(ids) for ids in seen}) < len(texts)
+
+
+def test_tokens_of_ids_are_those_of_the_text(load: Load) -> None:
+    embedder = load("tiny", "float32")
+    (tokens,) = embedder.tokenize(["token ids of a text"])
+    given = embedder.tokens_of(tokens.ids.tolist())
+    assert np.array_equal(embedder.encode_tokens([given]), embedder.encode(["token ids of a text"]))
+    assert given.cut == 0
+
+
+def test_too_many_ids_are_cut_before_the_last(load: Load) -> None:
+    embedder = load("tiny", "float32")
+    limit = embedder.max_tokens
+    ids = [*range(5, 5 + limit + 2), 3]
+    tokens = embedder.tokens_of(ids)
+    assert (tokens.ids.tolist(), tokens.cut) == ([*ids[: limit - 1], 3], 3)
+    with pytest.raises(engine.TooLong):
+        embedder.tokens_of(ids, truncate=False)
+    for wrong in ([], [-1], [embedder.config.vocabulary], [1.5]):
+        with pytest.raises(engine.InputError):
+            embedder.tokens_of(wrong)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.serve.batching.models import Models, ServedModel
-from engine.serve.batching.request import Work, WorkOptions
+from engine.serve.batching.request import Text, Work, WorkOptions
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.http.messages import Request, parse_json
 from engine.serve.http.metrics import Metrics
@@ -54,7 +54,7 @@ class Service:
         self,
         request: Request,
         served: ServedModel,
-        texts: Sequence[str],
+        texts: Sequence[Text],
         options: WorkOptions,
         prompt: str | None = None,
     ) -> Work:

@@ -11,6 +11,7 @@ from engine.errors import InputError
 from engine.literals import PRECISIONS, Precision
 
 TOKENS = "BGE_API_TOKENS"
+OWN, REFUSE = "own", "refuse"  # what --openai-ids may be
 
 N = TypeVar("N", int, float)
 
@@ -43,6 +44,12 @@ def _port(text: str) -> int:
 def _precision(text: str) -> str:
     if text not in PRECISIONS:
         raise ValueError(f"must be one of {', '.join(PRECISIONS)}")
+    return text
+
+
+def _ids(text: str) -> str:
+    if text not in (OWN, REFUSE):
+        raise ValueError(f"must be {OWN} or {REFUSE}")
     return text
 
 
@@ -108,6 +115,12 @@ class Settings:
     )
     max_client_batch_size: int = _option(
         2048, "maximum texts per request to TEI's routes", _positive
+    )
+    openai_ids: str = _option(
+        REFUSE,
+        "token ids on OpenAI's route: own, if clients send ids of this model's tokenizer, or "
+        "refuse, because LangChain sends those of OpenAI's models [refuse]",
+        _ids,
     )
     max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", _positive)
     max_connections: int = _option(4096, "connections above which requests get 503", _positive)

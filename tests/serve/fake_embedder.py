@@ -6,14 +6,15 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from engine import Embedder, model
-from engine.errors import NotFinite
+from engine.errors import InputError, NotFinite, TooLong
 
-DIM = 16
+DIM, VOCABULARY = 16, 600  # ids of 666 and 777 have a meaning, see `_work`
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class FakeEmbedder:
     """Each word is a token, and its id is the word's length. The first id is 1, the last is 2."""
 
     hub_id = revision = None
+    config = SimpleNamespace(vocabulary=VOCABULARY)
     dim, max_tokens, pooling, precision, threads = DIM, 64, "cls", "fake", 1
     truncation_side, normalizes = "right", True
     model_hash, settings_hash, numerics = "f" * 64, "e" * 64, "fake"
@@ -73,6 +75,14 @@ class FakeEmbedder:
         room = self.max_tokens - 2
         kept = words[:room] if side == "right" else words[-room:]
         return FakeTokens(np.array([1, *kept, 2], np.int32), len(words) - len(kept))
+
+    def tokens_of(self, ids: Sequence[int], *, truncate: bool = True) -> FakeTokens:
+        for each in ids:
+            if not 0 <= each < VOCABULARY:
+                raise InputError(f"token id {each} is not in the vocabulary")
+        if len(ids) > self.max_tokens and not truncate:
+            raise TooLong(f"a text has {len(ids)} tokens")
+        return FakeTokens(np.array(ids[: self.max_tokens], np.int32))
 
     def token_details(
         self, texts: Sequence[str], *, add_special_tokens: bool = True, **_: object

@@ -29,6 +29,7 @@ OTHER = {  # a value that is not the default, for every option
     "queue_concurrency": "1",
     "queue_retention": "60",
     "queue_max_requests": "5",
+    "openai_ids": "own",
     "access_log": "0",
 }
 NAMES = [each.name for each in fields(Settings) if each.name != "tokens"]

@@ -13,6 +13,7 @@ import logging
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from engine.literals import Side
 from engine.serve.batching.compute import compute
 from engine.serve.batching.fair_queue import FairQueue
 from engine.serve.batching.forecast import Forecast
-from engine.serve.batching.request import TextItem, Vectors, Work, WorkOptions
+from engine.serve.batching.request import Text, TextItem, Vectors, Work, WorkOptions
 from engine.serve.http.errors import ErrorKind, HTTPError, http_error_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Batcher:
         self._ready.close()
         await asyncio.to_thread(self._computer.join)
 
-    async def embed(self, texts: Sequence[str], options: WorkOptions) -> Work:
+    async def embed(self, texts: Sequence[Text], options: WorkOptions) -> Work:
         """Computes `texts` (at least one) and returns the finished work.
 
         Raises HTTPError OVERLOADED immediately when the queue is full, HTTPError BACKEND when the
@@ -143,11 +144,12 @@ class Batcher:
             )
 
     def _enqueue(self, work: Work) -> None:
-        long = [item for item in work.items if item.cost > LONG_TEXT]
-        if long:
-            self._long.add(long)
-        if len(long) < len(work.items):
-            self._short.add([item for item in work.items if item.cost <= LONG_TEXT])
+        first: dict[FairQueue[TextItem], list[TextItem]] = defaultdict(list)
+        for item in work.items:
+            queue = self._long if item.cost > LONG_TEXT else self._short
+            first[queue if item.tokens is None else self._ready].append(item)
+        for queue, items in first.items():
+            queue.add(items)
 
     def _tokenise_loop(self, queue: FairQueue[TextItem]) -> None:
         while batch := queue.take(TOKENISE_CHARACTERS):

@@ -9,6 +9,7 @@ from engine import Embedder
 from engine.catalog import registry
 from engine.errors import CheckpointError, InputError
 from engine.serve.batching.batcher import Batcher
+from engine.serve.batching.request import Text
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.settings import ModelChoice, Settings
 
@@ -37,10 +38,18 @@ class ServedModel:
             raise HTTPError(ErrorKind.INVALID, message, param="prompt_name")
         return None if name is None else prompts[name]
 
-    def prompted(self, texts: Sequence[str], prompt: str | None = None) -> Sequence[str]:
-        """The texts with the prompt before each; None means the checkpoint's default prompt."""
+    def prompted(self, texts: Sequence[Text], prompt: str | None = None) -> Sequence[Text]:
+        """The texts with the prompt before each; None means the checkpoint's default prompt.
+
+        Token ids stay as they are.
+        """
         prompt = self.embedder.prompt_for(None, prompt)
-        return [prompt + text for text in texts] if prompt else texts
+        return [prompt + text if isinstance(text, str) else text for text in texts]
+
+    def read(self, texts: list[str] | list[list[int]], *, truncate: bool = True) -> list[Text]:
+        """Token ids checked; strings as they are. Raises InputError, TooLong."""
+        read = self.embedder.tokens_of
+        return [one if isinstance(one, str) else read(one, truncate=truncate) for one in texts]
 
 
 class Models:

@@ -13,6 +13,7 @@ from engine import Embedder
 from engine.literals import Side
 
 Vectors = NDArray[np.float32]
+Text = Any  # a string, or the tokens that `Embedder.tokens_of` gives
 MOST_UNITS = 512  # of a text: models cut what is longer
 UNITS = 256  # requests of fewer units are small: one class
 
@@ -33,7 +34,7 @@ class Work:
     """One request's texts, their results, and when each stage ended (`time.perf_counter`)."""
 
     def __init__(
-        self, texts: Sequence[str], options: WorkOptions, done: asyncio.Future[None]
+        self, texts: Sequence[Text], options: WorkOptions, done: asyncio.Future[None]
     ) -> None:
         self.options, self.done = options, done
         self.items = [TextItem(self, i, text) for i, text in enumerate(texts)]
@@ -85,9 +86,12 @@ class TextItem:
 
     __slots__ = ("background", "cost", "index", "text", "tokens", "units", "work")
 
-    def __init__(self, work: Work, index: int, text: str) -> None:
-        self.work, self.index, self.text = work, index, text
+    def __init__(self, work: Work, index: int, text: Text) -> None:
+        self.work, self.index = work, index
         self.background = work.options.background
+        self.text: str = text if isinstance(text, str) else ""
+        self.tokens: Any = None if isinstance(text, str) else text
         self.cost = len(text) + 1
         self.units = min(len(text) // 4, MOST_UNITS) + 2
-        self.tokens: Any = None
+        if self.tokens is not None:
+            self.cost = self.units = len(text)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from engine.literals import POOLINGS
 from engine.serve.batching.models import ServedModel
-from engine.serve.batching.request import Vectors, WorkOptions
+from engine.serve.batching.request import Text, Vectors, WorkOptions
 from engine.serve.dialects import cloudflare_openapi, schemas
 from engine.serve.dialects.dialect import Dialect
 from engine.serve.dialects.schemas import ACCOUNT, INTEGER, STRING, Paths, array, nullable, obj
@@ -15,6 +15,7 @@ from engine.serve.http import validation
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.http.messages import Handler, JSONResponse, Request, array_to_json, to_json
 from engine.serve.service import vector_headers
+from engine.serve.settings import REFUSE
 
 MAX_INPUTS = 2048
 FORMATS = ("float", "base64")
@@ -49,7 +50,8 @@ BAD_REQUEST = (400, "invalid_request_error", None, 5006)
 TOKEN_IDS = (
     "'$.input' is invalid: it holds token ids, and ids of another tokenizer would give vectors "
     "without meaning; send text. "
-    "With LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False)."
+    "With LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False). "
+    "For ids of this model's own tokenizer, start the server with --openai-ids own."
 )
 
 USAGE = obj({"prompt_tokens": INTEGER, "total_tokens": INTEGER}, "prompt_tokens total_tokens")
@@ -105,7 +107,7 @@ class OpenAI(Dialect):
         body = validation.object_of(await self.service.json(request))
         name = request.path_params.get("model") or validation.text(body, "model")
         served = self.service.models.given(name)
-        texts = _inputs(body)
+        texts = self._inputs(body, served)
         encoding = _encoding(body)
         dimensions = validation.dimensions(body, served.embedder.dim)
         validation.text(body, "user")
@@ -120,6 +122,20 @@ class OpenAI(Dialect):
         }
         content = b'{"object":"list","data":%b,%b' % (data, to_json(rest)[1:])
         return JSONResponse(content, headers=vector_headers(request, options))
+
+    def _inputs(self, body: dict[str, Any], served: ServedModel) -> list[Text]:
+        if body.get("input") in (None, "", []):
+            raise _invalid_input("it must be a string or an array of strings, none of them empty.")
+        given = validation.texts_or_ids(body["input"], "input")
+        if len(given) > MAX_INPUTS:
+            found = len(given)
+            raise _invalid_input(f"array length must be {MAX_INPUTS} or less, and it is {found}.")
+        if not all(given):
+            place = next(i for i, each in enumerate(given) if not each)
+            raise _invalid_input(f"input[{place}] is empty.")
+        if not isinstance(given[0], str) and self.service.settings.openai_ids == REFUSE:
+            raise HTTPError(ErrorKind.INVALID, TOKEN_IDS, param="input")
+        return served.read(given)
 
     async def models(self, request: Request) -> Response:
         """GET /v1/models: every name that a request may give."""
@@ -177,20 +193,6 @@ class OpenAI(Dialect):
             of_model = [*parameters, schemas.path_parameter("model", names)]
             paths[f"{prefix}/models/{{model}}"] = {"get": one, "parameters": of_model}
         return schemas.with_errors(paths, cloudflare_openapi.STATUSES, ERROR)
-
-
-def _inputs(body: dict[str, Any]) -> list[str]:
-    given = body.get("input")
-    if isinstance(given, list) and given and all(isinstance(each, int | list) for each in given):
-        raise HTTPError(ErrorKind.INVALID, TOKEN_IDS, param="input")
-    if given is None or given == []:
-        raise _invalid_input("it must be a string or an array of strings, at least one.")
-    texts = validation.strings(given, "input")
-    if len(texts) > MAX_INPUTS:
-        raise _invalid_input(f"array length must be {MAX_INPUTS} or less, and it is {len(texts)}.")
-    if "" in texts:
-        raise _invalid_input(f"input[{texts.index('')}] is an empty string.")
-    return texts
 
 
 def _invalid_input(why: str) -> HTTPError:

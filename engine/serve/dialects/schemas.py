@@ -38,6 +38,12 @@ def texts(most: int) -> Schema:
     return {"oneOf": [TEXT, array(TEXT, minItems=1, maxItems=most)]}
 
 
+def texts_or_ids(most: int, vocabulary: int) -> Schema:
+    """The same, or the token ids of one text or of several."""
+    ids = array({**INTEGER, "maximum": vocabulary - 1}, minItems=1)
+    return {"oneOf": [*texts(most)["oneOf"], ids, array(ids, minItems=1, maxItems=most)]}
+
+
 def model_name(names: list[str], *, optional: bool) -> Schema:
     """One of the names; or null, where there is only one model."""
     return {"enum": [*names, None]} if optional else {"type": "string", "enum": names}

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 import engine
 from engine.literals import Side
 from engine.serve.batching.models import ServedModel
-from engine.serve.batching.request import Work, WorkOptions
+from engine.serve.batching.request import Text, Work, WorkOptions
 from engine.serve.dialects import tei_errors, tei_openapi
 from engine.serve.dialects.dialect import Dialect
 from engine.serve.dialects.schemas import Paths
@@ -75,7 +75,8 @@ class TEI(Dialect):
         return await self._embed(request, validation.object_of(await self.service.json(request)))
 
     async def _embed(self, request: Request, body: dict[str, Any]) -> Response:
-        texts, options = self._inputs(body), self._options(body)
+        options = self._options(body)
+        texts = self._read(body, options)
         normalize, dimensions = validation.flag(body, "normalize", True), self._dimensions(body)
         work = await self._run(request, texts, options, body)
         vectors = work.vectors(normalize=normalize, truncate_dim=dimensions)
@@ -84,8 +85,8 @@ class TEI(Dialect):
     async def embed_all(self, request: Request) -> Response:
         """POST /embed_all: a vector for each token, not pooled and not normalised."""
         body = validation.object_of(await self.service.json(request))
-        texts, options = self._inputs(body), replace(self._options(body), per_token=True)
-        embedder = self._served.embedder
+        options = replace(self._options(body), per_token=True)
+        texts, embedder = self._read(body, options), self._served.embedder
         # A text has at most as many tokens as characters, and [CLS] and [SEP].
         tokens = sum(min(len(text) + 2, embedder.max_tokens) for text in texts)
         if tokens * embedder.dim > MAX_NUMBERS:
@@ -172,21 +173,26 @@ class TEI(Dialect):
         return PlainTextResponse(self.service.metrics.text(), media_type=PLAIN)
 
     async def _run(
-        self, request: Request, texts: list[str], options: WorkOptions, body: dict[str, Any]
+        self, request: Request, texts: list[Text], options: WorkOptions, body: dict[str, Any]
     ) -> Work:
         return await self.service.embed(request, self._served, texts, options, self._prompt(body))
 
     def _inputs(self, body: dict[str, Any]) -> list[str]:
-        return self._checked(_texts(body.get("inputs")))
+        return self._checked(validation.strings(body.get("inputs"), "inputs"))
 
-    def _checked(self, texts: list[str]) -> list[str]:
+    def _read(self, body: dict[str, Any], options: WorkOptions) -> list[Text]:
+        """Texts, or token ids of this model, special tokens included."""
+        given = self._checked(validation.texts_or_ids(body.get("inputs"), "inputs"))
+        return self._served.read(given, truncate=options.truncate)
+
+    def _checked(self, texts: list[Any]) -> list[Any]:
         if not texts:
             raise HTTPError(ErrorKind.EMPTY, EMPTY)
         limit = self.service.settings.max_client_batch_size
         if len(texts) > limit:
             message = f"batch size {len(texts)} > maximum allowed batch size {limit}"
             raise HTTPError(ErrorKind.INVALID, message)
-        if "" in texts:
+        if not all(texts):
             raise HTTPError(ErrorKind.EMPTY, f"Input validation error: {EMPTY}")
         return texts
 
@@ -209,12 +215,6 @@ class TEI(Dialect):
             message = "`dimensions` should be smaller than the maximum embedding dimension."
             raise HTTPError(ErrorKind.INVALID, message)
         return value
-
-
-def _texts(inputs: Any) -> list[str]:
-    if isinstance(inputs, list) and inputs and all(isinstance(each, int | list) for each in inputs):
-        raise HTTPError(ErrorKind.INVALID, "`inputs` holds token ids; this server takes text.")
-    return validation.strings(inputs, "inputs")
 
 
 def _token(token: Any) -> dict[str, Any]:

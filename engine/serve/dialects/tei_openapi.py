@@ -17,6 +17,7 @@ from engine.serve.dialects.schemas import (
     request_body,
     response,
     texts,
+    texts_or_ids,
     with_errors,
 )
 from engine.serve.service import Service
@@ -74,15 +75,18 @@ def _bodies(service: Service) -> dict[str, Schema]:
         "truncation_direction": {"enum": ["Left", "Right", "left", "right", None]},
         "prompt_name": prompt,
     }
-    inputs = {"inputs": texts(most)}
+    inputs, ids = (
+        {"inputs": texts(most)},
+        {"inputs": texts_or_ids(most, embedder.config.vocabulary)},
+    )
     dimensions = nullable("integer", minimum=1, maximum=embedder.dim)
-    embed = {**inputs, **truncation, "normalize": boolean, "dimensions": dimensions}
+    embed = {**ids, **truncation, "normalize": boolean, "dimensions": dimensions}
     sentences = array(TEXT, minItems=1, maxItems=most - 1)
     pair = obj({"source_sentence": TEXT, "sentences": sentences}, "source_sentence sentences")
     parameters = {"oneOf": [obj(truncation), {"type": "null"}]}
     return {
         "embed": obj(embed, "inputs"),
-        "embed_all": obj({**inputs, **truncation}, "inputs"),
+        "embed_all": obj({**ids, **truncation}, "inputs"),
         "similarity": obj({"inputs": pair, "parameters": parameters}, "inputs"),
         "tokenize": obj({**inputs, "add_special_tokens": boolean, "prompt_name": prompt}, "inputs"),
     }

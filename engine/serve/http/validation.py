@@ -65,6 +65,25 @@ def strings(value: Any, name: str) -> list[str]:
     return value
 
 
+def texts_or_ids(value: Any, name: str) -> list[str] | list[list[int]]:
+    """Strings as `strings` says, or the token ids of one text or of several."""
+    if not isinstance(value, list) or not value or isinstance(value[0], str):
+        return strings(value, name)
+    if not isinstance(value[0], list):
+        return [_ids(value, name)]
+    return [_ids(ids, f"{name}[{i}]") for i, ids in enumerate(value)]
+
+
+def _ids(value: Any, name: str) -> list[int]:
+    if not isinstance(value, list):
+        raise wrong(name, value, "an array of token ids, as the first is")
+    ids = [int(x) if isinstance(x, float) and x.is_integer() else x for x in value]
+    for x in ids:
+        if not isinstance(x, int) or isinstance(x, bool):
+            raise wrong(name, x, "a string or an array of strings, or of token ids")
+    return ids
+
+
 def wrong(name: str, value: Any, allowed: str) -> HTTPError:
     return HTTPError(
         ErrorKind.INVALID, f"`{name}` is {shown(value)}; it must be {allowed}.", param=name

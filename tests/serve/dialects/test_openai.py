@@ -1,12 +1,14 @@
 """OpenAI's dialect over HTTP, with the fake model."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
 
 from tests.serve.fake_embedder import FakeEmbedder
 from tests.serve.serving import shared_fake
+from tests.serve.test_app import asking
 
 ROUTES = [
     "/v1/embeddings",
@@ -89,6 +91,20 @@ def test_prompts_by_what_the_texts_are(server, asked, prompt):
     assert np.array_equal(np.array(item["embedding"], np.float32), expected)
 
 
+def test_token_ids_where_clients_send_those_of_the_model():
+    async def check(client):
+        for given in ([1, 5, 3, 2], [[1, 5, 3, 2]]):
+            body = json.dumps({"input": given}).encode()
+            reply = await client("POST", "/v1/embeddings", body)
+            (item,) = json.loads(reply.body)["data"]
+            found = np.array(item["embedding"], np.float32)
+            assert np.array_equal(found, FakeEmbedder().encode("hello you"))
+        wrong = await client("POST", "/v1/embeddings", b'{"input": [[1, 100000]]}')
+        assert wrong.status == 400 and b"not in the vocabulary" in wrong.body
+
+    asking(check, openai_ids="own")
+
+
 def test_dimensions_truncate_before_normalising(server):
     body = ask(server, dimensions=5).json
     expected = FakeEmbedder().encode("hello you", normalize=True, truncate_dim=5)
@@ -127,7 +143,7 @@ def test_an_error_has_the_fields_of_openai_and_of_cloudflare(server, path):
         ({"input": [[101, 102], [101, 103]]}, 400, "check_embedding_ctx_length=False"),
         ({"input": []}, 400, "'$.input' is invalid"),
         ({"input": None}, 400, "'$.input' is invalid"),
-        ({"input": ["a", ""]}, 400, "input[1] is an empty string"),
+        ({"input": ["a", ""]}, 400, "input[1] is empty"),
         ({"input": ["a", None]}, 400, "`input[1]` is null"),
         ({"input": {"a": 1}}, 400, "`input` is an object"),
         ({"model": 5}, 400, "`model` is 5"),

@@ -106,6 +106,20 @@ def test_the_root_compares_where_inputs_is_an_object(server):
     assert reply.status == 422 and "source_sentence" in reply.json["error"]
 
 
+def test_token_ids_are_computed_as_they_are(server):
+    ids = [[1, 5, 3, 2], [1, 3, 2, 3, 2]]  # of TEXTS
+    assert np.array_equal(vectors(server.ask("/embed", {"inputs": ids})), of_texts())
+    assert np.array_equal(vectors(server.ask("/embed", {"inputs": ids[0]})), of_texts()[:1])
+    rows = server.ask("/embed_all", {"inputs": ids, "prompt_name": "query"}).json
+    assert [[row[0] for row in each] for each in rows] == ids
+    for empty in ([[]], [[1, 2], []]):
+        assert server.ask("/embed", {"inputs": empty}).json["error_type"] == "Empty"
+
+
+def of_texts():
+    return FakeEmbedder().encode(TEXTS)
+
+
 def test_tokenize(server):
     (tokens,) = server.ask("/tokenize", {"inputs": "hello you"}).json
     assert tokens[0] == {"id": 1, "text": "[CLS]", "special": True, "start": None, "stop": None}
@@ -136,8 +150,11 @@ def test_info_and_health(server):
         ({"dimensions": 0}, "`dimensions` should be positive"),
         ({"dimensions": 17}, "`dimensions` should be smaller"),
         ({"dimensions": "5"}, "`dimensions` is '5'; it must be an integer or null."),
-        ({"inputs": [101, 102]}, "token ids"),
-        ({"inputs": [[101, 102]]}, "token ids"),
+        ({"inputs": [1, 1000]}, "token id 1000 is not in the vocabulary"),
+        ({"inputs": [1, "a"]}, "`inputs` is 'a'; it must be a string or an array of strings, or"),
+        ({"inputs": [[1, 2], [3, True]]}, "`inputs[1]` is true; it must be"),
+        ({"inputs": [[1, 2], "a"]}, "`inputs[1]` is 'a'; it must be an array of token ids"),
+        ({"inputs": [[1] * 65], "truncate": False}, "a text has 65 tokens"),
         ({"inputs": 5}, "`inputs` is 5; it must be a string or an array of strings."),
         ({"inputs": None}, "`inputs` is null"),
         ({"inputs": ["a", None]}, "`inputs[1]` is null; it must be a string."),

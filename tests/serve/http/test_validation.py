@@ -16,6 +16,37 @@ def refusal(check: Callable[..., Any], *arguments: Any) -> HTTPError:
     return raised.value
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a", ["a"]),
+        (["a", "b"], ["a", "b"]),
+        ([], []),
+        ([1, 2.0], [[1, 2]]),
+        ([[1], [2, 3]], [[1], [2, 3]]),
+        ([[]], [[]]),
+    ],
+)
+def test_texts_or_ids(value: object, expected: object) -> None:
+    assert validation.texts_or_ids(value, "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1, "a"], "`x` is 'a'"),
+        ([1.5], "`x` is 1.5"),
+        ([[1], [True]], r"`x\[1\]` is true"),
+        ([[1], 2], r"`x\[1\]` is 2; it must be an array of token ids, as the first is"),
+        (["a", 1], r"`x\[1\]` is 1; it must be a string"),
+        (None, "`x` is null"),
+    ],
+)
+def test_what_is_neither_texts_nor_ids(value: object, message: str) -> None:
+    with pytest.raises(HTTPError, match=message):
+        validation.texts_or_ids(value, "x")
+
+
 def test_a_body_is_an_object() -> None:
     assert validation.object_of({"a": 1}) == {"a": 1}
     for body, shown in (([1, 2], "an array of 2"), (None, "null"), ("x", "'x'"), (True, "true")):
