@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import functools
 import gc
 import math
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 
@@ -18,17 +17,12 @@ from engine.serve.app import App
 from engine.serve.batching.batcher import Batcher
 from engine.serve.batching.models import LoadModel, Models, ServedModel, load_model, names_of
 from engine.serve.dialects import DIALECTS
-from engine.serve.dialects.cloudflare import run_item
 from engine.serve.http.access_log import log_event, set_up_logging
 from engine.serve.http.metrics import Metrics
 from engine.serve.http.protocol import limited_protocol
 from engine.serve.service import Service
 from engine.serve.settings import Settings
 
-if TYPE_CHECKING:
-    from engine.serve.queue.batch_queue import BatchQueue
-
-NO_QUEUE = "none"
 SWITCH_S = 0.001  # thread switch interval: the event loop should not wait 5 ms for the GIL
 
 
@@ -97,31 +91,22 @@ def service_of(settings: Settings, load: LoadModel = load_model) -> Service:
 async def _run(service: Service, listener: socket.socket) -> None:
     settings = service.settings
     service.models.start()
-    if settings.queue != NO_QUEUE:
-        service.queue = _queue(service)
-        await service.queue.start()
+    queue = None
+    if service.has_queue:
+        from engine.serve.queue.opening import OpenQueue  # loads SQLAlchemy
+
+        service.metrics.watch_queue(lambda: service.queue is not None)
+        queue = OpenQueue(service)
+        await queue.start()
     app = App(service)
     server = Server(_config(app, settings), app, _greeting(service, listener))
     await server.serve(sockets=[listener])
     for task in server.server_state.tasks:  # none, unless a second signal came
         task.cancel()
-    if service.queue is not None:
-        await service.queue.stop()
+    if queue is not None:
+        await queue.stop()
     await service.models.stop()
     log_event("stopped")
-
-
-def _queue(service: Service) -> "BatchQueue":
-    from engine.serve.queue.batch_queue import BatchQueue, default_url  # loads SQLAlchemy
-
-    settings = service.settings
-    return BatchQueue(
-        settings.queue or default_url(),
-        functools.partial(run_item, service),
-        concurrency=settings.queue_concurrency,
-        retention_seconds=settings.queue_retention,
-        max_pending=settings.queue_max_requests,
-    )
 
 
 def _config(app: App, settings: Settings) -> uvicorn.Config:

@@ -10,7 +10,7 @@ from engine.serve.batching.request import Text, Work, WorkOptions
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.http.messages import Request, parse_json
 from engine.serve.http.metrics import Metrics
-from engine.serve.settings import Settings
+from engine.serve.settings import NO_QUEUE, Settings
 
 if TYPE_CHECKING:
     from engine.serve.queue.batch_queue import BatchQueue
@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Service:
-    """Created once at start; `queue` is None with --queue none."""
+    """Created once at start; `queue` is None with --queue none, and until its database opens."""
 
     settings: Settings
     models: Models
     metrics: Metrics
     queue: "BatchQueue | None" = None
     body_bytes: int = 0  # of the bodies of all requests in progress
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether there is a batch queue, even if its database cannot be used yet."""
+        return self.settings.queue != NO_QUEUE
 
     async def json(self, request: Request) -> Any:
         """The body of a request as a JSON value. From then on a disconnect cancels the request."""

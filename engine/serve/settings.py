@@ -11,6 +11,7 @@ from engine.errors import InputError
 from engine.literals import PRECISIONS, Precision
 
 TOKENS = "BGE_API_TOKENS"
+NO_QUEUE = "none"
 OWN, REFUSE = "own", "refuse"  # what --openai-ids may be
 
 N = TypeVar("N", int, float)

@@ -130,10 +130,16 @@ class Cloudflare(Dialect):
         return await _responses(status.responses or [], status.usage)
 
     def _queue(self) -> "BatchQueue":
-        if self.service.queue is None:
+        if not self.service.has_queue:
             raise HTTPError(
                 ErrorKind.NO_QUEUE,
                 "This model does not support request queuing: the server runs with --queue none.",
+            )
+        if self.service.queue is None:
+            raise HTTPError(
+                ErrorKind.QUEUE_DOWN,
+                "The batch queue's database cannot be used at the moment; the server's log says "
+                "why. Retry later.",
             )
         return self.service.queue
 

@@ -98,9 +98,11 @@ def paths(service: Service) -> Paths:
     anything = envelope({"type": "object"})
     account = path_parameter("account")
     run = operation("run", "Embed texts, now or queued; poll", envelope(RUN_OUTPUT))
-    run["requestBody"] = request_body({"anyOf": [RUN_INPUT, POLL]} if service.queue else RUN_INPUT)
+    run["requestBody"] = request_body(
+        {"anyOf": [RUN_INPUT, POLL]} if service.has_queue else RUN_INPUT
+    )
     run["parameters"] = [account, path_parameter("model", model)]
-    if service.queue:
+    if service.has_queue:
         about = "true: queue the requests and return a request_id to poll with"
         queue = {"name": "queueRequest", "in": "query", "schema": STRING, "description": about}
         run["parameters"].append(queue)
@@ -121,4 +123,4 @@ def paths(service: Service) -> Paths:
         "/client/v4/user/tokens/verify": {"get": verify},
         f"{ACCOUNT}/tokens/verify": {"get": verify_account},
     }
-    return with_errors(found, STATUSES, ENVELOPE_ERROR)
+    return with_errors(found, (*STATUSES, "503"), ENVELOPE_ERROR)

@@ -8,11 +8,11 @@ from engine.serve.dialects.dialect import Dialect
 from engine.serve.dialects.schemas import REASONS, Paths, operation
 from engine.serve.service import Service
 
-ABOUT = """Text embeddings in four dialects: Cloudflare Workers AI, OpenAI, Ollama, and Hugging Face's
-text-embeddings-inference. Vectors have unit length. Texts over the model's limit are truncated;
-the response header x-truncated-texts counts them. Cloudflare's route uses mean pooling by default,
-the others use the checkpoint's; the header x-pooling names it. Bodies are parsed as JSON whatever
-their content type. TEI's routes serve the first model."""
+ABOUT = """Text embeddings in four dialects: Cloudflare Workers AI, OpenAI, Ollama, and Hugging
+Face's text-embeddings-inference. Vectors have unit length. Texts over the model's limit are
+truncated; the response header x-truncated-texts counts them. Cloudflare's route uses mean pooling
+by default, the others use the checkpoint's; the header x-pooling names it. Bodies are parsed as
+JSON whatever their content type. TEI's routes serve the first model."""
 
 
 def document(service: Service, dialects: Iterable[Dialect]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ REASONS = {
     "424": "The model failed",
     "429": "The server is overloaded; see retry-after",
     "500": "Internal server error",
-    "503": "The server is overloaded; see retry-after",
+    "503": "Not available at the moment; see retry-after",
 }
 
 

@@ -23,6 +23,7 @@ class ErrorKind(Enum):
     TOO_LONG = auto()
     BODY_TOO_LARGE = auto()
     NO_QUEUE = auto()
+    QUEUE_DOWN = auto()
     UNKNOWN_BATCH = auto()
     TIMEOUT = auto()
     OVERLOADED = auto()
@@ -45,7 +46,7 @@ class HTTPError(Exception):
         super().__init__(message)
         self.kind, self.message, self.param = kind, message, param
         self.allow = allow
-        if kind is ErrorKind.OVERLOADED and retry_after is None:
+        if kind in (ErrorKind.OVERLOADED, ErrorKind.QUEUE_DOWN) and retry_after is None:
             retry_after = RETRY_AFTER
         self.retry_after = retry_after
 

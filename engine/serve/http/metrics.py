@@ -68,6 +68,11 @@ class Metrics:
     def _histogram(self, name: str, about: str, buckets: list[float]) -> Histogram:
         return Histogram(name, about, buckets=buckets, registry=self._registry)
 
+    def watch_queue(self, is_open: Callable[[], bool]) -> None:
+        """Whether the batch queue accepts batches, where there is one."""
+        about = "1 if the batch queue's database can be used, else 0"
+        Gauge("bge_batch_queue_up", about, registry=self._registry).set_function(is_open)
+
     def requested(self, texts: int) -> None:
         """A request for the vectors of so many texts has arrived."""
         self._requests.labels("single" if texts == 1 else "batch").inc()

@@ -86,7 +86,12 @@ def open_database(url: str | sa.URL) -> Database:
     except sa.exc.ArgumentError:
         raise InputError(_refusal("something that is no URL")) from None
     if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return _open_sqlite(parsed)
+        try:
+            return _open_sqlite(parsed)
+        except (OSError, sqlite3.Error) as error:  # a folder, its rights, a full disk
+            raise EngineError(
+                f"the queue's database {parsed.database} cannot be opened: {error}"
+            ) from error
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg") and parsed.database:
         return _open_postgres(parsed.set(drivername="postgresql+psycopg"))
     raise InputError(_refusal(f"{parsed.drivername}:// with database {parsed.database!r}"))
