@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from engine.errors import EngineError
 from engine.serve.app import App
@@ -23,6 +25,8 @@ from engine.serve.http.protocol import limited_protocol
 from engine.serve.service import Service
 from engine.serve.settings import Settings
 
+# Response headers that pages of other origins may read.
+SHOWN = ("x-request-id", "x-pooling", "x-truncated-texts", "retry-after")
 SWITCH_S = 0.001  # thread switch interval: the event loop should not wait 5 ms for the GIL
 
 
@@ -84,7 +88,8 @@ def service_of(settings: Settings, load: LoadModel = load_model) -> Service:
             seconds=settings.request_timeout,
             observe_batch=metrics.batch,
         )
-        models.append(ServedModel(embedder, batcher, names_of(embedder, choice.aliases)))
+        names = names_of(embedder, choice.aliases)
+        models.append(ServedModel(embedder, batcher, names, settings.default_prompt or None))
     return Service(settings, Models(models), metrics)
 
 
@@ -99,7 +104,7 @@ async def _run(service: Service, listener: socket.socket) -> None:
         queue = OpenQueue(service)
         await queue.start()
     app = App(service)
-    server = Server(_config(app, settings), app, _greeting(service, listener))
+    server = Server(_config(_for_pages(app, settings), settings), app, _greeting(service, listener))
     await server.serve(sockets=[listener])
     for task in server.server_state.tasks:  # none, unless a second signal came
         task.cancel()
@@ -109,7 +114,17 @@ async def _run(service: Service, listener: socket.socket) -> None:
     log_event("stopped")
 
 
-def _config(app: App, settings: Settings) -> uvicorn.Config:
+def _for_pages(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """The application with what browsers ask before a page of another origin may use it."""
+    origins = settings.cors_allow_origin.split()
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app, origins, allow_methods=("GET", "POST"), allow_headers=("*",), expose_headers=SHOWN
+    )
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=limited_protocol(settings.read_timeout),

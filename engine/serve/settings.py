@@ -117,10 +117,16 @@ class Settings:
     max_client_batch_size: int = _option(
         2048, "maximum texts per request to TEI's routes", _positive
     )
+    default_prompt: str = _option(
+        "", "put before each text of requests that name no prompt [the checkpoint's]"
+    )
+    cors_allow_origin: str = _option(
+        "", "origins of web pages that may use the server, separated by spaces; * for all [none]"
+    )
     openai_ids: str = _option(
         REFUSE,
         "token ids on OpenAI's route: own, if clients send ids of this model's tokenizer, or "
-        "refuse, because LangChain sends those of OpenAI's models [refuse]",
+        "refuse, because LangChain sends those of OpenAI's models",
         _ids,
     )
     max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", _positive)

@@ -11,6 +11,7 @@ from engine.serve.app import App
 from engine.serve.server import _config, _listen, _raise_file_limit, service_of
 from engine.serve.settings import ModelChoice, Settings
 from tests.serve.fake_embedder import FakeEmbedder
+from tests.serve.serving import fake_server, shared_fake
 
 
 def test_each_model_gets_a_batcher_with_the_limits_of_the_settings() -> None:
@@ -40,6 +41,26 @@ def test_uvicorn_gets_the_limits_of_the_settings() -> None:
     assert config.timeout_graceful_shutdown == 4  # a request, and the rest of its response
     assert (config.timeout_keep_alive, config.limit_concurrency) == (7, 9)
     assert config.http.read_timeout == 2.0
+
+
+def test_pages_of_allowed_origins_may_use_the_server() -> None:
+    origin = {"origin": "https://a.example"}
+    preflight = {
+        **origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type",
+    }
+    allow = "access-control-allow-origin"
+    with fake_server("--cors-allow-origin", "https://a.example", BGE_API_TOKENS="secret") as own:
+        reply = own.ask("/v1/embeddings", method="OPTIONS", headers=preflight)  # without a token
+        assert (reply.status, reply.headers[allow]) == (200, "https://a.example")
+        assert "authorization" in reply.headers["access-control-allow-headers"]
+        headers = {**origin, "authorization": "Bearer secret"}
+        reply = own.ask("/embed", {"inputs": "a"}, headers=headers)
+        assert (reply.status, reply.headers[allow]) == (200, "https://a.example")
+        stranger = own.ask("/embed", {"inputs": "a"}, headers={**headers, "origin": "https://b"})
+        assert stranger.status == 200 and allow not in stranger.headers
+    assert allow not in shared_fake().ask("/health", headers=origin).headers
 
 
 def test_an_address_in_use_is_an_error_before_a_model_is_loaded() -> None:

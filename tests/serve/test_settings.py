@@ -30,6 +30,8 @@ OTHER = {  # a value that is not the default, for every option
     "queue_retention": "60",
     "queue_max_requests": "5",
     "openai_ids": "own",
+    "default_prompt": "query: ",
+    "cors_allow_origin": "https://a.example https://b.example",
     "access_log": "0",
 }
 NAMES = [each.name for each in fields(Settings) if each.name != "tokens"]

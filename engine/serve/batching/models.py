@@ -23,6 +23,7 @@ class ServedModel:
     embedder: Embedder
     batcher: Batcher
     names: tuple[str, ...]
+    default_prompt: str | None = None  # None: the checkpoint's
 
     @property
     def hub_name(self) -> str:
@@ -39,11 +40,12 @@ class ServedModel:
         return None if name is None else prompts[name]
 
     def prompted(self, texts: Sequence[Text], prompt: str | None = None) -> Sequence[Text]:
-        """The texts with the prompt before each; None means the checkpoint's default prompt.
+        """The texts with the prompt before each; None means the default prompt.
 
         Token ids stay as they are.
         """
-        prompt = self.embedder.prompt_for(None, prompt)
+        given = self.default_prompt if prompt is None else prompt
+        prompt = self.embedder.prompt_for(None, given)
         return [prompt + text if isinstance(text, str) else text for text in texts]
 
     def read(self, texts: list[str] | list[list[int]], *, truncate: bool = True) -> list[Text]:
@@ -108,7 +110,8 @@ def load_model(choice: ModelChoice, settings: Settings) -> Embedder:
         threads=settings.threads,
         offline=settings.offline,
     )
-    if not embedder.config.include_prompt and any(embedder.prompts.values()):
+    prompts = (*embedder.prompts.values(), settings.default_prompt)
+    if not embedder.config.include_prompt and any(prompts):
         raise CheckpointError(
             f"{embedder.name}: its pooling leaves out the prompt (include_prompt is false), "
             "which the service does not support. Use the library or `bge embed`."

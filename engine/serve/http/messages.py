@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope
 from engine.serve.http.errors import ErrorKind, HTTPError
 
 WATCH_AFTER_S = 0.05  # shorter requests need no task that watches for a disconnect
+ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 SLICE = 64  # rows serialised before other requests get their turn: about a millisecond
 
 
@@ -25,7 +27,9 @@ class Request(starlette.requests.Request):
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
-        self.id = str(uuid.UUID(int=random.getrandbits(128), version=4))  # unique, not secret
+        given = self.headers.get("x-request-id", "")  # for who follows a request through services
+        unique = uuid.UUID(int=random.getrandbits(128), version=4)  # not secret
+        self.id = given if ID.fullmatch(given) else str(unique)
         self.started = time.perf_counter()
         self.path: str = scope["path"]
         self.model = ""

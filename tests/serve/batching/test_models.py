@@ -1,5 +1,6 @@
 """Models and their names, prompts, loading."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,14 @@ def test_the_prompt_of_the_request_replaces_the_default_prompt() -> None:
     assert one.prompted(["x"]) == ["x"]
     one.embedder.default_prompt = "say: "
     assert one.prompted(["x", "y"]) == ["say: x", "say: y"]
+    assert one.prompted(["x"], "ask: ") == ["ask: x"]
+    assert one.prompted(["x"], "") == ["x"]
+
+
+def test_the_servers_default_prompt_replaces_the_checkpoints() -> None:
+    one = replace(served("a"), default_prompt="passage: ")
+    one.embedder.default_prompt = "say: "
+    assert one.prompted(["x"]) == ["passage: x"]
     assert one.prompted(["x"], "ask: ") == ["ask: x"]
     assert one.prompted(["x"], "") == ["x"]
 

@@ -45,6 +45,13 @@ def test_ids_are_unique() -> None:
     assert len({request().id for _ in range(50)}) == 50
 
 
+def test_the_id_that_a_client_gives_is_kept() -> None:
+    for given in (b"4bf92f35-77b3", b"trace/1:span=2", b"x" * 128):
+        assert request(headers=[(b"x-request-id", given)]).id == given.decode()
+    for wrong in (b"", b"two words", b'a"quote', b"x" * 129, "é".encode()):
+        assert request(headers=[(b"x-request-id", wrong)]).id != wrong.decode("latin-1")
+
+
 def test_a_body_in_parts() -> None:
     sizes: list[int] = []
     asked = request(part(b"ab", True), part(b"", True), part(b"c"))
