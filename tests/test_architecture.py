@@ -62,6 +62,7 @@ IMPORTED_IN = {
     "orjson": {"serve"},
     "prometheus_client": {"serve"},
     "sqlalchemy": {"serve.queue"},
+    "tiktoken": {"serve.dialects.openai_ids"},
     "pyarrow": {"jobs"},
     "ray": {"jobs.ray", "jobs.cluster"},
 }

@@ -12,7 +12,7 @@ from engine.literals import PRECISIONS, Precision
 
 TOKENS = "BGE_API_TOKENS"
 NO_QUEUE = "none"
-OWN, REFUSE = "own", "refuse"  # what --openai-ids may be
+OWN, CL100K, REFUSE = IDS = "own", "cl100k", "refuse"  # what --openai-ids may be
 
 N = TypeVar("N", int, float)
 
@@ -49,8 +49,8 @@ def _precision(text: str) -> str:
 
 
 def _ids(text: str) -> str:
-    if text not in (OWN, REFUSE):
-        raise ValueError(f"must be {OWN} or {REFUSE}")
+    if text not in IDS:
+        raise ValueError(f"must be one of {', '.join(IDS)}")
     return text
 
 
@@ -125,8 +125,8 @@ class Settings:
     )
     openai_ids: str = _option(
         REFUSE,
-        "token ids on OpenAI's route: own, if clients send ids of this model's tokenizer, or "
-        "refuse, because LangChain sends those of OpenAI's models",
+        "token ids on OpenAI's route: own, if clients send ids of this model's tokenizer; cl100k, "
+        "if they send those of OpenAI's models, as LangChain does, which become text; or refuse",
         _ids,
     )
     max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", _positive)

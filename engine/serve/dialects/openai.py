@@ -10,12 +10,12 @@ from engine.serve.batching.models import ServedModel
 from engine.serve.batching.request import Text, Vectors, WorkOptions
 from engine.serve.dialects import cloudflare_openapi, schemas
 from engine.serve.dialects.dialect import Dialect
+from engine.serve.dialects.openai_ids import TokenIds
 from engine.serve.dialects.schemas import ACCOUNT, INTEGER, STRING, Paths, array, nullable, obj
 from engine.serve.http import validation
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.http.messages import Handler, JSONResponse, Request, array_to_json, to_json
-from engine.serve.service import vector_headers
-from engine.serve.settings import REFUSE
+from engine.serve.service import Service, vector_headers
 
 MAX_INPUTS = 2048
 FORMATS = ("float", "base64")
@@ -47,12 +47,6 @@ ERRORS: dict[ErrorKind, tuple[int, str, str | None, int]] = {
     ErrorKind.INTERNAL: (500, "server_error", None, 500),
 }
 BAD_REQUEST = (400, "invalid_request_error", None, 5006)
-TOKEN_IDS = (
-    "'$.input' is invalid: it holds token ids, and ids of another tokenizer would give vectors "
-    "without meaning; send text. "
-    "With LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False). "
-    "For ids of this model's own tokenizer, start the server with --openai-ids own."
-)
 
 USAGE = obj({"prompt_tokens": INTEGER, "total_tokens": INTEGER}, "prompt_tokens total_tokens")
 VECTOR = {"oneOf": [schemas.NUMBERS, {"type": "string", "contentEncoding": "base64"}]}
@@ -83,6 +77,10 @@ class OpenAI(Dialect):
     """Embeddings and the list of models."""
 
     name = "openai"
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._ids = TokenIds(service.settings.openai_ids)
 
     def owns(self, path: str) -> bool:
         at_root = path in ("/embeddings", "/models") or path.startswith(("/models/", "/openai/"))
@@ -133,9 +131,8 @@ class OpenAI(Dialect):
         if not all(given):
             place = next(i for i, each in enumerate(given) if not each)
             raise _invalid_input(f"input[{place}] is empty.")
-        if not isinstance(given[0], str) and self.service.settings.openai_ids == REFUSE:
-            raise HTTPError(ErrorKind.INVALID, TOKEN_IDS, param="input")
-        return served.read(given)
+        ids = [each for each in given if not isinstance(each, str)]
+        return self._ids.read(ids, served) if ids else list(given)
 
     async def models(self, request: Request) -> Response:
         """GET /v1/models: every name that a request may give."""
