@@ -27,6 +27,7 @@ from engine.serve.settings import Settings
 
 # Response headers that pages of other origins may read.
 SHOWN = ("x-request-id", "x-pooling", "x-truncated-texts", "retry-after")
+SHARE = 0.75  # of all connections, for one address
 SWITCH_S = 0.001  # thread switch interval: the event loop should not wait 5 ms for the GIL
 
 
@@ -127,7 +128,7 @@ def _for_pages(app: ASGIApp, settings: Settings) -> ASGIApp:
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=limited_protocol(settings.read_timeout),
+        http=limited_protocol(settings.read_timeout, math.ceil(SHARE * settings.max_connections)),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -9,31 +9,45 @@ tests/serve/test_patience.py checks each limit on a real connection.
 """
 
 import asyncio
+import math
+from collections import Counter
 from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEADER_BYTES = 65_536
+PROBES = (b"/health", b"/ping", b"/metrics")
 ERROR = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """`read_timeout`: seconds in which a request head must arrive, and in which the client must
-    read a part of a response that is waiting to be sent."""
+    read a part of a response that is waiting to be sent. `most`: connections of one address;
+    `clients`: how many each has."""
 
     read_timeout: float
+    most: float
+    clients: Counter[str]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._limit = self.limit_concurrency
+        self._address = self.client[0] if self.client else ""
+        self.clients[self._address] += 1
         transport.set_write_buffer_limits(0)  # `pause_writing` as soon as a byte has to wait
         self._head_bytes = self._unsent = 0
         self._write_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = self._start_timer(self._head_timeout)
+        if self.clients[self._address] > self.most:
+            self._close(b"429 Too Many Requests")
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._head_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
+        self.clients[self._address] -= 1
+        if not self.clients[self._address]:
+            del self.clients[self._address]
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -46,6 +60,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        # Probes are answered when there are too many connections for all else.
+        self.limit_concurrency = None if self.url.partition(b"?")[0] in PROBES else self._limit
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
@@ -87,6 +103,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def limited_protocol(read_timeout: float) -> type[LimitedProtocol]:
-    """The protocol class with that limit."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"read_timeout": read_timeout})
+def limited_protocol(read_timeout: float, most: float = math.inf) -> type[LimitedProtocol]:
+    """The protocol class with these limits."""
+    limits = {"read_timeout": read_timeout, "most": most, "clients": Counter()}
+    return type("LimitedProtocol", (LimitedProtocol,), limits)
