@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.serve.batching.models import Models, ServedModel
 from engine.serve.batching.request import Text, Work, WorkOptions
 from engine.serve.http.errors import ErrorKind, HTTPError
-from engine.serve.http.messages import Request, parse_json
+from engine.serve.http.messages import Request, decompressed, parse_json
 from engine.serve.http.metrics import Metrics
 from engine.serve.settings import NO_QUEUE, Settings
 
@@ -46,6 +46,10 @@ class Service:
             request.body_bytes += size
 
         body = await request.read_body(settings.max_body_bytes, settings.read_timeout, reserve)
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        if encoding:
+            body = decompressed(body, encoding, settings.max_body_bytes)
+            reserve(len(body))
         value = parse_json(body)
         request.cancel_on_disconnect()
         return value

@@ -1,6 +1,7 @@
 """Invalid input and too much input do no harm."""
 
 import contextlib
+import gzip
 import http.client
 import json
 import random
@@ -67,6 +68,15 @@ def test_bodies_around_the_limit(server):
     fits = json.dumps({"inputs": "a"}).encode().ljust(10_000_000)
     assert server.ask("/embed", fits).status == 200
     assert server.ask("/embed", fits + b" ").status == 413
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_gzip_body_is_read(server, path):
+    body = gzip.compress(json.dumps({"text": "a", "input": "a", "inputs": "a"}).encode())
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    assert server.ask(path, body, headers=headers).status == 200
+    bomb = gzip.compress(b" " * 10_000_001)
+    assert server.ask(path, bomb, headers=headers).status == 413
 
 
 def test_a_chunked_body_is_limited_while_it_is_read(server):

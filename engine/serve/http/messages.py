@@ -5,6 +5,7 @@ import random
 import re
 import time
 import uuid
+import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -129,6 +130,26 @@ class JSONResponse(Response):
 
     def render(self, content: Any) -> bytes:
         return content if isinstance(content, bytes) else to_json(content)
+
+
+def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its content encoding, gzip or none. HTTPError if it is over `limit` bytes,
+    damaged, or encoded in another way."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        message = f"content-encoding is {encoding[:60]!r}; it must be gzip, or none."
+        raise HTTPError(ErrorKind.INVALID, message)
+    unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        content = unzip.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise HTTPError(ErrorKind.NOT_JSON, f"the body is no gzip: {error}") from None
+    if len(content) > limit:
+        raise _too_large(limit)
+    if not unzip.eof:
+        raise HTTPError(ErrorKind.NOT_JSON, "the gzip body is cut off")
+    return content
 
 
 def parse_json(body: bytes) -> Any:

@@ -1,6 +1,7 @@
 """Request bodies and their limits, disconnects, JSON."""
 
 import asyncio
+import gzip
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from engine.serve.http.messages import (
     JSONResponse,
     Request,
     array_to_json,
+    decompressed,
     parse_json,
     to_json,
 )
@@ -168,3 +170,27 @@ def test_whether_a_body_may_still_arrive() -> None:
     late = request(part(b"a", True), headers=[length])
     asyncio.run(late.discard_body(0.01))
     assert late.body_pending
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "gzip", "x-gzip"])
+def test_a_body_may_be_compressed(encoding: str) -> None:
+    content = b'{"inputs": "a"}' * 99
+    body = gzip.compress(content) if "gzip" in encoding else content
+    assert decompressed(body, encoding, len(content)) == content
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "kind"),
+    [
+        (gzip.compress(bytes(10_000_000)), "gzip", ErrorKind.BODY_TOO_LARGE),
+        (gzip.compress(b"{}")[:-1], "gzip", ErrorKind.NOT_JSON),
+        (b"{}", "gzip", ErrorKind.NOT_JSON),
+        (b"", "gzip", ErrorKind.NOT_JSON),
+        (b"{}", "br", ErrorKind.INVALID),
+        (b"{}", "gzip, gzip", ErrorKind.INVALID),
+    ],
+)
+def test_what_cannot_be_decompressed(body: bytes, encoding: str, kind: ErrorKind) -> None:
+    with pytest.raises(HTTPError) as raised:
+        decompressed(body, encoding, 1000)
+    assert raised.value.kind is kind
