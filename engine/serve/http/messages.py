@@ -19,6 +19,10 @@ from starlette.types import Receive, Scope
 from engine.serve.http.errors import ErrorKind, HTTPError
 
 WATCH_AFTER_S = 0.05  # shorter requests need no task that watches for a disconnect
+# In a string of JSON: half of a pair of surrogates, which is no character; or any other escape.
+HALF = rb"u[dD][%b][0-9a-fA-F]{2}"
+HIGH, LOW, ANY = HALF % b"89abAB", HALF % b"c-fC-F", HALF % b"89a-fA-F"
+ESCAPE = re.compile(rb"\\(?:%b\\%b|(?P<lone>%b)|.)" % (HIGH, LOW, ANY), re.DOTALL)
 ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 SLICE = 64  # rows serialised before other requests get their turn: about a millisecond
 
@@ -153,14 +157,26 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON body in UTF-8, whatever the content type. Raises HTTPError."""
+    """The value of a JSON body in UTF-8, whatever the content type. Raises HTTPError.
+
+    A lone surrogate becomes U+FFFD, as in the library: JSON can write it, UTF-8 cannot.
+    """
     if not body:
         raise HTTPError(ErrorKind.NO_BODY, "The request has no body; send a JSON object.")
     try:
-        return orjson.loads(body)
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            if b"\\ud" not in body.lower():
+                raise
+            return orjson.loads(ESCAPE.sub(_without_lone_surrogate, body))
     except orjson.JSONDecodeError as error:
         message = f"The body is not JSON: {error.msg}, at {error.pos}."
         raise HTTPError(ErrorKind.NOT_JSON, message) from None
+
+
+def _without_lone_surrogate(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape["lone"] else escape[0]
 
 
 def to_json(value: Any) -> bytes:

@@ -194,3 +194,24 @@ def test_what_cannot_be_decompressed(body: bytes, encoding: str, kind: ErrorKind
     with pytest.raises(HTTPError) as raised:
         decompressed(body, encoding, 1000)
     assert raised.value.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (rb'"a\ud800b"', "a\ufffdb"),
+        (rb'"\uDC00\ud83d\ude00"', "\ufffd\U0001f600"),
+        (rb'"\ud800\u0041\n"', "\ufffdA\n"),
+        (rb'"\\ud800 \ud800"', "\\ud800 \ufffd"),  # a backslash, not an escape
+        (rb'"\ud800\ud800\udc00"', "\ufffd\U00010000"),
+    ],
+)
+def test_a_lone_surrogate_is_replaced(body: bytes, text: str) -> None:
+    assert parse_json(body) == text
+
+
+@pytest.mark.parametrize("body", [rb'"\ud8', rb'"\ud800', rb'"\ud80z"', rb'["\ud800" NaN]'])
+def test_what_is_wrong_besides_is_refused(body: bytes) -> None:
+    with pytest.raises(HTTPError) as raised:
+        parse_json(body)
+    assert raised.value.kind is ErrorKind.NOT_JSON
