@@ -299,7 +299,7 @@ def test_preparing_makes_what_loading_finds(
     ("options", "message"),
     [
         ({"precision": "reference"}, "it must be one of float32, int16, int8."),
-        ({"target": "zen"}, "target is 'zen'; it must be one of avx512vnni"),
+        ({"target": "zen"}, "target is 'zen'; it must be one of amx, avx512vnni"),
         ({"target": ""}, "target is ''"),
     ],
 )

@@ -111,7 +111,7 @@ def test_two_models_by_name_and_the_first_for_tei():
         assert server.ask("/info").json["served_model_name"] == "one"
         ready = next(line for line in server.log if line["event"] == "ready")
         assert [model["names"] for model in ready["models"]] == [["one", "first"], ["two"]]
-        pooling = {"cloudflare": "mean", "openai": "cls", "tei": "cls"}
+        pooling = {"cloudflare": "mean", "openai": "cls", "ollama": "cls", "tei": "cls"}
         assert ready["models"][0]["default_pooling"] == pooling
 
 

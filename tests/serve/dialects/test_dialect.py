@@ -9,6 +9,9 @@ from engine.serve import app
 from engine.serve.dialects import DIALECTS, Dialect
 from engine.serve.http.errors import HTTPError
 from engine.serve.http.messages import Handler, Request
+from engine.serve.server import service_of
+from engine.serve.settings import ModelChoice, Settings
+from tests.serve.fake_embedder import FakeEmbedder
 from tests.serve.test_app import Client, asking
 
 
@@ -58,7 +61,8 @@ def test_each_path_belongs_to_one_dialect() -> None:
         "/": "tei",
         "/nowhere": "tei",
     }
-    dialects = [make(None) for make in DIALECTS]  # type: ignore[arg-type]
+    service = service_of(Settings(model=(ModelChoice("fake"),)), lambda *_: FakeEmbedder())
+    dialects = [make(service) for make in DIALECTS]
     for path, name in owners.items():
         assert next(one for one in dialects if one.owns(path)).name == name
     assert len({one.name for one in dialects}) == len(DIALECTS)
