@@ -65,7 +65,8 @@ def test_where_int8_has_other_levels_it_is_refused(
 ) -> None:
     out = tmp_path / "out"
     begin(corpus, out, "int8")
-    before = results(out)
+    # A file that the kill left half-written is no result: the next run removes it.
+    before = {name: content for name, content in results(out).items() if name[0] != "."}
     done = resume(target, corpus, "-o", out, *SHARD, "--precision", "int8")
     assert done.returncode == 1 and results(out) == before
     assert f"numerics: was 'int8 of 0 to {BEST.levels}, " in done.stderr
