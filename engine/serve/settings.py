@@ -42,16 +42,13 @@ def _port(text: str) -> int:
     return port
 
 
-def _precision(text: str) -> str:
-    if text not in PRECISIONS:
-        raise ValueError(f"must be one of {', '.join(PRECISIONS)}")
-    return text
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
 
-
-def _ids(text: str) -> str:
-    if text not in IDS:
-        raise ValueError(f"must be one of {', '.join(IDS)}")
-    return text
+    return parse
 
 
 def _flag(text: str) -> bool:
@@ -100,7 +97,7 @@ class Settings:
         "routes that name no model [bge-base-en-v1.5]",
         _models,
     )
-    precision: Precision = _option("float32", ", ".join(PRECISIONS), _precision)  # noqa: RUF009
+    precision: Precision = _option("float32", ", ".join(PRECISIONS), _one_of(PRECISIONS))  # noqa: RUF009
     threads: int | None = _option(None, "threads per model [all usable cores]", _positive)
     offline: bool = _option(False, "do not download anything", _flag)
     host: str = _option("127.0.0.1", "address to listen on")
@@ -127,7 +124,7 @@ class Settings:
         REFUSE,
         "token ids on OpenAI's route: own, if clients send ids of this model's tokenizer; cl100k, "
         "if they send those of OpenAI's models, as LangChain does, which become text; or refuse",
-        _ids,
+        _one_of(IDS),
     )
     max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", _positive)
     max_connections: int = _option(4096, "connections above which requests get 503", _positive)
