@@ -5,57 +5,19 @@ import ipaddress
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any
 
 from engine.errors import InputError
 from engine.literals import PRECISIONS, Precision
+from engine.serve import values
 
 TOKENS = "BGE_API_TOKENS"
 NO_QUEUE = "none"
 OWN, CL100K, REFUSE = IDS = "own", "cl100k", "refuse"  # what --openai-ids may be
 
-N = TypeVar("N", int, float)
-
 
 def _option(default: Any, help_: str, parse: Callable[[str], Any] = str) -> Any:
     return field(default=default, metadata={"help": help_, "parse": parse})
-
-
-def _positive(text: str) -> int:
-    return _at_least(int(text), 1)
-
-
-def _seconds(text: str) -> float:
-    return _at_least(float(text), 0.001)
-
-
-def _at_least(value: N, least: N) -> N:
-    if not least <= value < float("inf"):
-        raise ValueError(f"must be at least {least}")
-    return value
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError("must be from 0 to 65535")
-    return port
-
-
-def _one_of(words: Sequence[str]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return text
-
-    return parse
-
-
-def _flag(text: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if text.lower() not in known:
-        raise ValueError("must be 1 or 0")
-    return known[text.lower()]
 
 
 @dataclass(frozen=True)
@@ -78,9 +40,9 @@ def _model(word: str) -> ModelChoice:
 
 
 METAVARS: dict[Callable[[str], Any], str] = {
-    _positive: "N",
-    _seconds: "SECONDS",
-    _port: "PORT",
+    values.positive: "N",
+    values.seconds: "SECONDS",
+    values.port: "PORT",
     _models: "NAME",
 }
 
@@ -97,22 +59,24 @@ class Settings:
         "routes that name no model [bge-base-en-v1.5]",
         _models,
     )
-    precision: Precision = _option("float32", ", ".join(PRECISIONS), _one_of(PRECISIONS))  # noqa: RUF009
-    threads: int | None = _option(None, "threads per model [all usable cores]", _positive)
-    offline: bool = _option(False, "do not download anything", _flag)
+    precision: Precision = _option("float32", ", ".join(PRECISIONS), values.one_of(PRECISIONS))  # noqa: RUF009
+    threads: int | None = _option(None, "threads per model [all usable cores]", values.positive)
+    offline: bool = _option(False, "do not download anything", values.flag)
     host: str = _option("127.0.0.1", "address to listen on")
-    port: int = _option(8787, "port to listen on; 0 chooses a free one", _port)
+    port: int = _option(8787, "port to listen on; 0 chooses a free one", values.port)
     allow_anonymous: bool = _option(
-        False, f"serve other machines although {TOKENS} is not set", _flag
+        False, f"serve other machines although {TOKENS} is not set", values.flag
     )
-    max_batch_tokens: int = _option(2048, "maximum tokens per batch", _positive)
-    max_waiting_texts: int = _option(512, "queued texts above which requests get 429", _positive)
-    max_waiting_tokens: int = _option(65_536, "the same limit in queued tokens", _positive)
+    max_batch_tokens: int = _option(2048, "maximum tokens per batch", values.positive)
+    max_waiting_texts: int = _option(
+        512, "queued texts above which requests get 429", values.positive
+    )
+    max_waiting_tokens: int = _option(65_536, "the same limit in queued tokens", values.positive)
     max_waiting_bytes: int = _option(
-        500_000_000, "the same limit in bytes of all request bodies in memory", _positive
+        500_000_000, "the same limit in bytes of all request bodies in memory", values.positive
     )
     max_client_batch_size: int = _option(
-        2048, "maximum texts per request to TEI's routes", _positive
+        2048, "maximum texts per request to TEI's routes", values.positive
     )
     default_prompt: str = _option(
         "", "put before each text of requests that name no prompt [the checkpoint's]"
@@ -124,29 +88,37 @@ class Settings:
         REFUSE,
         "token ids on OpenAI's route: own, if clients send ids of this model's tokenizer; cl100k, "
         "if they send those of OpenAI's models, as LangChain does, which become text; or refuse",
-        _one_of(IDS),
+        values.one_of(IDS),
     )
-    max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", _positive)
-    max_connections: int = _option(4096, "connections above which requests get 503", _positive)
-    request_timeout: float = _option(60.0, "total time limit of a request in seconds", _seconds)
+    max_body_bytes: int = _option(10_000_000, "maximum bytes of a request body", values.positive)
+    max_connections: int = _option(
+        4096, "connections above which requests get 503", values.positive
+    )
+    request_timeout: float = _option(
+        60.0, "total time limit of a request in seconds", values.seconds
+    )
     read_timeout: float = _option(
         20.0,
         "time limit in seconds for a client to send a request head, to send a body, and to read "
         "the next part of a response",
-        _seconds,
+        values.seconds,
     )
-    keep_alive: int = _option(75, "seconds after which idle connections are closed", _positive)
+    keep_alive: int = _option(
+        75, "seconds after which idle connections are closed", values.positive
+    )
     queue: str = _option(
         "",
         "database of the batch queue: sqlite:///FILE, postgresql://..., or none "
         "[a SQLite file in the user's state folder]",
     )
-    queue_concurrency: int = _option(8, "items of queued batches computed at once", _positive)
+    queue_concurrency: int = _option(8, "items of queued batches computed at once", values.positive)
     queue_retention: float = _option(
-        86_400.0, "seconds to keep results of queued batches", _seconds
+        86_400.0, "seconds to keep results of queued batches", values.seconds
     )
-    queue_max_requests: int = _option(1000, "queued batches above which more get 429", _positive)
-    access_log: bool = _option(True, "log one JSON line per request to standard error", _flag)
+    queue_max_requests: int = _option(
+        1000, "queued batches above which more get 429", values.positive
+    )
+    access_log: bool = _option(True, "log one JSON line per request to standard error", values.flag)
     tokens: tuple[str, ...] = ()  # only a variable: other users can see a process's arguments
 
     def __post_init__(self) -> None:
@@ -202,10 +174,10 @@ def _default(
 
 def _add_flag(parser: argparse.ArgumentParser, option: Field[Any]) -> None:
     parse, about = option.metadata["parse"], option.metadata["help"]
-    if option.default and parse not in (_flag, _models):
+    if option.default and parse not in (values.flag, _models):
         about = f"{about} [{option.default}]"
     how: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
-    if parse is _flag:
+    if parse is values.flag:
         how["action"] = argparse.BooleanOptionalAction
     else:
         how["action"] = "append" if parse is _models else "store"

@@ -1,0 +1,49 @@
+"""The values of options, read from text: each function returns the value or raises ValueError."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+N = TypeVar("N", int, float)
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1."""
+    return _at_least(int(text), 1)
+
+
+def seconds(text: str) -> float:
+    """A time of at least a millisecond."""
+    return _at_least(float(text), 0.001)
+
+
+def _at_least(value: N, least: N) -> N:
+    if not least <= value < float("inf"):
+        raise ValueError(f"must be at least {least}")
+    return value
+
+
+def port(text: str) -> int:
+    """A port number; 0 means any free one."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError("must be from 0 to 65535")
+    return number
+
+
+def one_of(words: Sequence[str]) -> Callable[[str], str]:
+    """A function that accepts these words only."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    """1, true, yes, 0, false or no."""
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in known:
+        raise ValueError("must be 1 or 0")
+    return known[text.lower()]
