@@ -30,6 +30,7 @@ Ids = NDArray[np.int32]
 class Tokens:
     """The ids of one text, int32 (L,), and how many tokens were cut to meet the limit.
 
+    With `count_cut=False`, `cut` of a long text may be less, but it is 0 only if nothing was cut.
     `prompt` is the number of tokens at the start that the pooling excludes.
     """
 
@@ -87,11 +88,15 @@ class Tokenizer:
         special: bool = True,
         truncate: bool = True,
         side: Side | None = None,
+        count_cut: bool = True,
     ) -> list[Tokens]:
-        """Token ids of each text; a text over the limit loses its end (side "right") or start."""
+        """Token ids of each text; a text over the limit loses its end (side "right") or start.
+
+        Without `count_cut`, what follows the first tokens of a long text is not tokenised.
+        """
         side = side or self.side
         limit = self.max_tokens - 2 if special else self.max_tokens
-        tokens = self._bare(texts, limit if truncate else None, side)
+        tokens = self._bare(texts, limit if truncate else None, side, count_cut)
         if not special:
             return tokens
         first, last = self._ends[:1], self._ends[1:]
@@ -124,13 +129,15 @@ class Tokenizer:
         )
         return [first, *found, last]
 
-    def _bare(self, texts: Sequence[str], limit: int | None, side: Side) -> list[Tokens]:
+    def _bare(
+        self, texts: Sequence[str], limit: int | None, side: Side, count_cut: bool = True
+    ) -> list[Tokens]:
         """Tokens without [CLS] and [SEP]; at most `limit` of each text are kept."""
         parts = list(self._parts([clean(text) for text in texts]))
 
         def encode(part: list[str]) -> list[Tokens]:
             if len(part) == 1 and len(part[0]) > LONG:
-                return [self._encode_long(part[0], limit, side)]
+                return [self._encode_long(part[0], limit, side, count_cut)]
             return [_cut(ids, len(ids), limit, side) for ids in self._encode(part)]
 
         if self._threads == 1 or len(parts) < 2:
@@ -158,7 +165,7 @@ class Tokenizer:
         if part:
             yield part
 
-    def _encode_long(self, text: str, limit: int | None, side: Side) -> Tokens:
+    def _encode_long(self, text: str, limit: int | None, side: Side, count_cut: bool) -> Tokens:
         """As `_encode`, piece by piece, so that memory is bounded by a piece and `limit`."""
         kept, total = [np.empty(0, np.int32)], 0
         for piece in self._pieces(text):
@@ -167,6 +174,8 @@ class Tokenizer:
             kept.append(ids)
             if limit is not None:
                 kept = [_cut(np.concatenate(kept), total, limit, side).ids]
+                if total > limit and side == "right" and not count_cut:
+                    break
         return Tokens(np.concatenate(kept), total - sum(map(len, kept)))
 
     def _pieces(self, text: str, *, exact: bool = False) -> Iterator[Piece]:

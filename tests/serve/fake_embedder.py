@@ -5,7 +5,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from engine import Embedder, model
 from engine.errors import InputError, NotFinite, TooLong
+from engine.tokenizer.tokens import LONG
 
 DIM, VOCABULARY = 16, 600  # ids of 666 and 777 have a meaning, see `_work`
 
@@ -55,6 +56,7 @@ class FakeEmbedder:
         self.seconds_a_batch, self.seconds_a_token = seconds_a_batch, seconds_a_token
         self.batches: list[list[int]] = []  # the lengths of the texts of each
         self.tokenised: list[list[str]] = []
+        self.counted: list[bool] = []  # the argument count_cut of each
         self.free = threading.Event()  # cleared, every batch waits
         self.free.set()
         self.closed = False
@@ -65,10 +67,20 @@ class FakeEmbedder:
         return self.prompts.get(kind, "") if kind else self.default_prompt or ""
 
     def tokenize(
-        self, texts: Sequence[str], *, truncation_side: str = "right", **_: object
+        self,
+        texts: Sequence[str],
+        *,
+        truncation_side: str | None = None,
+        count_cut: bool = True,
+        **_: object,
     ) -> list[FakeTokens]:
         self.tokenised.append(list(texts))
-        return [self._tokens(text, truncation_side) for text in texts]
+        self.counted.append(count_cut)
+        found = [self._tokens(text, truncation_side or "right") for text in texts]
+        for i, text in enumerate(texts):
+            if len(text) > LONG and not count_cut:
+                found[i] = replace(found[i], cut=min(found[i].cut, 1))
+        return found
 
     def _tokens(self, text: str, side: str = "right") -> FakeTokens:
         words = [len(word) for word in text.split()]

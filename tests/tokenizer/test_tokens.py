@@ -124,6 +124,23 @@ def test_a_long_text_has_the_tokens_of_the_whole(tiny: Tokenizer, length: int, s
     assert cut.cut == len(whole) - len(kept)
 
 
+@pytest.mark.parametrize("part", ["a b c, d ", ".", "a"])
+def test_without_counting_what_is_cut_only_the_first_pieces_are_tokenised(
+    tiny: Tokenizer, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (part * 300_000)[:300_000] + " end"
+    counted, counted_left = tiny.tokenize([text])[0], tiny.tokenize([text], side="left")[0]
+    given: list[str] = []
+    encode = tiny._encode
+    monkeypatch.setattr(tiny, "_encode", lambda texts: given.extend(texts) or encode(texts))
+    (tokens,) = tiny.tokenize([text], count_cut=False)
+    assert tokens.ids.tolist() == counted.ids.tolist()
+    assert 0 < tokens.cut <= counted.cut or tokens.cut == counted.cut == 0
+    assert sum(map(len, given)) < 20_000
+    (left,) = tiny.tokenize([text], side="left", count_cut=False)
+    assert left.ids.tolist() == counted_left.ids.tolist() and left.cut == counted_left.cut
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 700, 2000])
 def test_threads_and_groups_change_nothing(tmp_path: Path, threads: int, count: int) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bge.serve")
 
-LONG_TEXT = 50_000  # characters: about 10 ms to tokenise; a text of 10 MB takes seconds
+LONG_TEXT = 50_000  # characters: about 10 ms to tokenise; one of 10 MB may take seconds
 TOKENISE_CHARACTERS = 32_768  # characters tokenised per batch
 TURN_CHARACTERS = 4_096  # of them, characters of one request per turn
 # Shares of the time limit. A request that ends a little too late has cost as much as any other.
@@ -159,33 +159,20 @@ class Batcher:
                     self._tokenise(items, side)
 
     def _tokenise(self, items: list[TextItem], side: Side | None) -> None:
-        found = self._tokens(items, side)
+        texts = [item.text for item in items]
+        found = self.embedder.tokenize(texts, truncation_side=side, count_cut=False)
         now = time.perf_counter()
         for item, tokens in zip(items, found, strict=True):
+            if tokens.cut and not item.work.options.truncate:
+                self._call(item.work.fail, self._too_long(item, tokens))
             item.tokens, item.cost, item.text = tokens, len(tokens), ""
             item.work.tokenised = now
-            if tokens.cut and not item.work.options.truncate:
-                self._call(item.work.fail, self._too_long(item))
         self._ready.add([item for item in items if not item.work.done.done()])
 
-    def _tokens(self, items: list[TextItem], side: Side | None) -> "list[Tokens]":
-        """The same tokens as of the whole texts, but only the head of a long text is tokenised if
-        that suffices. Words are tokenised independently, so a head that is over the limit already
-        keeps the same tokens as the whole text.
-        """
-        side = side or self.embedder.truncation_side
-        heads = [
-            head_of(item.text) if item.work.options.truncate and side == "right" else item.text
-            for item in items
-        ]
-        found = self.embedder.tokenize(heads, truncation_side=side)
-        for i, item in enumerate(items):
-            if len(heads[i]) < len(item.text) and not found[i].cut:
-                found[i] = self.embedder.tokenize([item.text])[0]
-        return found
-
-    def _too_long(self, item: TextItem) -> TooLong:
-        given = len(item.tokens) + item.tokens.cut
+    def _too_long(self, item: TextItem, tokens: "Tokens") -> TooLong:
+        given = f"{len(tokens) + tokens.cut}"
+        if item.cost > LONG_TEXT:  # only its first tokens were counted
+            given = f"at least {given}"
         limit = self.embedder.max_tokens
         return TooLong(f"`inputs` must have less than {limit} tokens. Given: {given}")  # TEI's
 
@@ -224,15 +211,6 @@ class Batcher:
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(function, *arguments)
-
-
-def head_of(text: str) -> str:
-    """The first `LONG_TEXT` characters, up to the end of a word; all if the text is shorter or has
-    no space there."""
-    if len(text) <= LONG_TEXT:
-        return text
-    end = max(text.rfind(blank, 0, LONG_TEXT) for blank in " \n\t\r")
-    return text[:end] if end > 0 else text
 
 
 def _thread(name: str, work: Callable[..., None], *arguments: Any) -> threading.Thread:

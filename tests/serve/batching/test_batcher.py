@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine import TooLong
-from engine.serve.batching.batcher import LONG_TEXT, Batcher, head_of
+from engine.serve.batching.batcher import LONG_TEXT, Batcher
 from engine.serve.batching.models import ServedModel
 from engine.serve.batching.request import WorkOptions
 from engine.serve.http.errors import ErrorKind, HTTPError
@@ -304,31 +304,23 @@ def test_long_texts_are_tokenised_separately():
     run(test())
 
 
-def test_only_the_head_of_a_long_text_is_tokenised_if_that_suffices():
+def test_the_end_of_a_long_text_is_not_counted():
     async def test():
         embedder = FakeEmbedder()
-        long, blank = "some words " * 100_000, " " * 100_000 + "late"
+        long = "some words " * 100_000
         async with batching(embedder) as batcher:
-            work = await batcher.embed([long, blank], WorkOptions(pooling="cls"))
-            assert np.array_equal(work.vectors(), embedder.encode([long, blank]))
+            work = await batcher.embed([long, "short"], WorkOptions(pooling="cls"))
+            assert np.array_equal(work.vectors(), embedder.encode([long, "short"]))
             assert work.truncated == 1
             left = await batcher.embed([long], WorkOptions(pooling="cls", truncation_side="left"))
             assert np.array_equal(left.vectors(), embedder.encode(["some words " * 31]))
-            with pytest.raises(TooLong, match="Given: 200002"):
+            with pytest.raises(TooLong, match="Given: at least 65"):
                 await batcher.embed([long], WorkOptions("mean", truncate=False))
-        lengths = [len(text) for texts in embedder.tokenised for text in texts]
-        assert lengths.count(len(long)) == 2  # for the last two requests
-        assert len(blank) in lengths
+            with pytest.raises(TooLong, match="Given: 202$"):
+                await batcher.embed([long[:1_100]], WorkOptions("mean", truncate=False))
+        assert not any(embedder.counted)
 
     run(test())
-
-
-def test_the_head_of_a_text_ends_with_a_word():
-    assert head_of("short text") == "short text"
-    assert head_of("word " * 20_000) == ("word " * 10_000)[:-1]
-    assert head_of("x" + "word\n" * 20_000) == "x" + ("word\n" * 9_998) + "word"
-    for whole in ("w" * 60_000, " " + "w" * 60_000, "a\x1cb" * 30_000):
-        assert head_of(whole) == whole
 
 
 def test_token_vectors_and_pooled_vectors_in_one_batch():
