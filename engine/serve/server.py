@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from engine.errors import EngineError
+from engine.serve.allocator import return_large_blocks
 from engine.serve.app import App
 from engine.serve.batching.batcher import Batcher
 from engine.serve.batching.models import LoadModel, Models, ServedModel, load_model, names_of
@@ -65,6 +66,7 @@ def serve(settings: Settings, load: LoadModel = load_model) -> int:
     """Runs until SIGTERM or SIGINT and returns 0. Raises EngineError if it cannot start."""
     set_up_logging()
     sys.setswitchinterval(SWITCH_S)
+    return_large_blocks()
     _raise_file_limit(settings.max_connections + 64)
     with _listen(settings) as listener:
         service = service_of(settings, load)

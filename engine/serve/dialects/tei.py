@@ -22,8 +22,8 @@ from engine.serve.http.messages import Handler, JSONResponse, Request, array_to_
 from engine.serve.service import Service, vector_headers
 
 SIDES: dict[str, Side] = {"Left": "left", "left": "left", "Right": "right", "right": "right"}
-MAX_NUMBERS = 8_000_000  # in a response of /embed_all; about 100 MB of JSON
-MAX_TOKENIZED = 1_000_000  # characters for /tokenize; it returns about 100 bytes per token
+MAX_NUMBERS = 4_000_000  # in a response of /embed_all; about 50 MB of JSON
+MAX_TOKENIZED = 200_000  # characters for /tokenize; a token takes 300 bytes until it is sent
 EMPTY = "`inputs` cannot be empty"
 
 
@@ -139,8 +139,9 @@ class TEI(Dialect):
             return JSONResponse(await asyncio.to_thread(self._token_details, texts, special))
 
     def _token_details(self, texts: Sequence[str], special: bool) -> bytes:
+        """The response as JSON, in slices: a thread that makes all at once stops the others."""
         found = self._served.embedder.token_details(texts, add_special_tokens=special)
-        return to_json([[_token(token) for token in text] for text in found])
+        return b"[%b]" % b",".join(map(_tokens_to_json, found))
 
     async def info(self, request: Request) -> Response:
         """GET /info: the model and the limits."""
@@ -215,6 +216,11 @@ class TEI(Dialect):
             message = "`dimensions` should be smaller than the maximum embedding dimension."
             raise HTTPError(ErrorKind.INVALID, message)
         return value
+
+
+def _tokens_to_json(tokens: Sequence[Any], step: int = 1024) -> bytes:
+    slices = (tokens[start : start + step] for start in range(0, len(tokens), step))
+    return b"[%b]" % b",".join(to_json([_token(token) for token in one])[1:-1] for one in slices)
 
 
 def _token(token: Any) -> dict[str, Any]:

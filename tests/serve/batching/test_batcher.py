@@ -316,7 +316,7 @@ def test_the_end_of_a_long_text_is_not_counted():
             assert np.array_equal(left.vectors(), embedder.encode(["some words " * 31]))
             with pytest.raises(TooLong, match="Given: at least 65"):
                 await batcher.embed([long], WorkOptions("mean", truncate=False))
-            with pytest.raises(TooLong, match="Given: 202$"):
+            with pytest.raises(TooLong, match=r"Given: 202$"):
                 await batcher.embed([long[:1_100]], WorkOptions("mean", truncate=False))
         assert not any(embedder.counted)
 

@@ -131,7 +131,7 @@ def test_tokenize(server):
 def test_tokenize_has_a_limit(server):
     reply = server.ask("/tokenize", {"inputs": ["w " * 300_000] * 2})
     assert reply.status == 422
-    assert "1200000 characters; the limit is 1000000" in reply.json["error"]
+    assert "1200000 characters; the limit is 200000" in reply.json["error"]
 
 
 def test_info_and_health(server):
