@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from engine.embedder import Embedder
     from engine.loading import load, prepare
+    from engine.vectors.quantized import quantize
 
 __all__ = [
     "CheckpointError",
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "load",
     "prepare",
+    "quantize",
 ]
 
 
@@ -65,4 +67,8 @@ def __getattr__(name: str) -> "Any":
         from engine.embedder import Embedder
 
         return Embedder
+    if name == "quantize":
+        from engine.vectors.quantized import quantize
+
+        return quantize
     raise AttributeError(f"module 'engine' has no attribute {name!r}")

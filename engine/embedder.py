@@ -135,6 +135,14 @@ class Embedder(TokenEmbedder):
         kept = [*ids[: self.max_tokens - 1], ids[-1]] if cut and truncate else ids
         return Tokens(checked_ids(kept, self.config.vocabulary, self.max_tokens), cut)
 
+    def decode(self, ids: ArrayLike, *, skip_special_tokens: bool = True) -> str:
+        """The text of token ids (L,), L >= 1, of any length. Raises InputError.
+
+        It is not always the text that was tokenised: case, accents and spaces may be lost.
+        """
+        checked = checked_ids(ids, self.config.vocabulary, np.iinfo(np.int32).max)
+        return self._tokenizer.decode(checked, skip_special=skip_special_tokens)
+
     def similarity(self, a: ArrayLike, b: ArrayLike) -> Vectors:
         """Similarity of each row of `a` (n, D) to each row of `b` (m, D): (n, m).
 

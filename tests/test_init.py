@@ -9,7 +9,7 @@ import engine
 
 NAMES = [
     "CheckpointError", "Embedder", "EngineError", "InputError", "ModelNotFound", "Overloaded",
-    "TooLong", "TruncationWarning", "__version__", "load", "prepare",
+    "TooLong", "TruncationWarning", "__version__", "load", "prepare", "quantize",
 ]  # fmt: skip
 
 
@@ -22,10 +22,11 @@ def test_dir_shows_what_is_loaded_later_too() -> None:
 
 def test_the_names_are_those_of_their_modules() -> None:
     from engine import embedder, errors, loading
+    from engine.vectors import quantized
 
     assert engine.load is loading.load and engine.prepare is loading.prepare
-    assert engine.Embedder is embedder.Embedder
-    for name in set(NAMES) - {"load", "prepare", "Embedder", "__version__"}:
+    assert engine.Embedder is embedder.Embedder and engine.quantize is quantized.quantize
+    for name in set(NAMES) - {"load", "prepare", "quantize", "Embedder", "__version__"}:
         assert getattr(engine, name) is getattr(errors, name)
 
 

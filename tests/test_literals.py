@@ -13,6 +13,7 @@ def test_each_tuple_is_its_type() -> None:
         (literals.ON_TRUNCATE, literals.OnTruncate),
         (literals.SIDES, literals.Side),
         (literals.SIMILARITIES, literals.Similarity),
+        (literals.VECTOR_TYPES, literals.VectorType),
     ):
         assert words == get_args(kind)
 

@@ -129,6 +129,11 @@ class Tokenizer:
         )
         return [first, *found, last]
 
+    def decode(self, ids: Ids, *, skip_special: bool = True) -> str:
+        """The text of token ids that are in the vocabulary, as the library's decoder writes it."""
+        with library_errors(self._folder):
+            return str(self._tokenizer.decode(ids.tolist(), skip_special_tokens=skip_special))
+
     def _bare(
         self, texts: Sequence[str], limit: int | None, side: Side, count_cut: bool = True
     ) -> list[Tokens]:

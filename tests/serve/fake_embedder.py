@@ -96,6 +96,11 @@ class FakeEmbedder:
             raise TooLong(f"a text has {len(ids)} tokens")
         return FakeTokens(np.array(ids[: self.max_tokens], np.int32))
 
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Words of as many letters as the ids say."""
+        tokens = self.tokens_of(ids[: self.max_tokens]).ids.tolist()
+        return " ".join("w" * each for each in tokens if each > 2 or not skip_special_tokens)
+
     def token_details(
         self, texts: Sequence[str], *, add_special_tokens: bool = True, **_: object
     ) -> list[list[FakeToken]]:
@@ -104,8 +109,9 @@ class FakeEmbedder:
     def _details(self, text: str, special: bool) -> list[FakeToken]:
         found, at = [], 0
         for word in text.split():
-            at = text.index(word, at)
-            found.append(FakeToken(len(word), word, False, at, at + len(word)))
+            start = text.index(word, at)
+            at = start + len(word)
+            found.append(FakeToken(len(word), word, False, start, at))
         ends = [FakeToken(1, "[CLS]", True, None, None), FakeToken(2, "[SEP]", True, None, None)]
         return [ends[0], *found, ends[1]] if special else found
 

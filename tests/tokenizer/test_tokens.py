@@ -111,6 +111,12 @@ def test_details_of_a_giant_text_are_refused(tiny: Tokenizer) -> None:
         tiny.details("a" + " " * 1_000_000)
 
 
+def test_ids_become_text_again(tiny: Tokenizer) -> None:
+    (tokens,) = tiny.tokenize(["a b c"], truncate=False)
+    assert tiny.decode(tokens.ids) == "a b c"
+    assert tiny.decode(tokens.ids, skip_special=False) == "[CLS] a b c [SEP]"
+
+
 @pytest.mark.parametrize("length", [1, 65_535, 65_536, 65_537, 200_000])
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_a_long_text_has_the_tokens_of_the_whole(tiny: Tokenizer, length: int, side: str) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+import engine
 from engine.errors import EngineError
 from engine.jobs.embedding import Embedded
 from engine.jobs.options import EMBEDDING, SCALE
@@ -22,7 +23,6 @@ from engine.jobs.writing.shards import Key, Reject
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is exceeded",
         errno.EFBIG: "the file size limit is reached"}  # fmt: skip
 TEMPORARY = ".new-"
-INT8_MAX = 127
 
 
 @dataclass(frozen=True, slots=True)  # a long job holds millions
@@ -127,16 +127,10 @@ def _shard_files(work: Embedded, format: str, dtype: str) -> dict[str, Any]:
 
 
 def convert(vectors: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], Any]:
-    """Convert vectors (n, D) to `dtype`; int8 comes with scales (n,), the others with None.
-
-    int8: scale = largest |component| / 127, value = scale * integer, rounded to nearest: the
-    error of a component is at most half a scale.
-    """
-    if dtype != "int8":
-        return vectors.astype(dtype, copy=False), None
-    scales = np.abs(vectors).max(axis=1, initial=0).astype(np.float32) / np.float32(INT8_MAX)
-    safe = np.where(scales > 0, scales, np.float32(1))
-    return np.rint(vectors / safe[:, None]).astype(np.int8), scales
+    """Convert vectors (n, D) to `dtype`; int8 comes with scales (n,), the others with None."""
+    if dtype == "int8":
+        return engine.quantize(vectors, "int8")
+    return vectors.astype(dtype, copy=False), None
 
 
 def _parquet(columns: pa.Table, values: NDArray[Any], scales: Any) -> pa.Buffer:

@@ -7,7 +7,7 @@ from engine.serve.dialects.cloudflare import Cloudflare
 from engine.serve.dialects.dialect import Dialect
 from engine.serve.dialects.ollama import Ollama
 from engine.serve.dialects.openai import OpenAI
-from engine.serve.dialects.tei import TEI
+from engine.serve.dialects.tei.routes import TEI
 
 # The first that owns a path writes its errors; TEI owns every path, so it is the last.
 DIALECTS: tuple[type[Dialect], ...] = (OpenAI, Cloudflare, Ollama, TEI)

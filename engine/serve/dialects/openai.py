@@ -1,6 +1,5 @@
 """OpenAI's embeddings API, at /v1, at the root, and at Cloudflare's and Azure's addresses."""
 
-import base64
 from typing import Any
 
 from starlette.responses import Response
@@ -11,6 +10,7 @@ from engine.serve.batching.request import Text, Vectors, WorkOptions
 from engine.serve.dialects import cloudflare_openapi, schemas
 from engine.serve.dialects.dialect import Dialect
 from engine.serve.dialects.openai_ids import TokenIds
+from engine.serve.dialects.output_types import SCHEMA, converted, output_type, to_base64
 from engine.serve.dialects.schemas import ACCOUNT, INTEGER, STRING, Paths, array, nullable, obj
 from engine.serve.http import validation
 from engine.serve.http.errors import ErrorKind, HTTPError
@@ -50,7 +50,14 @@ BAD_REQUEST = (400, "invalid_request_error", None, 5006)
 
 USAGE = obj({"prompt_tokens": INTEGER, "total_tokens": INTEGER}, "prompt_tokens total_tokens")
 VECTOR = {"oneOf": [schemas.NUMBERS, {"type": "string", "contentEncoding": "base64"}]}
-EMBEDDING = obj({"object": {"const": "embedding"}, "index": INTEGER, "embedding": VECTOR})
+EMBEDDING = obj(
+    {
+        "object": {"const": "embedding"},
+        "index": INTEGER,
+        "embedding": VECTOR,
+        "scale": {"type": "number"},
+    }
+)
 EMBEDDINGS = obj(
     {"object": {"const": "list"}, "data": array(EMBEDDING), "model": STRING, "usage": USAGE},
     "object data model usage",
@@ -99,8 +106,8 @@ class OpenAI(Dialect):
     async def embeddings(self, request: Request) -> Response:
         """POST /v1/embeddings. `model` may be left out where one is served.
 
-        `pooling`, `input_type` and `prompt_name` are extra fields: the default pooling is the
-        checkpoint's, and prompts are those of the checkpoint.
+        `pooling`, `input_type`, `prompt_name` and `output_dtype` are extra fields: the default
+        pooling is the checkpoint's, and prompts are those of the checkpoint.
         """
         body = validation.object_of(await self.service.json(request))
         name = request.path_params.get("model") or validation.text(body, "model")
@@ -108,11 +115,12 @@ class OpenAI(Dialect):
         texts = self._inputs(body, served)
         encoding = _encoding(body)
         dimensions = validation.dimensions(body, served.embedder.dim)
+        wanted = output_type(body)
         validation.text(body, "user")
         pooling = validation.choice(body, "pooling", POOLINGS, served.embedder.pooling)
         options = WorkOptions(pooling)
         work = await self.service.embed(request, served, texts, options, _prompt(body, served))
-        data = await _data(work.vectors(truncate_dim=dimensions), encoding)
+        data = await _data(work.vectors(truncate_dim=dimensions), encoding, wanted)
         rest = {
             "model": name or served.names[0],
             "usage": {"prompt_tokens": work.tokens, "total_tokens": work.tokens},
@@ -170,6 +178,7 @@ class OpenAI(Dialect):
             "user": nullable("string"),
             "input_type": {"enum": [*INPUT_TYPES, None]},
             "prompt_name": {"enum": [*prompts, None]},
+            "output_dtype": SCHEMA,
         }
         paths: Paths = {}
         alone = len(models.all) == 1
@@ -214,14 +223,13 @@ def _encoding(body: dict[str, Any]) -> str:
     return value  # type: ignore[no-any-return]
 
 
-async def _data(vectors: Vectors, encoding: str) -> bytes:
-    rows: Any = vectors
-    if encoding == "base64":
-        little_endian = vectors.astype("<f4", copy=False)
-        rows = [base64.b64encode(row.tobytes()).decode() for row in little_endian]
-    return await array_to_json(
-        [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
-    )
+async def _data(vectors: Vectors, encoding: str, wanted: str) -> bytes:
+    values, scales = converted(vectors, wanted)
+    rows: Any = [to_base64(row) for row in values] if encoding == "base64" else values
+    data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
+    if scales is not None:
+        data = [each | {"scale": scale} for each, scale in zip(data, scales, strict=True)]
+    return await array_to_json(data)
 
 
 def _model(served: ServedModel, name: str) -> dict[str, Any]:

@@ -40,8 +40,13 @@ def texts(most: int) -> Schema:
 
 def texts_or_ids(most: int, vocabulary: int) -> Schema:
     """The same, or the token ids of one text or of several."""
+    return {"oneOf": [*texts(most)["oneOf"], *token_ids(most, vocabulary)["oneOf"]]}
+
+
+def token_ids(most: int, vocabulary: int) -> Schema:
+    """The token ids of one text or of up to `most`."""
     ids = array({**INTEGER, "maximum": vocabulary - 1}, minItems=1)
-    return {"oneOf": [*texts(most)["oneOf"], ids, array(ids, minItems=1, maxItems=most)]}
+    return {"oneOf": [ids, array(ids, minItems=1, maxItems=most)]}
 
 
 def model_name(names: list[str], *, optional: bool) -> Schema:

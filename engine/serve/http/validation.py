@@ -69,9 +69,16 @@ def texts_or_ids(value: Any, name: str) -> list[str] | list[list[int]]:
     """Strings as `strings` says, or the token ids of one text or of several."""
     if not isinstance(value, list) or not value or isinstance(value[0], str):
         return strings(value, name)
+    return ids(value, name)
+
+
+def ids(value: Any, name: str) -> list[list[int]]:
+    """The token ids of one text or of several, as a list of lists."""
+    if not isinstance(value, list) or not value:
+        raise wrong(name, value, "an array of token ids, or of such arrays")
     if not isinstance(value[0], list):
         return [_ids(value, name)]
-    return [_ids(ids, f"{name}[{i}]") for i, ids in enumerate(value)]
+    return [_ids(each, f"{name}[{i}]") for i, each in enumerate(value)]
 
 
 def _ids(value: Any, name: str) -> list[int]:

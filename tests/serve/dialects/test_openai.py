@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import engine
 from tests.serve.fake_embedder import FakeEmbedder
 from tests.serve.serving import shared_fake
 from tests.serve.test_app import asking
@@ -51,6 +52,24 @@ def test_base64_is_little_endian_float32_and_optional(server):
     assert np.array_equal(found, FakeEmbedder().encode("hello you"))
     for how in ({}, {"encoding_format": "float"}, {"encoding_format": None}):
         assert isinstance(ask(server, **how).json["data"][0]["embedding"], list)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "binary", "ubinary"])
+def test_vectors_in_fewer_bytes(server, dtype):
+    texts = ["hello you", "and me"]
+    values, scales = engine.quantize(FakeEmbedder().encode(texts), dtype)
+    data = ask(server, input=texts, output_dtype=dtype).json["data"]
+    assert [item["embedding"] for item in data] == values.tolist()
+    coded = ask(server, input=texts, output_dtype=dtype, encoding_format="base64").json["data"]
+    for i, item in enumerate(coded):
+        found = np.frombuffer(base64.b64decode(item["embedding"]), values.dtype)
+        assert np.array_equal(found, values[i])
+        assert np.float32(item.get("scale", -1)) == (-1 if scales is None else scales[i])
+
+
+def test_an_unknown_type_is_refused(server):
+    unknown = ask(server, output_dtype="int4").json["error"]
+    assert unknown["param"] == "output_dtype" and "one of float, int8" in unknown["message"]
 
 
 def test_pooling_is_an_extra_field(server):

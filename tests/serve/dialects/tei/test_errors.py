@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from engine.serve.dialects.tei_errors import error_response
+from engine.serve.dialects.tei.errors import error_response
 from engine.serve.http.errors import ErrorKind, HTTPError
 
 

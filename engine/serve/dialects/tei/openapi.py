@@ -1,5 +1,6 @@
 """The OpenAPI paths of text-embeddings-inference's routes."""
 
+from engine.serve.dialects.output_types import SCHEMA
 from engine.serve.dialects.schemas import (
     BOOLEAN,
     INTEGER,
@@ -18,6 +19,7 @@ from engine.serve.dialects.schemas import (
     response,
     texts,
     texts_or_ids,
+    token_ids,
     with_errors,
 )
 from engine.serve.service import Service
@@ -39,6 +41,7 @@ RESULTS = {
     "embed_all": array(VECTORS),
     "similarity": NUMBERS,
     "tokenize": array(array(TOKEN)),
+    "decode": array(STRING),
 }
 
 
@@ -75,12 +78,11 @@ def _bodies(service: Service) -> dict[str, Schema]:
         "truncation_direction": {"enum": ["Left", "Right", "left", "right", None]},
         "prompt_name": prompt,
     }
-    inputs, ids = (
-        {"inputs": texts(most)},
-        {"inputs": texts_or_ids(most, embedder.config.vocabulary)},
-    )
+    vocabulary = embedder.config.vocabulary
+    inputs, ids = {"inputs": texts(most)}, {"inputs": texts_or_ids(most, vocabulary)}
     dimensions = nullable("integer", minimum=1, maximum=embedder.dim)
     embed = {**ids, **truncation, "normalize": boolean, "dimensions": dimensions}
+    embed["output_dtype"] = SCHEMA
     sentences = array(TEXT, minItems=1, maxItems=most - 1)
     pair = obj({"source_sentence": TEXT, "sentences": sentences}, "source_sentence sentences")
     parameters = {"oneOf": [obj(truncation), {"type": "null"}]}
@@ -88,6 +90,7 @@ def _bodies(service: Service) -> dict[str, Schema]:
         "embed": obj(embed, "inputs"),
         "embed_all": obj({**ids, **truncation}, "inputs"),
         "similarity": obj({"inputs": pair, "parameters": parameters}, "inputs"),
+        "decode": obj({"ids": token_ids(most, vocabulary), "skip_special_tokens": boolean}, "ids"),
         "tokenize": obj({**inputs, "add_special_tokens": boolean, "prompt_name": prompt}, "inputs"),
     }
 

@@ -1,8 +1,6 @@
 """The API of Hugging Face's text-embeddings-inference. Its routes serve the first model."""
 
-import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +10,12 @@ import engine
 from engine.literals import Side
 from engine.serve.batching.models import ServedModel
 from engine.serve.batching.request import Text, Work, WorkOptions
-from engine.serve.dialects import tei_errors, tei_openapi
 from engine.serve.dialects.dialect import Dialect
+from engine.serve.dialects.output_types import converted, output_type
 from engine.serve.dialects.schemas import Paths
-from engine.serve.dialects.tei_errors import PLAIN
+from engine.serve.dialects.tei import errors, openapi
+from engine.serve.dialects.tei.errors import PLAIN
+from engine.serve.dialects.tei.tokens import TokenRoutes
 from engine.serve.http import validation
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.http.messages import Handler, JSONResponse, Request, array_to_json, to_json
@@ -23,7 +23,6 @@ from engine.serve.service import Service, vector_headers
 
 SIDES: dict[str, Side] = {"Left": "left", "left": "left", "Right": "right", "right": "right"}
 MAX_NUMBERS = 4_000_000  # in a response of /embed_all; about 50 MB of JSON
-MAX_TOKENIZED = 200_000  # characters for /tokenize; a token takes 300 bytes until it is sent
 EMPTY = "`inputs` cannot be empty"
 
 
@@ -34,7 +33,7 @@ class TEI(Dialect):
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self._tokenize_slots = asyncio.Semaphore(2)
+        self._tokens = TokenRoutes()
 
     def owns(self, path: str) -> bool:
         return True
@@ -47,6 +46,7 @@ class TEI(Dialect):
             ("POST", "/embed_all", self.embed_all),
             ("POST", "/similarity", self.similarity),
             ("POST", "/tokenize", self.tokenize),
+            ("POST", "/decode", self.decode),
             ("GET", "/info", self.info),
             ("GET", "/health", self.health),
             ("GET", "/ping", self.health),
@@ -55,10 +55,10 @@ class TEI(Dialect):
         ]
 
     def error_response(self, error: HTTPError, request: Request) -> Response:
-        return tei_errors.error_response(error)
+        return errors.error_response(error)
 
     def openapi_paths(self) -> Paths:
-        return tei_openapi.paths(self.service)
+        return openapi.paths(self.service)
 
     @property
     def _served(self) -> ServedModel:
@@ -78,9 +78,10 @@ class TEI(Dialect):
         options = self._options(body)
         texts = self._read(body, options)
         normalize, dimensions = validation.flag(body, "normalize", True), self._dimensions(body)
+        wanted = output_type(body)
         work = await self._run(request, texts, options, body)
         vectors = work.vectors(normalize=normalize, truncate_dim=dimensions)
-        return _timed(request, work, await array_to_json(vectors))
+        return _timed(request, work, await array_to_json(converted(vectors, wanted)[0]))
 
     async def embed_all(self, request: Request) -> Response:
         """POST /embed_all: a vector for each token, not pooled and not normalised."""
@@ -131,17 +132,14 @@ class TEI(Dialect):
         body = validation.object_of(await self.service.json(request))
         texts = self._served.prompted(self._inputs(body), self._prompt(body))
         special = validation.flag(body, "add_special_tokens", True)
-        size = sum(map(len, texts))
-        if size > MAX_TOKENIZED:
-            message = f"`inputs` has {size} characters; the limit is {MAX_TOKENIZED}."
-            raise HTTPError(ErrorKind.INVALID, message)
-        async with self._tokenize_slots:
-            return JSONResponse(await asyncio.to_thread(self._token_details, texts, special))
+        return JSONResponse(await self._tokens.tokenize(self._served, texts, special))
 
-    def _token_details(self, texts: Sequence[str], special: bool) -> bytes:
-        """The response as JSON, in slices: a thread that makes all at once stops the others."""
-        found = self._served.embedder.token_details(texts, add_special_tokens=special)
-        return b"[%b]" % b",".join(map(_tokens_to_json, found))
+    async def decode(self, request: Request) -> Response:
+        """POST /decode: the text of token ids, of one text or of several."""
+        body = validation.object_of(await self.service.json(request))
+        ids = self._checked(validation.ids(body.get("ids"), "ids"))
+        special = validation.flag(body, "skip_special_tokens", True)
+        return JSONResponse(await self._tokens.decode(self._served, ids, special))
 
     async def info(self, request: Request) -> Response:
         """GET /info: the model and the limits."""
@@ -216,15 +214,6 @@ class TEI(Dialect):
             message = "`dimensions` should be smaller than the maximum embedding dimension."
             raise HTTPError(ErrorKind.INVALID, message)
         return value
-
-
-def _tokens_to_json(tokens: Sequence[Any], step: int = 1024) -> bytes:
-    slices = (tokens[start : start + step] for start in range(0, len(tokens), step))
-    return b"[%b]" % b",".join(to_json([_token(token) for token in one])[1:-1] for one in slices)
-
-
-def _token(token: Any) -> dict[str, Any]:
-    return {name: getattr(token, name) for name in ("id", "text", "special", "start", "stop")}
 
 
 def _timed(request: Request, work: Work, body: bytes) -> Response:

@@ -3,13 +3,13 @@
 import pytest
 from jsonschema import Draft202012Validator as Validator
 
-from engine.serve.dialects import tei_openapi
+from engine.serve.dialects.tei import openapi
 from engine.serve.server import service_of
 from engine.serve.settings import ModelChoice, Settings
 from tests.serve.fake_embedder import DIM, FakeEmbedder
 
 SETTINGS = Settings(model=(ModelChoice("fake"),), max_client_batch_size=3)
-PATHS = tei_openapi.paths(service_of(SETTINGS, lambda *_: FakeEmbedder()))
+PATHS = openapi.paths(service_of(SETTINGS, lambda *_: FakeEmbedder()))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from engine.serve.dialects import tei
+import engine
+from engine.serve.dialects.tei import routes
 from tests.serve.fake_embedder import FakeEmbedder
 from tests.serve.serving import shared_fake
 from tests.serve.test_app import asking
@@ -80,7 +81,7 @@ def test_embed_all_has_a_limit(monkeypatch):
             assert reply.status == status
         assert b"`inputs` may have 256 tokens" in reply.body
 
-    monkeypatch.setattr(tei, "MAX_NUMBERS", 16 * 64 * 3)
+    monkeypatch.setattr(routes, "MAX_NUMBERS", 16 * 64 * 3)
     asking(check)
 
 
@@ -126,6 +127,35 @@ def test_tokenize(server):
     assert tokens[2] == {"id": 3, "text": "you", "special": False, "start": 6, "stop": 9}
     (bare,) = server.ask("/tokenize", {"inputs": "hello you", "add_special_tokens": False}).json
     assert [token["id"] for token in bare] == [5, 3]
+
+
+def test_decode(server):
+    one = server.ask("/decode", {"ids": [1, 5, 3, 2]})
+    assert one.status == 200 and one.json == ["wwwww www"]
+    two = server.ask("/decode", {"ids": [[1, 3, 2], [4]], "skip_special_tokens": False})
+    assert two.json == ["w www ww", "wwww"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        ([1, 600], "token id 600 is not in the vocabulary"),
+        ("hello", "`ids` is 'hello'; it must be an array of token ids"),
+        ([], "it must be an array of token ids"),
+        ([[3], []], "cannot be empty"),
+        ([3] * 200_001, "`ids` has 200001 token ids; the limit is 200000"),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused(server, ids, why):
+    reply = server.ask("/decode", {"ids": ids})
+    assert reply.status in (400, 422) and why in reply.json["error"]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "binary", "ubinary"])
+def test_vectors_in_fewer_bytes(server, dtype):
+    reply = server.ask("/embed", {"inputs": TEXTS, "output_dtype": dtype})
+    expected = engine.quantize(FakeEmbedder().encode(TEXTS), dtype).values
+    assert reply.json == expected.tolist()
 
 
 def test_tokenize_has_a_limit(server):
