@@ -20,6 +20,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
     signal.signal(signal.SIGHUP, lambda *_: None)
 
+# Clients in tests/serve/clients read these when they are imported. None reports to its makers, and
+# none fetches a list from them.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
 Load = Callable[[str, str], engine.Embedder]
 
 

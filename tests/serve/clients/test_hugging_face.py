@@ -2,11 +2,8 @@
 
 import asyncio
 
-import httpx
 import huggingface_hub
 import numpy as np
-import pytest
-import requests
 
 from tests.serve.clients.called import TEXTS, TOKEN, same
 
@@ -27,11 +24,3 @@ def test_hugging_face_for_python_asynchronously(server, minilm_vectors):
         return await client.feature_extraction(TEXTS[0], normalize=True, truncate=True)
 
     assert same(np.squeeze(asyncio.run(features())), minilm_vectors["mean"][0])
-
-
-@pytest.mark.parametrize("post", [requests.post, httpx.post])
-def test_requests_of_teis_adapters(server, minilm_vectors, post):
-    """Chroma's and LlamaIndex's classes send this and read an array."""
-    body = {"inputs": TEXTS, "truncate": True}
-    reply = post(f"{server.url}/embed", json=body, headers={"Authorization": f"Bearer {TOKEN}"})
-    assert same(reply.json(), minilm_vectors["mean"])
