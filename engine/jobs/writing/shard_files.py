@@ -23,6 +23,8 @@ from engine.jobs.writing.shards import Key, Reject
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is exceeded",
         errno.EFBIG: "the file size limit is reached"}  # fmt: skip
 TEMPORARY = ".new-"
+# One page holds the vectors of a usual shard: they lie together, so that they can be mapped.
+PAGE_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)  # a long job holds millions
@@ -148,7 +150,7 @@ def _parquet(columns: pa.Table, values: NDArray[Any], scales: Any) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     pq.write_table(
         table, sink, compression=packing, use_dictionary=dictionaries,
-        write_statistics=columns.column_names, write_page_checksum=True,
+        write_statistics=columns.column_names, write_page_checksum=True, data_page_size=PAGE_BYTES,
     )  # fmt: skip
     return sink.getvalue()
 
