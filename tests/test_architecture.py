@@ -36,6 +36,7 @@ LAYERS = (
     {"loading"},
     {"__init__"},
     {"serve", "jobs"},
+    {"search"},
     {"cli"},
     {"__main__"},
 )
@@ -46,7 +47,10 @@ KERNELS = {
 }  # arrays in, arrays out: import nothing from outside fast/
 # What cli/, serve/ and jobs/ may import from the rest, and the types of objects that it returns.
 PUBLIC_API = {"__init__", "errors", "literals"}
-PUBLIC_TYPES = {"engine.embedder.Embedder", "engine.tokenizer.tokens.Tokens"}
+PUBLIC_TYPES = {
+    "engine.embedder.Embedder", "engine.tokenizer.tokens.Tokens", "engine.search.index.Hit",
+}  # fmt: skip
+SEARCHED = {"jobs.options", "jobs.writing.manifest", "jobs.writing.shard_files"}  # jobs' outputs
 
 # Which modules may import each library, except numpy and the standard library.
 IMPORTED_IN = {
@@ -63,7 +67,7 @@ IMPORTED_IN = {
     "prometheus_client": {"serve"},
     "sqlalchemy": {"serve.queue"},
     "tiktoken": {"serve.dialects.openai_ids"},
-    "pyarrow": {"jobs"},
+    "pyarrow": {"jobs", "search"},
     "ray": {"jobs.ray", "jobs.cluster"},
 }
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "jsonpickle", "marshal", "shelve"}
@@ -162,7 +166,8 @@ def test_applications_import_only_the_public_api(module: str) -> None:
         # catalog.registry: models by the names that Cloudflare and the hub give them
         "serve": PUBLIC_API | {"catalog.registry", "system.folders"},
         "jobs": PUBLIC_API | {"system.files"},
-        "cli": PUBLIC_API | {"catalog.registry", "catalog.pull", "serve", "jobs"},
+        "search": PUBLIC_API | SEARCHED | {"system.blas", "system.cores"},
+        "cli": PUBLIC_API | {"catalog.registry", "catalog.pull", "serve", "jobs", "search"},
     }
     if part(module) in allowed:
         foreign = {name for name in own_imports(module, PUBLIC_TYPES) if part(name) != part(module)}

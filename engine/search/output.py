@@ -1,0 +1,100 @@
+"""What a job left in its output folder: the manifest, and the shards in the order of the input."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError, InputError
+from engine.jobs.options import DTYPES, OUTPUT_FORMATS
+from engine.jobs.writing import manifest
+from engine.jobs.writing.shard_files import Record
+
+
+@dataclass(frozen=True)
+class Shard:
+    """`stem` is the path of its files without the suffix; `first`, the number of its first row."""
+
+    stem: Path
+    first: int
+    rows: int
+
+    def file(self, suffix: str) -> Path:
+        return self.stem.with_name(self.stem.name + suffix)
+
+
+@dataclass(frozen=True)
+class Output:
+    folder: Path
+    manifest: dict[str, Any]
+    shards: list[Shard]
+    rows: int
+
+
+def read_output(folder: Path) -> Output:
+    """Read the manifest and the journal, and check that each file has the size that was written.
+
+    InputError: the folder is not the output of a job. EngineError: the job is not finished, or
+    files are missing or damaged.
+    """
+    job = folder / "_job"
+    if not (job / "manifest.json").is_file():
+        raise InputError(
+            f"{str(folder)!r} is not the output of `bge job`: it has no _job/manifest.json. "
+            "Give the folder named by its option -o."
+        )
+    facts = manifest.read(job / "manifest.json")
+    if not (facts.get("dtype") in DTYPES and facts.get("format") in OUTPUT_FORMATS):
+        raise EngineError(f"{job / 'manifest.json'} is damaged: its dtype or format is unknown.")
+    if not (job / "summary.json").is_file():
+        raise EngineError(
+            f"the job that writes {str(folder)!r} has not finished. Wait for it, or rerun the same "
+            "`bge job` command to resume it."
+        )
+    records = sorted(_records(job / "journal.jsonl"), key=lambda record: record.key)
+    shards, first = [], 0
+    for record in records:
+        _check_files(folder, record)
+        if record.rows:
+            shards.append(Shard(folder / f"part-{record.key}", first, record.rows))
+        first += record.rows
+    _check_count(job / "summary.json", first)
+    return Output(folder, facts, shards, first)
+
+
+def _records(journal: Path) -> Iterator[Record]:
+    """The last record of each shard: a shard that was lost is computed and recorded again."""
+    try:
+        lines = journal.read_bytes().splitlines()
+        records = [Record.from_json(line) for line in lines]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EngineError(
+            f"{journal} cannot be read ({error!r}). Rerun the same `bge job` command."
+        ) from error
+    yield from {record.key: record for record in records}.values()
+
+
+def _check_files(folder: Path, record: Record) -> None:
+    for name, size in record.files.items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != size:
+            state = "is missing" if found is None else f"has {found} bytes, not {size}"
+            raise EngineError(
+                f"{path} {state}. Rerun the same `bge job` command, which computes it again."
+            )
+
+
+def _check_count(summary: Path, rows: int) -> None:
+    try:
+        expected = json.loads(summary.read_bytes())["rows"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EngineError(
+            f"{summary} is damaged ({error!r}). Rerun the same `bge job` command."
+        ) from error
+    if expected != rows:
+        raise EngineError(
+            f"{summary} counts {expected} rows, the journal {rows}. Rerun the same `bge job` "
+            "command to finish the job."
+        )
