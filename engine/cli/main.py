@@ -14,7 +14,7 @@ from argparse import ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Callable, Sequence
 
 import engine
-from engine.cli import embed, models
+from engine.cli import embed, models, search
 from engine.cli.errors import explain
 from engine.cli.signals import Terminated, terminable
 from engine.errors import InputError
@@ -227,6 +227,7 @@ def _positive(word: str) -> int:
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], int]]] = {
     "embed": ("Compute the vectors of texts.", _embed, embed.embed),
     "similarity": ("Compute the cosine of every pair of texts.", _similarity, embed.similarity),
+    "search": ("Find the nearest rows of a job's output.", search.describe, search.search),
     "models": ("List the models that are known by name.", _models, models.models),
     "pull": ("Download a model, verify and prepare it.", _pull, models.pull),
     "verify": ("Compare computed vectors with published ones.", _verify, models.verify),
