@@ -158,17 +158,8 @@ def _greeting(service: Service, listener: socket.socket) -> dict[str, Any]:
 
 
 def _model_info(served: ServedModel) -> dict[str, Any]:
-    embedder = served.embedder
-    return {
-        "names": served.names,
-        "precision": embedder.precision,
-        "threads": embedder.threads,
-        "dimensions": embedder.dim,
-        "max_tokens": embedder.max_tokens,
-        "default_pooling": {
-            dialect.name: dialect.default_pooling or embedder.pooling for dialect in DIALECTS
-        },
-    }
+    pooling = {one.name: one.default_pooling or served.embedder.pooling for one in DIALECTS}
+    return {**served.about, "default_pooling": pooling}
 
 
 @contextlib.contextmanager

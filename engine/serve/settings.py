@@ -10,6 +10,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.literals import PRECISIONS, Precision
 from engine.serve import values
+from engine.serve.model_choices import ModelChoice, read_choices, with_values
 
 TOKENS = "BGE_API_TOKENS"
 NO_QUEUE = "none"
@@ -20,30 +21,18 @@ def _option(default: Any, help_: str, parse: Callable[[str], Any] = str) -> Any:
     return field(default=default, metadata={"help": help_, "parse": parse})
 
 
-@dataclass(frozen=True)
-class ModelChoice:
-    """A model to serve, and additional names for it."""
-
-    source: str
-    aliases: tuple[str, ...] = ()
-
-
-def _models(text: str) -> tuple[ModelChoice, ...]:
-    return tuple(_model(word) for word in text.split())
-
-
-def _model(word: str) -> ModelChoice:
-    source, _, aliases = word.partition("=")
-    if not source:
-        raise ValueError("must be NAME, FOLDER or either with =ALIAS[,ALIAS...]")
-    return ModelChoice(source, tuple(alias for alias in aliases.split(",") if alias))
-
+_precisions = values.per_model(values.one_of(PRECISIONS))
+_threads = values.per_model(values.positive)
+PER_MODEL = ("precision", "threads")  # fields of Settings and of ModelChoice
+REPEATED = (read_choices, _precisions, _threads)
 
 METAVARS: dict[Callable[[str], Any], str] = {
     values.positive: "N",
     values.seconds: "SECONDS",
     values.port: "PORT",
-    _models: "NAME",
+    read_choices: "NAME",
+    _precisions: "PRECISION",
+    _threads: "N",
 }
 
 
@@ -57,10 +46,17 @@ class Settings:
         "model to serve, by name or folder; NAME=ALIAS,ALIAS gives it more names. Repeat the flag "
         "for several models (in the variable: separated by spaces). The first one serves the "
         "routes that name no model [bge-base-en-v1.5]",
-        _models,
+        read_choices,
     )
-    precision: Precision = _option("float32", ", ".join(PRECISIONS), values.one_of(PRECISIONS))  # noqa: RUF009
-    threads: int | None = _option(None, "threads per model [all usable cores]", values.positive)
+    precision: Precision = _option(  # noqa: RUF009
+        "float32",
+        f"{', '.join(PRECISIONS)}; MODEL=PRECISION for one model, by its name, folder or alias in "
+        "--model. Repeat the flag for several (in the variable: separated by spaces)",
+        _precisions,
+    )
+    threads: int | None = _option(
+        None, "threads per model, or MODEL=N for one, as above [all usable cores]", _threads
+    )
     offline: bool = _option(False, "do not download anything", values.flag)
     host: str = _option("127.0.0.1", "address to listen on")
     port: int = _option(8787, "port to listen on; 0 chooses a free one", values.port)
@@ -157,7 +153,20 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ)
     if "model" in given:
         given["model"] = tuple(one for models in given["model"] for one in models)
     tokens = tuple(environ.get(TOKENS, "").replace(",", " ").split())
-    return Settings(**{**defaults, **given}, tokens=tokens)
+    found = {**defaults, **given}
+    for name in PER_MODEL:
+        by_model = _merged(given.get(name, [defaults[name]]))
+        found[name] = by_model.pop("", getattr(Settings, name))
+        try:
+            found["model"] = with_values(found["model"], name, by_model)
+        except ValueError as error:
+            parser.error(f"--{name} {error}")
+    return Settings(**found, tokens=tokens)
+
+
+def _merged(given: Sequence[Any]) -> dict[str, Any]:
+    """The values of a per-model option; a default is no dictionary."""
+    return {model: each for one in given if isinstance(one, dict) for model, each in one.items()}
 
 
 def _default(
@@ -174,13 +183,13 @@ def _default(
 
 def _add_flag(parser: argparse.ArgumentParser, option: Field[Any]) -> None:
     parse, about = option.metadata["parse"], option.metadata["help"]
-    if option.default and parse not in (values.flag, _models):
+    if option.default and parse not in (values.flag, read_choices):
         about = f"{about} [{option.default}]"
     how: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
     if parse is values.flag:
         how["action"] = argparse.BooleanOptionalAction
     else:
-        how["action"] = "append" if parse is _models else "store"
+        how["action"] = "append" if parse in REPEATED else "store"
         how["type"] = _with_reason(parse)
         how["metavar"] = METAVARS.get(parse, option.name.upper())
     parser.add_argument(f"--{option.name.replace('_', '-')}", **how)

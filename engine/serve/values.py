@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 N = TypeVar("N", int, float)
+T = TypeVar("T")
 
 
 def positive(text: str) -> int:
@@ -39,6 +40,24 @@ def one_of(words: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def per_model(parse: Callable[[str], T]) -> Callable[[str], dict[str, T]]:
+    """A function for values separated by spaces: VALUE for all models, MODEL=VALUE for one.
+
+    It returns them by model, and the value for all under "".
+    """
+
+    def parse_all(text: str) -> dict[str, T]:
+        found = {}
+        for word in text.split():
+            model, equals, value = word.rpartition("=")
+            if equals and not model:
+                raise ValueError("must be VALUE, or MODEL=VALUE for one model")
+            found[model] = parse(value)
+        return found
+
+    return parse_all
 
 
 def flag(text: str) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import fields
 import pytest
 
 from engine.errors import InputError
-from engine.serve.settings import ModelChoice, Settings, is_loopback, parse_settings
+from engine.serve.model_choices import ModelChoice
+from engine.serve.settings import Settings, is_loopback, parse_settings
 
 OTHER = {  # a value that is not the default, for every option
     "model": "small=@cf/baai/bge-small-en-v1.5,mini",
@@ -72,6 +73,19 @@ def test_models_repeat():
     assert parse_settings(words, {}).model == (ModelChoice("a"), ModelChoice("b", ("x", "y")))
 
 
+def test_precision_and_threads_for_one_model():
+    words = ["--model", "a", "--model", "b=x,y", "--precision", "int16", "--threads", "x=2"]
+    found = parse_settings([*words, "--precision", "x=int8 a=float32"], {})
+    assert found.precision == "int16" and found.threads is None
+    a, b = found.model
+    assert (a.precision, a.threads, b.precision, b.threads) == ("float32", None, "int8", 2)
+    environ = {"BGE_MODEL": "a b=x,y", "BGE_PRECISION": "int16 x=int8 a=float32"}
+    assert parse_settings([], {**environ, "BGE_THREADS": "x=2"}) == found
+    kept = parse_settings(["--precision", "b=int8"], environ)  # the flag wins
+    assert kept.precision == "float32"
+    assert [one.precision for one in kept.model] == [None, "int8"]
+
+
 @pytest.mark.parametrize(
     ("words", "environ", "expected"),
     [
@@ -81,6 +95,11 @@ def test_models_repeat():
         (["--request-timeout", "nan"], {}, "must be at least"),
         (["--max-batch-tokens", "0"], {}, "must be at least 1"),
         (["--model", "=x"], {}, "must be NAME, FOLDER"),
+        (["--precision", "int4"], {}, "must be one of float32, int16, int8, reference"),
+        (["--precision", "a=int4"], {}, "'a=int4': must be one of float32"),
+        (["--precision", "a=int8"], {"BGE_MODEL": "b=c"}, "no --model is 'a'; there are: b, c"),
+        ([], {"BGE_THREADS": "a=2"}, "--threads a=2: no --model is 'a'"),
+        (["--threads", "a=0"], {}, "must be at least 1"),
         ([], {"BGE_OFFLINE": "perhaps"}, "BGE_OFFLINE is 'perhaps': must be 1 or 0"),
         (["--nonsense"], {}, "--nonsense"),
     ],

@@ -36,3 +36,14 @@ def test_a_value(parse, text, value):
 def test_not_a_value(parse, text, why):
     with pytest.raises(ValueError, match=why):
         parse(text)
+
+
+def test_values_for_all_models_and_for_one() -> None:
+    parse = values.per_model(values.positive)
+    assert parse("3") == {"": 3}
+    assert parse(" 3  a=1 /m/b=c@d:e=2 ") == {"": 3, "a": 1, "/m/b=c@d:e": 2}
+    assert parse("") == {}
+    with pytest.raises(ValueError, match="must be VALUE, or MODEL=VALUE for one model"):
+        parse("=3")
+    with pytest.raises(ValueError, match="must be at least 1"):
+        parse("a=0")

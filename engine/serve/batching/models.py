@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import engine
 from engine import Embedder
@@ -11,7 +12,8 @@ from engine.errors import CheckpointError, InputError
 from engine.serve.batching.batcher import Batcher
 from engine.serve.batching.request import Text
 from engine.serve.http.errors import ErrorKind, HTTPError
-from engine.serve.settings import ModelChoice, Settings
+from engine.serve.model_choices import ModelChoice
+from engine.serve.settings import Settings
 
 LoadModel = Callable[[ModelChoice, Settings], Embedder]
 
@@ -29,6 +31,18 @@ class ServedModel:
     def hub_name(self) -> str:
         """The model's name on the hub, or its local name."""
         return self.embedder.hub_id or self.embedder.name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What an operator wants to know."""
+        embedder = self.embedder
+        return {
+            "names": self.names,
+            "precision": embedder.precision,
+            "threads": embedder.threads,
+            "dimensions": embedder.dim,
+            "max_tokens": embedder.max_tokens,
+        }
 
     def prompt_named(self, name: str | None) -> str | None:
         """The prompt of that name; None for None. Raises HTTPError for a name that is not there."""
@@ -106,8 +120,8 @@ def load_model(choice: ModelChoice, settings: Settings) -> Embedder:
     """Loads a model by name or folder and warms it up with a short and a long text."""
     embedder = engine.load(
         choice.source,
-        precision=settings.precision,
-        threads=settings.threads,
+        precision=choice.precision or settings.precision,
+        threads=choice.threads or settings.threads,
         offline=settings.offline,
     )
     prompts = (*embedder.prompts.values(), settings.default_prompt)

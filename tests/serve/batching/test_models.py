@@ -9,7 +9,8 @@ import pytest
 from engine.errors import CheckpointError, InputError
 from engine.serve.batching.models import Models, ServedModel, load_model, names_of
 from engine.serve.http.errors import ErrorKind, HTTPError
-from engine.serve.settings import ModelChoice, Settings
+from engine.serve.model_choices import ModelChoice
+from engine.serve.settings import Settings
 from tests.serve.fake_embedder import FakeEmbedder
 from tests.support.synthetic import write_checkpoint, write_json
 
@@ -96,3 +97,20 @@ def test_pooling_without_the_prompt_is_refused(prompts: dict[str, str], tmp_path
             load_model(choice, settings)
     else:
         load_model(choice, settings).close()
+
+
+def test_the_precision_and_threads_of_one_model(tmp_path: Path) -> None:
+    sizes = {"hidden": 8, "layers": 1, "heads": 2, "ffn": 8, "vocab": 242, "positions": 8}
+    write_checkpoint(tmp_path, seed=1, **sizes)
+    settings = Settings(precision="int8", threads=2)
+    choice = ModelChoice(str(tmp_path), precision="reference", threads=1)
+    with load_model(choice, settings) as embedder:
+        batcher: Any = None
+        about = ServedModel(embedder, batcher, ("a", "b")).about
+    assert about == {
+        "names": ("a", "b"),
+        "precision": "reference",
+        "threads": 1,
+        "dimensions": 8,
+        "max_tokens": 8,
+    }

@@ -142,7 +142,7 @@ class TEI(Dialect):
         return JSONResponse(await self._tokens.decode(self._served, ids, special))
 
     async def info(self, request: Request) -> Response:
-        """GET /info: the model and the limits."""
+        """GET /info: the first model and the limits, as TEI has them, and all models."""
         embedder, settings = self._served.embedder, self.service.settings
         info = {
             "model_id": self._served.hub_name,
@@ -157,6 +157,7 @@ class TEI(Dialect):
             "max_client_batch_size": settings.max_client_batch_size,
             "auto_truncate": True,
             "tokenization_workers": 2,
+            "models": [one.about for one in self.service.models.all],
             "version": engine.__version__,
             "sha": None,
             "docker_label": None,

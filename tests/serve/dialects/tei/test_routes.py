@@ -168,6 +168,9 @@ def test_info_and_health(server):
     info = server.ask("/info").json
     assert info["model_type"] == {"embedding": {"pooling": "cls"}}
     assert (info["max_input_length"], info["max_client_batch_size"]) == (64, 2048)
+    assert [(one["names"][0], one["precision"], one["threads"]) for one in info["models"]] == [
+        ("fake", "fake", 1)
+    ]
     for path in ("/health", "/ping", "/"):
         reply = server.ask(path)
         assert (reply.status, reply.body) == (200, b"")
