@@ -7,13 +7,14 @@ import math
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from engine import Embedder
 from engine.errors import EngineError
 from engine.serve.allocator import return_large_blocks
 from engine.serve.app import App
@@ -79,21 +80,30 @@ def serve(settings: Settings, load: LoadModel = load_model) -> int:
 
 def service_of(settings: Settings, load: LoadModel = load_model) -> Service:
     """Loads the models without starting anything."""
-    models: list[ServedModel] = []
-    metrics = Metrics(lambda: sum(one.batcher.waiting for one in models))
-    for choice in settings.model:
-        embedder = load(choice, settings)
-        batcher = Batcher(
-            embedder,
-            batch_tokens=settings.max_batch_tokens,
-            waiting_texts=settings.max_waiting_texts,
-            waiting_tokens=settings.max_waiting_tokens,
-            seconds=settings.request_timeout,
-            observe_batch=metrics.batch,
-        )
-        names = names_of(embedder, choice.aliases)
-        models.append(ServedModel(embedder, batcher, names, settings.default_prompt or None))
+    metrics = Metrics()
+    models = [
+        _served(load(choice, settings), choice.aliases, settings, metrics)
+        for choice in settings.model
+    ]
     return Service(settings, Models(models), metrics)
+
+
+def _served(
+    embedder: Embedder, aliases: Sequence[str], settings: Settings, metrics: Metrics
+) -> ServedModel:
+    names = names_of(embedder, aliases)
+    counts = metrics.add_model(
+        names[0], embedder.precision, embedder.threads, lambda: batcher.waiting
+    )
+    batcher = Batcher(
+        embedder,
+        batch_tokens=settings.max_batch_tokens,
+        waiting_texts=settings.max_waiting_texts,
+        waiting_tokens=settings.max_waiting_tokens,
+        seconds=settings.request_timeout,
+        observe_batch=counts.batch,
+    )
+    return ServedModel(embedder, batcher, names, settings.default_prompt or None)
 
 
 async def _run(service: Service, listener: socket.socket) -> None:
@@ -103,7 +113,7 @@ async def _run(service: Service, listener: socket.socket) -> None:
     if service.has_queue:
         from engine.serve.queue.opening import OpenQueue  # loads SQLAlchemy
 
-        service.metrics.watch_queue(lambda: service.queue is not None)
+        service.metrics.watch_queue(lambda: service.queue.waiting if service.queue else None)
         queue = OpenQueue(service)
         await queue.start()
     app = App(service)

@@ -70,11 +70,12 @@ class Service:
         """Computes the texts of a request, and records them for the metrics and the log."""
         request.model = served.names[0]
         request.texts += len(texts)
-        self.metrics.requested(len(texts))
+        metrics = self.metrics.models[request.model]
+        metrics.requested(len(texts))
         work = await served.batcher.embed(served.prompted(texts, prompt), options)
         request.tokens += work.tokens
         request.truncated += work.truncated
-        self.metrics.succeeded(work, time.perf_counter() - request.started)
+        metrics.succeeded(work, time.perf_counter() - request.started)
         return work
 
 

@@ -212,7 +212,7 @@ def test_a_large_accepted_request_is_finished_after_sigterm():
     body = {"model": "fake", "input": ["a b c"] * 1000}
     asking = threading.Thread(target=lambda: replies.append(server.ask("/v1/embeddings", body)))
     asking.start()
-    while b"te_embed_count 1000.0" not in server.ask("/metrics").body:
+    while b'te_embed_count{model="fake"} 1000.0' not in server.ask("/metrics").body:
         time.sleep(0.01)
     assert server.stop() == 0
     asking.join()
@@ -232,7 +232,7 @@ def test_a_second_signal_does_not_wait():
     askers = [threading.Thread(target=ask) for _ in range(30)]
     for asker in askers:
         asker.start()
-    while b"te_queue_size 3" not in server.ask("/metrics").body:
+    while b'te_queue_size{model="fake"} 3' not in server.ask("/metrics").body:
         time.sleep(0.01)
     began = time.perf_counter()
     server.process.send_signal(signal.SIGTERM)

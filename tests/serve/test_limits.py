@@ -174,7 +174,7 @@ def test_thousands_of_small_requests_do_not_grow_memory(server):
     before = server.rss()
     burst(8, 500)
     assert server.rss() - before < 8_000_000
-    assert b"te_queue_size 0.0" in server.ask("/metrics").body
+    assert b'te_queue_size{model="fake"} 0.0' in server.ask("/metrics").body
 
 
 def test_pipelined_requests_are_answered_in_order(server):

@@ -125,7 +125,7 @@ def test_a_full_queue_returns_429_immediately_in_each_dialect():
         ]
         for thread in waiting:
             thread.start()
-        while b"te_queue_size 8.0" not in server.ask("/metrics").body:
+        while b'te_queue_size{model="fake"} 8.0' not in server.ask("/metrics").body:
             time.sleep(0.01)
         began = time.perf_counter()
         body = {"model": "fake", "text": "a", "input": "a", "inputs": "a"}
@@ -155,7 +155,7 @@ def full_server(*options: str, **environ: str):
     head = b"POST /embed HTTP/1.1\r\nauthorization: Bearer %b\r\ncontent-length: 15\r\n\r\n"
     with server.connect() as peer:
         peer.sendall(head % token + b'{"inputs": "a"}')
-        while b"te_queue_size 1.0" not in server.ask("/metrics").body:
+        while b'te_queue_size{model="fake"} 1.0' not in server.ask("/metrics").body:
             time.sleep(0.01)
         try:
             yield server
@@ -242,12 +242,12 @@ def test_requests_of_disconnected_clients_are_dropped_and_counted():
         peers = [server.connect() for _ in range(20)]
         for peer in peers:
             peer.sendall(request)
-        while b"te_queue_size 20.0" not in server.ask("/metrics").body:
+        while b'te_queue_size{model="fake"} 20.0' not in server.ask("/metrics").body:
             time.sleep(0.01)
         began = time.perf_counter()
         for peer in peers:
             peer.close()
-        while b"te_queue_size 0.0" not in server.ask("/metrics").body:
+        while b'te_queue_size{model="fake"} 0.0' not in server.ask("/metrics").body:
             time.sleep(0.05)
         assert time.perf_counter() - began < 3  # twenty batches would take six seconds
         text = server.ask("/metrics").body.decode()

@@ -30,7 +30,8 @@ def test_each_model_gets_a_batcher_with_the_limits_of_the_settings() -> None:
         assert limits == (11, 12, 13)
     service.models.all[0].batcher.waiting = 3
     service.models.all[1].batcher.waiting = 4
-    assert b"te_queue_size 7.0" in service.metrics.text()
+    text = service.metrics.text()
+    assert b'te_queue_size{model="a"} 3.0' in text and b'te_queue_size{model="b"} 4.0' in text
     assert service.queue is None
 
 

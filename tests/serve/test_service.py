@@ -64,6 +64,8 @@ def test_vectors_are_counted() -> None:
     assert vector_headers(asked, options) == {"x-pooling": "cls", "x-truncated-texts": "1"}
     assert vector_headers(request(b""), WorkOptions("mean")) == {"x-pooling": "mean"}
     metrics = service.metrics.text()
-    assert b"te_embed_count 3.0" in metrics and b"te_embed_success 3.0" in metrics
+    for counted in (b"te_embed_count", b"te_embed_success"):
+        assert b'%b{model="fake"} 3.0' % counted in metrics
+    assert b'bge_truncated_texts_total{model="fake"} 1.0' in metrics
     for method in (b"batch", b"single"):
-        assert b'te_request_success{method="%b"} 1.0' % method in metrics
+        assert b'te_request_success{method="%b",model="fake"} 1.0' % method in metrics

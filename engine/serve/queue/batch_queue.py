@@ -95,6 +95,12 @@ class BatchQueue:
         """The state and, once done, the responses; None for an id unknown to this account."""
         return await self._in_thread(self._store.status, account, request_id, self._retention)
 
+    @property
+    def waiting(self) -> dict[str, int] | None:
+        """The number of unfinished requests by state, a few seconds ago; None while the database
+        cannot be used."""
+        return self._worker.waiting
+
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         return await _run_on(self._threads, function, *args)
 

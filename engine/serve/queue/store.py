@@ -176,6 +176,14 @@ class Store:
         usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
         return Status("done", row.model, responses, usage)
 
+    def waiting(self) -> dict[str, int]:
+        """The number of unfinished requests by state, of all processes."""
+        with self.database.transaction() as connection:
+            held = sa.case((R.lease_until > self.database.now(connection), 1))
+            query = sa.select(sa.func.count(), sa.func.count(held)).where(unfinished)
+            every, running = connection.execute(query).one()
+        return {"queued": every - running, "running": running}
+
     def delete_expired(self, retention_seconds: float) -> None:
         """Delete the requests that were finished longer ago than that, a few at once."""
         while True:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 RunItem = Callable[[str, Item], Awaitable[Outcome]]
 
 MAX_ATTEMPTS = 100  # after that, the request itself seems to crash its processes
+COUNT_S = 5.0  # between two counts of what waits
 POLL_S = 0.5  # between two looks for requests that other processes submitted or left
 RETRY_S = 1.0  # before a request whose attempt failed can be claimed again
 LONGEST_PAUSE_S = 2.0  # before an item is tried again that was refused with Overloaded
@@ -25,7 +26,8 @@ class Worker:
     """Claims requests, computes them, and deletes expired ones, until it is stopped.
 
     `run_in_thread(function, *args)` runs what blocks. At most `concurrency` items are computed at
-    once.
+    once. `waiting` is the number of unfinished requests by state a few seconds ago, and None while
+    the database cannot be used.
     """
 
     def __init__(
@@ -43,7 +45,8 @@ class Worker:
         self._slots = asyncio.Semaphore(concurrency)
         self._retention = retention_seconds
         self._runs: dict[Claim, asyncio.Task[None]] = {}
-        self._next_renewal = self._next_deletion = 0.0
+        self._next_renewal = self._next_deletion = self._next_count = 0.0
+        self.waiting: dict[str, int] | None = None
         self._stopping = False
         self._wake = asyncio.Event()
         self._loop = asyncio.create_task(self._work())
@@ -70,6 +73,7 @@ class Worker:
             try:
                 await self._beat()
             except EngineError as error:
+                self.waiting, self._next_count = None, 0.0
                 log.warning("the batch queue waits for its database: %s", error)
             except Exception:
                 log.exception("the batch queue's worker failed; it tries again")
@@ -85,6 +89,9 @@ class Worker:
         if (free := 2 * self._concurrency - len(self._runs)) > 0:
             for claim in await self._run_in_thread(self._store.claim, free):
                 self._runs[claim] = asyncio.create_task(self._run(claim))
+        if now >= self._next_count:
+            self.waiting = await self._run_in_thread(self._store.waiting)
+            self._next_count = now + COUNT_S
         if now >= self._next_deletion:
             await self._run_in_thread(self._store.delete_expired, self._retention)
             self._next_deletion = now + min(60.0, self._retention / 4)

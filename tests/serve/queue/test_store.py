@@ -44,9 +44,13 @@ def state(store: Store, request_id: str) -> str | None:
 def test_a_request_is_queued_then_running_then_done(store: Store) -> None:
     request_id = add(store)
     assert state(store, request_id) == "queued"
+    assert store.waiting() == {"queued": 1, "running": 0}
     (claim,) = store.claim(8)
     assert (claim.request_id, claim.model, claim.attempt) == (request_id, "model", 1)
     assert state(store, request_id) == "running"
+    add(store)
+    assert store.waiting() == {"queued": 1, "running": 1}
+    store.claim(8)
     assert [compute_slice(store, claim) for _ in range(3)] == [False, False, True]
     status = store.status("account", request_id, 60.0)
     assert status is not None and (status.state, status.model) == ("done", "model")
@@ -54,6 +58,7 @@ def test_a_request_is_queued_then_running_then_done(store: Store) -> None:
     assert [response["external_reference"] for response in status.responses] == list(range(70))
     assert status.usage == {"prompt_tokens": 70, "completion_tokens": 0, "total_tokens": 70}
     assert store.claim(8) == []
+    assert store.waiting() == {"queued": 0, "running": 1}
 
 
 def test_the_oldest_requests_are_claimed_first_and_each_once(store: Store) -> None:

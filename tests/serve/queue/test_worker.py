@@ -44,6 +44,11 @@ class Store:
         assert [claim.token for claim in claims] == ["token"]
         self.renewed.append(seconds)
 
+    def waiting(self) -> dict[str, int]:
+        if self.error:
+            raise self.error
+        return {"queued": len(self.claims), "running": 0}
+
     def delete_expired(self, retention_seconds: float) -> None:
         self.deletions += 1
 
@@ -187,3 +192,28 @@ def test_the_worker_outlives_an_outage_and_deletes_now_and_then(
     assert time.monotonic() - began > module.POLL_S, "it does not spin"
     assert store.deletions == 1
     assert "waits for its database: down" in caplog.text and "a bug" in caplog.text
+
+
+def test_what_waits_is_counted_now_and_then_and_unknown_in_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "POLL_S", 0.01)
+    monkeypatch.setattr(module, "COUNT_S", 0.1)
+    store: Any = Store([])
+    store.claims = []
+
+    async def until(worker: Worker, waiting: dict[str, int] | None) -> None:
+        while worker.waiting != waiting:
+            await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        worker = Worker(store, asyncio.to_thread, success, 2, 60.0)  # type: ignore[arg-type]
+        assert worker.waiting is None
+        await until(worker, {"queued": 0, "running": 0})
+        store.error = EngineError("down")
+        await until(worker, None)
+        store.error = None
+        await until(worker, {"queued": 0, "running": 0})
+        await worker.stop(1.0)
+
+    asyncio.run(asyncio.wait_for(main(), 20))

@@ -170,7 +170,8 @@ class TEI(Dialect):
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics: Prometheus' text format."""
-        return PlainTextResponse(self.service.metrics.text(), media_type=PLAIN)
+        text = await asyncio.to_thread(self.service.metrics.text)  # milliseconds
+        return PlainTextResponse(text, media_type=PLAIN)
 
     async def _run(
         self, request: Request, texts: list[Text], options: WorkOptions, body: dict[str, Any]

@@ -246,8 +246,8 @@ def test_metrics_have_teis_names(server):
     server.ask("/embed", {"inputs": TEXTS})
     text = server.ask("/metrics").body.decode()
     for name in (
-        'te_request_count{method="batch"}',
-        'te_request_success{method="batch"}',
+        'te_request_count{method="batch",model="fake"}',
+        'te_request_success{method="batch",model="fake"}',
         'te_request_failure{err="validation"}',
         "te_embed_count",
         "te_embed_success",
@@ -260,6 +260,6 @@ def test_metrics_have_teis_names(server):
         "te_request_input_length_bucket",
         "te_batch_next_size_count",
         "te_batch_next_tokens_sum",
-        "te_queue_size 0.0",
+        'te_queue_size{model="fake"} 0.0',
     ):
         assert name in text, name
