@@ -66,6 +66,7 @@ IMPORTED_IN = {
     "orjson": {"serve"},
     "prometheus_client": {"serve"},
     "sqlalchemy": {"serve.queue"},
+    "opentelemetry": {"serve.http.spans"},
     "tiktoken": {"serve.dialects.openai_ids"},
     "pyarrow": {"jobs", "search"},
     "ray": {"jobs.ray", "jobs.cluster"},

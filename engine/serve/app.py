@@ -61,6 +61,8 @@ class App:
             self.service.release_body(request)
             if self.service.settings.access_log:
                 log_request(request, status)
+            if self.service.tracer is not None:
+                self.service.tracer.record(request, status)
 
     async def _respond(self, request: Request) -> Response:
         try:
@@ -78,6 +80,7 @@ class App:
             match, child_scope = route.matches(request.scope)
             if match is Match.FULL:
                 request.scope.update(child_scope)
+                request.route = route.path
                 return route.endpoint
             if match is Match.PARTIAL:
                 allowed |= route.methods or set()

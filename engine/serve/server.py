@@ -24,6 +24,7 @@ from engine.serve.dialects import DIALECTS
 from engine.serve.http.access_log import log_event, set_up_logging
 from engine.serve.http.metrics import Metrics
 from engine.serve.http.protocol import limited_protocol
+from engine.serve.http.tracing import open_tracer
 from engine.serve.service import Service
 from engine.serve.settings import Settings
 
@@ -70,7 +71,9 @@ def serve(settings: Settings, load: LoadModel = load_model) -> int:
     return_large_blocks()
     _raise_file_limit(settings.max_connections + 64)
     with _listen(settings) as listener:
+        tracer = open_tracer(settings.otlp_endpoint)
         service = service_of(settings, load)
+        service.tracer = tracer
         gc.collect()
         gc.freeze()  # loaded models stay: keep later collections fast
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -124,6 +127,8 @@ async def _run(service: Service, listener: socket.socket) -> None:
     if queue is not None:
         await queue.stop()
     await service.models.stop()
+    if service.tracer is not None:
+        await asyncio.to_thread(service.tracer.close)
     log_event("stopped")
 
 

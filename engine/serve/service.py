@@ -13,6 +13,7 @@ from engine.serve.http.metrics import Metrics
 from engine.serve.settings import NO_QUEUE, Settings
 
 if TYPE_CHECKING:
+    from engine.serve.http.spans import Tracer
     from engine.serve.queue.batch_queue import BatchQueue
 
 
@@ -24,6 +25,7 @@ class Service:
     models: Models
     metrics: Metrics
     queue: "BatchQueue | None" = None
+    tracer: "Tracer | None" = None
     body_bytes: int = 0  # of the bodies of all requests in progress
 
     @property
@@ -75,6 +77,7 @@ class Service:
         work = await served.batcher.embed(served.prompted(texts, prompt), options)
         request.tokens += work.tokens
         request.truncated += work.truncated
+        request.stages.append(work.times)
         metrics.succeeded(work, time.perf_counter() - request.started)
         return work
 

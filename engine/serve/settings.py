@@ -115,6 +115,11 @@ class Settings:
         1000, "queued batches above which more get 429", values.positive
     )
     access_log: bool = _option(True, "log one JSON line per request to standard error", values.flag)
+    otlp_endpoint: str = _option(
+        "",
+        "URL of an OpenTelemetry collector that gets traces over HTTP, such as "
+        "http://127.0.0.1:4318 [OTEL_EXPORTER_OTLP_ENDPOINT]",
+    )
     tokens: tuple[str, ...] = ()  # only a variable: other users can see a process's arguments
 
     def __post_init__(self) -> None:

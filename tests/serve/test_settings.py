@@ -34,6 +34,7 @@ OTHER = {  # a value that is not the default, for every option
     "default_prompt": "query: ",
     "cors_allow_origin": "https://a.example https://b.example",
     "access_log": "0",
+    "otlp_endpoint": "http://127.0.0.1:4318",
 }
 NAMES = [each.name for each in fields(Settings) if each.name != "tokens"]
 

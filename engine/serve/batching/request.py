@@ -48,6 +48,11 @@ class Work:
         self.tokenised = self.began = self.ended = self.accepted
 
     @property
+    def times(self) -> tuple[float, ...]:
+        """When it was accepted, tokenised, begun to be computed, and ended."""
+        return self.accepted, self.tokenised, self.began, self.ended
+
+    @property
     def tokens(self) -> int:
         """Number of tokens computed, special tokens included."""
         return sum(item.cost for item in self.items)

@@ -37,8 +37,10 @@ class Request(starlette.requests.Request):
         self.id = given if ID.fullmatch(given) else str(unique)
         self.started = time.perf_counter()
         self.path: str = scope["path"]
+        self.route = ""  # its pattern, once known
         self.model = ""
         self.texts = self.tokens = self.truncated = 0
+        self.stages: list[tuple[float, ...]] = []  # `Work.times` of each call of the model
         self.body_bytes = 0  # bytes of the body in memory
         self.disconnected = False
         self._body_read = False

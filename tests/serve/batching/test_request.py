@@ -39,6 +39,8 @@ def test_counts() -> None:
     for item, cut in zip(work.items, (0, 3), strict=True):
         item.tokens, item.cost = FakeTokens(np.arange(4), cut), 4
     assert (work.tokens, work.truncated) == (8, 1)
+    work.accepted, work.tokenised, work.began, work.ended = 1.0, 2.0, 4.0, 8.0
+    assert work.times == (1.0, 2.0, 4.0, 8.0)
 
 
 def test_work_fails_once_and_not_after_its_end() -> None:
