@@ -66,7 +66,7 @@ class Metrics:
         )
         self.texts = self._counter("te_embed_count", "Texts requested")
         self.embedded = self._counter("te_embed_success", "Texts computed")
-        self.truncated = self._counter("bge_truncated_texts", "Texts over the model's limit, cut")
+        self.truncated = self._counter("bge_truncated_texts", "Texts that were cut to the limit")
         self.durations = [
             self._histogram(f"te_{what}{stage}_duration", f"{about}, in seconds", SECONDS)
             for what in ("request", "embed")
