@@ -1,6 +1,6 @@
 """The errors of text-embeddings-inference: statuses, words, and the JSON of a response."""
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.http.messages import JSONResponse
@@ -8,6 +8,9 @@ from engine.serve.http.messages import JSONResponse
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 
 ERRORS = {
+    ErrorKind.NO_TOKEN: (401, "Unauthorized"),
+    ErrorKind.MALFORMED_TOKEN: (401, "Unauthorized"),
+    ErrorKind.WRONG_TOKEN: (401, "Unauthorized"),
     ErrorKind.NO_ROUTE: (404, "Validation"),
     ErrorKind.NO_METHOD: (405, "Validation"),
     ErrorKind.NO_BODY: (400, "Validation"),
@@ -29,9 +32,7 @@ WORDS = {
 
 
 def error_response(error: HTTPError) -> Response:
-    """{"error", "error_type"}; an empty 401 for a missing or invalid token."""
-    if error.kind in (ErrorKind.NO_TOKEN, ErrorKind.MALFORMED_TOKEN, ErrorKind.WRONG_TOKEN):
-        return PlainTextResponse(b"", 401, media_type=PLAIN)
+    """{"error", "error_type"}. TEI's 401 is empty, and its clients then fail on the JSON."""
     status, type_ = ERRORS.get(error.kind, (422, "Validation"))
     message = WORDS.get(error.kind, "{}").format(error.message)
     return JSONResponse({"error": message, "error_type": type_}, status)

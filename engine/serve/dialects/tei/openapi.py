@@ -5,7 +5,6 @@ from engine.serve.dialects.schemas import (
     BOOLEAN,
     INTEGER,
     NUMBERS,
-    REASONS,
     STRING,
     TEXT,
     VECTORS,
@@ -24,7 +23,7 @@ from engine.serve.dialects.schemas import (
 )
 from engine.serve.service import Service
 
-STATUSES = ("400", "408", "413", "422", "424", "429", "500")
+STATUSES = ("400", "401", "408", "413", "422", "424", "429", "500")
 ERROR = obj({"error": STRING, "error_type": STRING}, "error error_type")
 TOKEN = obj(
     {
@@ -60,9 +59,6 @@ def paths(service: Service) -> Paths:
         found[path] = {"post": post}
     found["/info"] = {"get": operation("info", "The model and the limits", {"type": "object"})}
     found = with_errors(found, STATUSES, ERROR)
-    for path in found.values():
-        for each in path.values():
-            each["responses"]["401"] = {"description": REASONS["401"]}
     for path, probe in _probes().items():
         found[path] = found.get(path, {}) | probe
     return found

@@ -1,5 +1,6 @@
 """The API of Hugging Face's text-embeddings-inference. Its routes serve the first model."""
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import Any
