@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from functools import partial
 from typing import Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from engine.checks import checked_ids, not_finite
+from engine.chunks import Chunks, spans_within
 from engine.errors import NotFinite
 from engine.literals import OnTruncate, Pooling
 from engine.options import CutCount, EncodeArgs, EncodeOptions, check_count, check_texts, each_text
@@ -119,6 +121,49 @@ class Embedder(TokenEmbedder):
             failed = [text for text, key in enumerate(keys) if rows[key] in error.texts]
             raise not_finite([first + text for text in failed]) from None
         return vectors if len(rows) == len(keys) else vectors[[rows[key] for key in keys]]
+
+    def chunk_spans(
+        self,
+        text: str,
+        *,
+        chunk_tokens: int | None = None,
+        overlap: int = 0,
+        prompt: str | None = None,
+    ) -> NDArray[np.int64]:
+        """Where to divide a text that is over the limit: (n, 2), the chunks text[start:stop].
+
+        chunk_tokens: how many tokens a chunk may have, the special ones and the prompt's included;
+        None means the limit of the model. Chunks end with words; only a word that is longer than a
+        chunk is divided. overlap: how many tokens of a chunk the next one repeats, at most, in
+        whole words. A short text is one chunk. Raises InputError.
+        """
+        check_texts([text])
+        prompt = self.prompt_for(None, prompt)
+        return spans_within(self._tokenizer, text, chunk_tokens, overlap, prompt)
+
+    def encode_chunks(
+        self,
+        texts: str | Iterable[str],
+        *,
+        chunk_tokens: int | None = None,
+        overlap: int = 0,
+        **options: Unpack[EncodeArgs],
+    ) -> Chunks | list[Chunks]:
+        """The vectors of all parts of long texts: Chunks for one string, else a list of them.
+
+        chunk_tokens and overlap are those of `chunk_spans`, the options those of `encode`.
+        """
+        given = check_texts([texts] if isinstance(texts, str) else texts)
+        prompt = self.prompt_for(None, options.get("prompt"))
+        divide = partial(self.chunk_spans, chunk_tokens=chunk_tokens, overlap=overlap)
+        spans = [divide(text, prompt=prompt) for text in given]
+        parts = [text[a:b] for text, of in zip(given, spans, strict=True) for a, b in of.tolist()]
+        vectors = self.encode(parts, **options)
+        counts = np.array(self._tokenizer.count([prompt + part for part in parts]), np.int64)
+        ends = np.cumsum([len(each) for each in spans])[:-1]
+        columns = np.split(vectors, ends), spans, np.split(counts, ends)
+        chunks = [Chunks(*each) for each in zip(*columns, strict=True)] if given else []
+        return chunks[0] if isinstance(texts, str) else chunks
 
     def count_tokens(self, texts: str | Iterable[str]) -> int | list[int]:
         """Tokens of each text before truncation, with [CLS] and [SEP]; an int for one string."""

@@ -30,7 +30,7 @@ LAYERS = (
     {"checkpoint", "checks"},
     {"catalog", "tokenizer"},
     {"options", "reference", "vectors"},
-    {"fast"},
+    {"fast", "chunks"},
     {"token_embedder"},
     {"embedder"},
     {"loading"},

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,12 +116,10 @@ class Tokenizer:
                 f"most {MOST_DETAILED}. Split the text."
             )
         found = []
-        for piece in self._pieces(text, exact=True):
-            with library_errors(self._folder):
-                encoding = self._tokenizer.encode(piece.text, add_special_tokens=False)
+        for at, encoding in self.with_offsets(text):
             columns = encoding.ids, encoding.tokens, encoding.offsets
             for id, token, (start, stop) in zip(*columns, strict=True):
-                found.append(Token(id, token, False, piece.start + start, piece.start + stop))
+                found.append(Token(id, token, False, at + start, at + stop))
         if not special:
             return found
         first, last = (
@@ -128,6 +127,12 @@ class Tokenizer:
             for id in self._ends.tolist()
         )
         return [first, *found, last]
+
+    def with_offsets(self, text: str) -> Iterator[tuple[int, Any]]:
+        """The library's Encoding of each piece of the text, and where the piece begins."""
+        for piece in self._pieces(clean(text), exact=True):
+            with library_errors(self._folder):
+                yield piece.start, self._tokenizer.encode(piece.text, add_special_tokens=False)
 
     def decode(self, ids: Ids, *, skip_special: bool = True) -> str:
         """The text of token ids that are in the vocabulary, as the library's decoder writes it."""
