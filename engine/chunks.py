@@ -44,7 +44,7 @@ class Chunks:
 
 
 def spans_within(
-    tokenizer: Tokenizer, text: str, size: int | None, overlap: int, prompt: str
+    tokenizer: Tokenizer, text: str, size: int | None, overlap: float, prompt: str
 ) -> NDArray[np.int64]:
     """The chunks text[start:stop] of a text, (n, 2), of at most `size` tokens each, with the prompt
     and the special tokens. InputError for a size or an overlap that cannot be."""
@@ -56,9 +56,9 @@ def spans_within(
             f"chunk_tokens is {size}, and {size - room} are those of the prompt and the special "
             f"ones; it must be from {size - room + 1} to {most}."
         )
-    if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap < room:
-        raise InputError(f"overlap is {overlap!r}; it must be an integer from 0 to {room - 1}.")
-    return _within(tokenizer, text, room, overlap)
+    if isinstance(overlap, bool) or not isinstance(overlap, int | float) or not 0 <= overlap <= 0.5:
+        raise InputError(f"overlap is {overlap!r}; it must be a number from 0 to 0.5.")
+    return _within(tokenizer, text, room, int(overlap * room))
 
 
 def _within(tokenizer: Tokenizer, text: str, room: int, overlap: int) -> NDArray[np.int64]:

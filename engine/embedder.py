@@ -127,15 +127,15 @@ class Embedder(TokenEmbedder):
         text: str,
         *,
         chunk_tokens: int | None = None,
-        overlap: int = 0,
+        overlap: float = 0.0,
         prompt: str | None = None,
     ) -> NDArray[np.int64]:
         """Where to divide a text that is over the limit: (n, 2), the chunks text[start:stop].
 
         chunk_tokens: how many tokens a chunk may have, the special ones and the prompt's included;
         None means the limit of the model. Chunks end with words; only a word that is longer than a
-        chunk is divided. overlap: how many tokens of a chunk the next one repeats, at most, in
-        whole words. A short text is one chunk. Raises InputError.
+        chunk is divided. overlap: the share of a chunk that the next one repeats, at most, in whole
+        words: 0 to 0.5. A short text is one chunk. Raises InputError.
         """
         check_texts([text])
         prompt = self.prompt_for(None, prompt)
@@ -146,7 +146,7 @@ class Embedder(TokenEmbedder):
         texts: str | Iterable[str],
         *,
         chunk_tokens: int | None = None,
-        overlap: int = 0,
+        overlap: float = 0.0,
         **options: Unpack[EncodeArgs],
     ) -> Chunks | list[Chunks]:
         """The vectors of all parts of long texts: Chunks for one string, else a list of them.

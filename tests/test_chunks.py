@@ -19,10 +19,12 @@ def embedder() -> engine.Embedder:
     return engine.load(str(ROOT / "weights" / "tiny"))
 
 
-@pytest.mark.parametrize("options", [{}, {"chunk_tokens": 20}, {"chunk_tokens": 20, "overlap": 5}])
+@pytest.mark.parametrize(
+    "options", [{}, {"chunk_tokens": 20}, {"chunk_tokens": 20, "overlap": 0.3}]
+)
 @pytest.mark.parametrize("prompt", [None, "", "query: "])
 def test_a_vector_is_that_of_its_part(
-    embedder: engine.Embedder, options: dict[str, int], prompt: str | None
+    embedder: engine.Embedder, options: dict[str, float], prompt: str | None
 ) -> None:
     chunks = embedder.encode_chunks(TEXT, prompt=prompt, **options)
     assert isinstance(chunks, Chunks) and len(chunks) > 1
@@ -68,9 +70,10 @@ def test_a_word_longer_than_a_chunk_is_divided(embedder: engine.Embedder) -> Non
     [
         ({"chunk_tokens": 2}, "chunk_tokens is 2, and 2 are those of the prompt and the special"),
         ({"chunk_tokens": 10_000}, "it must be an integer from 1 to"),
-        ({"chunk_tokens": 5, "overlap": 3}, "overlap is 3; it must be an integer from 0 to 2"),
+        ({"overlap": 0.6}, "overlap is 0.6; it must be a number from 0 to 0.5"),
         ({"overlap": -1}, "overlap is -1"),
-        ({"overlap": 0.5}, "overlap is 0.5"),
+        ({"overlap": True}, "overlap is True"),
+        ({"overlap": "1"}, "overlap is '1'"),
         ({"chunk_tokens": 5, "prompt": "a b c d e"}, "chunk_tokens is 5, and"),
     ],
 )

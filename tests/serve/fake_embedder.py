@@ -2,6 +2,7 @@
 calls, and can be slow, fail, or raise NotFinite for some texts."""
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -95,6 +96,24 @@ class FakeEmbedder:
         if len(ids) > self.max_tokens and not truncate:
             raise TooLong(f"a text has {len(ids)} tokens")
         return FakeTokens(np.array(ids[: self.max_tokens], np.int32))
+
+    def chunk_spans(
+        self,
+        text: str,
+        *,
+        chunk_tokens: int | None = None,
+        overlap: float = 0.0,
+        prompt: str | None = None,
+    ) -> np.ndarray:
+        """Chunks of whole words, without overlap."""
+        room = (chunk_tokens or self.max_tokens) - 2 - len(self.prompt_for(None, prompt).split())
+        if room < 1 or room > self.max_tokens - 2:
+            raise InputError(f"chunk_tokens is {chunk_tokens}")
+        if type(overlap) not in (int, float) or not 0 <= overlap <= 0.5:
+            raise InputError(f"overlap is {overlap!r}")
+        words = [(word.start(), word.end()) for word in re.finditer(r"\S+", text)]
+        groups = [words[i : i + room] for i in range(0, len(words), room)]
+        return np.array([(group[0][0], group[-1][1]) for group in groups] or [(0, len(text))])
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Words of as many letters as the ids say."""

@@ -6,8 +6,9 @@ from starlette.responses import Response
 
 from engine.literals import POOLINGS
 from engine.serve.batching.models import ServedModel
-from engine.serve.batching.request import Text, Vectors, WorkOptions
-from engine.serve.dialects import cloudflare_openapi, schemas
+from engine.serve.batching.request import Text, WorkOptions
+from engine.serve.dialects import chunking, cloudflare_openapi, schemas
+from engine.serve.dialects.chunking import Chunking, Computed
 from engine.serve.dialects.dialect import Dialect
 from engine.serve.dialects.openai_ids import TokenIds
 from engine.serve.dialects.output_types import SCHEMA, converted, output_type, to_base64
@@ -56,6 +57,8 @@ EMBEDDING = obj(
         "index": INTEGER,
         "embedding": VECTOR,
         "scale": {"type": "number"},
+        "input": INTEGER,
+        **chunking.SPAN,
     }
 )
 EMBEDDINGS = obj(
@@ -106,8 +109,8 @@ class OpenAI(Dialect):
     async def embeddings(self, request: Request) -> Response:
         """POST /v1/embeddings. `model` may be left out where one is served.
 
-        `pooling`, `input_type`, `prompt_name` and `output_dtype` are extra fields: the default
-        pooling is the checkpoint's, and prompts are those of the checkpoint.
+        `pooling`, `input_type`, `prompt_name`, `output_dtype` and `chunking` are extra fields: the
+        default pooling is the checkpoint's, and prompts are those of the checkpoint.
         """
         body = validation.object_of(await self.service.json(request))
         name = request.path_params.get("model") or validation.text(body, "model")
@@ -119,8 +122,11 @@ class OpenAI(Dialect):
         validation.text(body, "user")
         pooling = validation.choice(body, "pooling", POOLINGS, served.embedder.pooling)
         options = WorkOptions(pooling)
-        work = await self.service.embed(request, served, texts, options, _prompt(body, served))
-        data = await _data(work.vectors(truncate_dim=dimensions), encoding, wanted)
+        found = await chunking.compute(
+            self.service, request, served, texts, options, _prompt(body, served),
+            Chunking.of(body), truncate_dim=dimensions,
+        )  # fmt: skip
+        work, data = found.work, await _data(found, encoding, wanted)
         rest = {
             "model": name or served.names[0],
             "usage": {"prompt_tokens": work.tokens, "total_tokens": work.tokens},
@@ -179,6 +185,7 @@ class OpenAI(Dialect):
             "input_type": {"enum": [*INPUT_TYPES, None]},
             "prompt_name": {"enum": [*prompts, None]},
             "output_dtype": SCHEMA,
+            "chunking": chunking.schema([served.embedder for served in models.all]),
         }
         paths: Paths = {}
         alone = len(models.all) == 1
@@ -223,12 +230,14 @@ def _encoding(body: dict[str, Any]) -> str:
     return value  # type: ignore[no-any-return]
 
 
-async def _data(vectors: Vectors, encoding: str, wanted: str) -> bytes:
-    values, scales = converted(vectors, wanted)
+async def _data(found: Computed, encoding: str, wanted: str) -> bytes:
+    values, scales = converted(found.vectors, wanted)
     rows: Any = [to_base64(row) for row in values] if encoding == "base64" else values
     data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
     if scales is not None:
         data = [each | {"scale": scale} for each, scale in zip(data, scales, strict=True)]
+    if found.places is not None:
+        data = [each | place for each, place in zip(data, found.places, strict=True)]
     return await array_to_json(data)
 
 

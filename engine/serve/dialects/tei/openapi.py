@@ -1,5 +1,6 @@
 """The OpenAPI paths of text-embeddings-inference's routes."""
 
+from engine.serve.dialects import chunking
 from engine.serve.dialects.output_types import SCHEMA
 from engine.serve.dialects.schemas import (
     BOOLEAN,
@@ -35,8 +36,9 @@ TOKEN = obj(
     },
     "id text special start stop",
 )
+CHUNK = obj({**chunking.SPAN, "embedding": NUMBERS}, "start end embedding")
 RESULTS = {
-    "embed": VECTORS,
+    "embed": array({"oneOf": [NUMBERS, array(CHUNK)]}),
     "embed_all": array(VECTORS),
     "similarity": NUMBERS,
     "tokenize": array(array(TOKEN)),
@@ -78,7 +80,7 @@ def _bodies(service: Service) -> dict[str, Schema]:
     inputs, ids = {"inputs": texts(most)}, {"inputs": texts_or_ids(most, vocabulary)}
     dimensions = nullable("integer", minimum=1, maximum=embedder.dim)
     embed = {**ids, **truncation, "normalize": boolean, "dimensions": dimensions}
-    embed["output_dtype"] = SCHEMA
+    embed |= {"output_dtype": SCHEMA, "chunking": chunking.schema([embedder])}
     sentences = array(TEXT, minItems=1, maxItems=most - 1)
     pair = obj({"source_sentence": TEXT, "sentences": sentences}, "source_sentence sentences")
     parameters = {"oneOf": [obj(truncation), {"type": "null"}]}

@@ -11,6 +11,8 @@ import engine
 from engine.literals import Side
 from engine.serve.batching.models import ServedModel
 from engine.serve.batching.request import Text, Work, WorkOptions
+from engine.serve.dialects import chunking
+from engine.serve.dialects.chunking import Chunking
 from engine.serve.dialects.dialect import Dialect
 from engine.serve.dialects.output_types import converted, output_type
 from engine.serve.dialects.schemas import Paths
@@ -80,9 +82,14 @@ class TEI(Dialect):
         texts = self._read(body, options)
         normalize, dimensions = validation.flag(body, "normalize", True), self._dimensions(body)
         wanted = output_type(body)
-        work = await self._run(request, texts, options, body)
-        vectors = work.vectors(normalize=normalize, truncate_dim=dimensions)
-        return _timed(request, work, await array_to_json(converted(vectors, wanted)[0]))
+        found = await chunking.compute(
+            self.service, request, self._served, texts, options, self._prompt(body),
+            Chunking.of(body), normalize=normalize, truncate_dim=dimensions,
+        )  # fmt: skip
+        rows: Any = converted(found.vectors, wanted)[0]
+        if found.places is not None:
+            rows = chunking.by_text(rows, found.places)
+        return _timed(request, found.work, await array_to_json(rows))
 
     async def embed_all(self, request: Request) -> Response:
         """POST /embed_all: a vector for each token, not pooled and not normalised."""
