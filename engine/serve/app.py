@@ -13,6 +13,7 @@ from engine.serve.dialects.openapi import document
 from engine.serve.http.access_log import log_request
 from engine.serve.http.auth import Authenticator
 from engine.serve.http.errors import ErrorKind, HTTPError, http_error_of
+from engine.serve.http.host import check_host
 from engine.serve.http.messages import Handler, JSONResponse, Request, to_json
 from engine.serve.service import Service
 
@@ -66,6 +67,7 @@ class App:
 
     async def _respond(self, request: Request) -> Response:
         try:
+            check_host(request)
             self._authenticator.check(request.method, request.path, request.headers)
             async with asyncio.timeout(self.service.settings.request_timeout):
                 return await self._handler(request)(request)

@@ -28,9 +28,11 @@ class Client:
         self.app = app
 
     async def __call__(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
+        named = {"host": "x", **headers}
         scope = {
             "type": "http", "method": method, "path": path, "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "http_version": "1.1",
+            "headers": [(name.encode(), value.encode()) for name, value in named.items()],
         }  # fmt: skip
         sent: list[Any] = []
         messages = [{"type": "http.request", "body": body, "more_body": False}]

@@ -111,7 +111,7 @@ def test_all_bodies_together_are_limited():
     with fake_server("--max-waiting-bytes", "3000000") as server:
         peers = [server.connect() for _ in range(10)]
         for peer in peers:
-            peer.sendall(b"POST /embed HTTP/1.1\r\ncontent-length: 2000000\r\n\r\n")
+            peer.sendall(b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 2000000\r\n\r\n")
             peer.sendall(b" " * 1_000_000)
         responses = []
         for peer in peers:
@@ -178,7 +178,7 @@ def test_thousands_of_small_requests_do_not_grow_memory(server):
 
 
 def test_pipelined_requests_are_answered_in_order(server):
-    request = b'POST /tokenize HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "%s"}'
+    request = b'POST /tokenize HTTP/1.1\r\nhost: x\r\ncontent-length: 15\r\n\r\n{"inputs": "%s"}'
     with server.connect() as peer:
         peer.sendall(b"".join(request % letter for letter in (b"a", b"b", b"c")))
         got = b""

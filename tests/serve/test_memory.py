@@ -50,7 +50,8 @@ class Client:
             sent.append(message)
 
         scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
-        scope |= {"headers": [(b"content-length", b"%d" % len(data))], "client": ("here", 1)}
+        headers = [(b"host", b"x"), (b"content-length", b"%d" % len(data))]
+        scope |= {"http_version": "1.1", "headers": headers, "client": ("here", 1)}
         await self.app(scope, receive, send)
         return sent[0]["status"]
 

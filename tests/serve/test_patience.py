@@ -13,6 +13,8 @@ from tests.serve.serving import ended, fake_server, shared_fake, works
 
 RUN = "/client/v4/accounts/acc/ai/run/fake"
 ROUTES = (RUN, "/v1/embeddings", "/embed")
+POST = b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 15\r\n"
+EXPECTING = POST + b"expect: 100-continue\r\n\r\n"
 
 
 def test_endless_headers():
@@ -28,7 +30,7 @@ def test_endless_headers():
 def test_responses_to_head_have_no_body():
     with shared_fake().connect(timeout=5) as peer:
         for path in (b"/health", b"/info", b"/nowhere"):
-            peer.sendall(b"HEAD %b HTTP/1.1\r\n\r\n" % path)
+            peer.sendall(b"HEAD %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
             head, _, body = peer.recv(100_000).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 404 " if path == b"/nowhere" else b"HTTP/1.1 200 ")
             assert body == b""
@@ -36,8 +38,7 @@ def test_responses_to_head_have_no_body():
 
 def test_expect_100_continue():
     with shared_fake().connect(timeout=5) as peer:
-        ask = b"POST /embed HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 15\r\n\r\n"
-        peer.sendall(ask)
+        peer.sendall(EXPECTING)
         assert peer.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         peer.sendall(b'{"inputs": "a"}')
         assert peer.recv(100_000).startswith(b"HTTP/1.1 200 ")
@@ -77,7 +78,7 @@ def test_single_bytes_do_not_extend_the_read_timeout():
 def connect_without_reading(server):
     """A connection with a small receive buffer, and a request for half a megabyte."""
     body = json.dumps({"model": "fake", "input": ["some text"] * 2048}).encode()
-    head = b"POST /v1/embeddings HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
+    head = b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
     with socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.connect(("127.0.0.1", server.port))
@@ -152,7 +153,7 @@ def full_server(*options: str, **environ: str):
     few = ("--max-waiting-texts", "1", "--max-batch-tokens", "3")
     server = fake_server(*few, *options, FAKE_SECONDS_A_BATCH="60", **environ)
     token = environ.get("BGE_API_TOKENS", "x").encode()
-    head = b"POST /embed HTTP/1.1\r\nauthorization: Bearer %b\r\ncontent-length: 15\r\n\r\n"
+    head = POST + b"authorization: Bearer %b\r\n\r\n"
     with server.connect() as peer:
         peer.sendall(head % token + b'{"inputs": "a"}')
         while b'te_queue_size{model="fake"} 1.0' not in server.ask("/metrics").body:
@@ -171,8 +172,8 @@ def test_a_full_server_still_serves_the_other_routes():
 
 
 def test_a_full_server_responds_in_order_on_one_connection():
-    embed = b'POST /embed HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "a"}'
-    health = b"GET /health HTTP/1.1\r\n\r\n"
+    embed = POST + b'\r\n{"inputs": "a"}'
+    health = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
     with full_server() as server, server.connect() as peer:
         peer.sendall(embed + health + embed + embed + health)
         got = b""
@@ -184,7 +185,7 @@ def test_a_full_server_responds_in_order_on_one_connection():
 
 @pytest.mark.parametrize("version, header", [(b"1.0", b""), (b"1.1", b"connection: close\r\n")])
 def test_a_full_server_closes_the_connection_when_the_client_wants_it(version, header):
-    head = b"POST /embed HTTP/%b\r\ncontent-length: 15\r\n%b\r\n" % (version, header)
+    head = b"POST /embed HTTP/%b\r\nhost: x\r\ncontent-length: 15\r\n%b\r\n" % (version, header)
     with full_server() as server, server.connect(timeout=5) as peer:
         peer.sendall(head + b'{"inputs": "a"}')
         response = ended(peer)
@@ -195,7 +196,7 @@ def test_a_full_server_closes_the_connection_when_the_client_wants_it(version, h
 
 def test_a_full_server_returns_429_after_100_continue():
     with full_server() as server, server.connect(timeout=5) as peer:
-        peer.sendall(b"POST /embed HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 15\r\n\r\n")
+        peer.sendall(EXPECTING)
         assert peer.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         peer.sendall(b'{"inputs": "a"}')
         assert peer.recv(10_000).startswith(b"HTTP/1.1 429 ")
@@ -203,7 +204,7 @@ def test_a_full_server_returns_429_after_100_continue():
 
 def test_an_early_error_closes_the_connection_after_the_body():
     with shared_fake().connect(timeout=10) as peer:
-        peer.sendall(b"POST /nowhere HTTP/1.1\r\ncontent-length: 4\r\n\r\n")
+        peer.sendall(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n")
         early = b""
         while not early.endswith(b"}"):
             early += peer.recv(10_000)
@@ -214,7 +215,7 @@ def test_an_early_error_closes_the_connection_after_the_body():
 
 def test_an_early_error_does_not_wait_for_ever_for_the_body():
     with fake_server("--read-timeout", "0.5") as server, server.connect(timeout=10) as peer:
-        peer.sendall(b"POST /nowhere HTTP/1.1\r\ncontent-length: 1000\r\n\r\n")
+        peer.sendall(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n")
         assert ended(peer).startswith(b"HTTP/1.1 404 ")
 
 
@@ -238,7 +239,7 @@ def test_a_batch_can_be_queued_and_polled_on_a_full_server(tmp_path):
 def test_requests_of_disconnected_clients_are_dropped_and_counted():
     options = ("--max-batch-tokens", "3")
     with fake_server(*options, FAKE_SECONDS_A_BATCH="0.3") as server:
-        request = b'POST /embed HTTP/1.1\r\ncontent-length: 15\r\n\r\n{"inputs": "a"}'
+        request = POST + b'\r\n{"inputs": "a"}'
         peers = [server.connect() for _ in range(20)]
         for peer in peers:
             peer.sendall(request)

@@ -10,6 +10,7 @@ from engine.serve.http.messages import JSONResponse, Request
 # The API gateway: authentication and routes. `result` is null.
 # Status, code, message.
 GATEWAY = {
+    ErrorKind.WRONG_HOST: (400, 6003, "Invalid request headers: {message}"),
     ErrorKind.NO_TOKEN: (400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"),
     ErrorKind.MALFORMED_TOKEN: (400, 6003, "Invalid request headers"),
     ErrorKind.WRONG_TOKEN: (401, 10000, "Authentication error"),
@@ -62,7 +63,8 @@ def _gateway_error(error: HTTPError, request: Request) -> tuple[int, dict[str, A
         message = f"Could not route to {route}, perhaps your object identifier is invalid?"
         return 404, {"code": 7003, "message": message}
     status, code, words = GATEWAY[error.kind]
-    entry: dict[str, Any] = {"code": code, "message": words.format(method=request.method)}
+    message = words.format(method=request.method, message=error.message)
+    entry: dict[str, Any] = {"code": code, "message": message}
     if error.kind is ErrorKind.MALFORMED_TOKEN:
         entry["error_chain"] = CHAIN
     return status, entry

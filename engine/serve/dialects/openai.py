@@ -34,6 +34,7 @@ DEPLOYMENT = "/openai/deployments/{model}/embeddings"  # Azure's older one: the 
 
 # Status, type, code for OpenAI's clients (None: Cloudflare's), code for Cloudflare's clients.
 ERRORS: dict[ErrorKind, tuple[int, str, str | None, int]] = {
+    ErrorKind.WRONG_HOST: (400, "invalid_request_error", None, 6003),
     ErrorKind.NO_TOKEN: (401, "invalid_request_error", "invalid_api_key", 9106),
     ErrorKind.MALFORMED_TOKEN: (401, "invalid_request_error", "invalid_api_key", 6003),
     ErrorKind.WRONG_TOKEN: (401, "invalid_request_error", "invalid_api_key", 10000),

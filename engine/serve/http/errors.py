@@ -10,6 +10,7 @@ RETRY_AFTER = 5  # seconds, if there is no better estimate
 class ErrorKind(Enum):
     """The kinds of error that at least one dialect distinguishes."""
 
+    WRONG_HOST = auto()
     NO_TOKEN = auto()
     MALFORMED_TOKEN = auto()
     WRONG_TOKEN = auto()
