@@ -30,6 +30,7 @@ WORKERS_AI: dict[ErrorKind, tuple[int, int, str | None]] = {
     ErrorKind.BODY_TOO_LARGE: (413, 3006, "Request is too large: {message}"),
     ErrorKind.NO_QUEUE: (400, 8007, None),
     ErrorKind.QUEUE_DOWN: (503, 3040, None),
+    ErrorKind.QUEUE_DISK_FULL: (507, 3040, None),
     ErrorKind.UNKNOWN_BATCH: (404, 7003, None),
     ErrorKind.TIMEOUT: (408, 3007, "Request timeout: {message}"),
     ErrorKind.OVERLOADED: (429, 3040, "Capacity temporarily exceeded, please try again."),

@@ -6,6 +6,7 @@ from engine.serve.dialects.schemas import (
     ACCOUNT,
     BOOLEAN,
     INTEGER,
+    REASONS,
     STRING,
     TEXT,
     VECTORS,
@@ -16,6 +17,7 @@ from engine.serve.dialects.schemas import (
     operation,
     path_parameter,
     request_body,
+    response,
     texts,
     with_errors,
 )
@@ -123,4 +125,6 @@ def paths(service: Service) -> Paths:
         "/client/v4/user/tokens/verify": {"get": verify},
         f"{ACCOUNT}/tokens/verify": {"get": verify_account},
     }
+    if service.has_queue:
+        run["responses"]["507"] = response(REASONS["507"], ENVELOPE_ERROR)
     return with_errors(found, (*STATUSES, "503"), ENVELOPE_ERROR)

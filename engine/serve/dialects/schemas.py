@@ -18,6 +18,7 @@ REASONS = {
     "429": "The server is overloaded; see retry-after",
     "500": "Internal server error",
     "503": "Not available at the moment; see retry-after",
+    "507": "The disk of the batch queue is full",
 }
 
 

@@ -25,6 +25,7 @@ class ErrorKind(Enum):
     BODY_TOO_LARGE = auto()
     NO_QUEUE = auto()
     QUEUE_DOWN = auto()
+    QUEUE_DISK_FULL = auto()
     UNKNOWN_BATCH = auto()
     TIMEOUT = auto()
     OVERLOADED = auto()

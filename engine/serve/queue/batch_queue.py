@@ -14,7 +14,8 @@ from typing import TypeVar
 from sqlalchemy import URL
 
 from engine.errors import Overloaded
-from engine.serve.queue.database import default_url
+from engine.serve.http.errors import ErrorKind, HTTPError
+from engine.serve.queue.database import DatabaseFull, default_url
 from engine.serve.queue.responses import Item
 from engine.serve.queue.store import Load, Status, Store
 from engine.serve.queue.worker import RunItem, Worker
@@ -77,8 +78,8 @@ class BatchQueue:
     async def submit(self, model: str, account: str, items: list[Item]) -> str:
         """Store a request and return its id, a UUID: from then on it survives this process.
 
-        Overloaded when the queue is full, InputError for what can never be stored, another
-        EngineError when the database cannot be used.
+        Overloaded when the queue is full, InputError for what can never be stored, HTTPError
+        when the disk is full, another EngineError when the database cannot be used.
         """
         if self._stopping or self._submitting >= MAX_WAITING:
             raise Overloaded("the batch queue accepts no request at the moment; try again")
@@ -86,6 +87,9 @@ class BatchQueue:
         try:
             add = self._store.add
             request_id = await _run_on(self._writer, add, model, account, items, self._limits)
+        except DatabaseFull:
+            message = "The batch queue's disk is full; nothing was accepted. Try again later."
+            raise HTTPError(ErrorKind.QUEUE_DISK_FULL, message) from None
         finally:
             self._submitting -= 1
         self._worker.wake()

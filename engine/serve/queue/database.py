@@ -5,6 +5,8 @@ connect, and which clock counts.
 """
 
 import contextlib
+import logging
+import math
 import os
 import sqlite3
 import time
@@ -18,6 +20,8 @@ import sqlalchemy as sa
 from engine.errors import EngineError, InputError
 from engine.system.folders import expand, user_state
 
+log = logging.getLogger(__name__)
+
 SCHEMA = "bge_queue"  # PostgreSQL only: our tables stay apart from other users of the database
 
 _SQLITE = (
@@ -29,6 +33,14 @@ _SQLITE = (
 )
 # the locks of a host that vanished in the middle of a transaction are released
 _POSTGRES = "SET idle_in_transaction_session_timeout = '30s'"
+# A full disk; a limit on the file's size or the user's quota; no room for the index of the log.
+_SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+_POSTGRES_FULL = "53100"
+_SAY_AGAIN_S = 60.0
+
+
+class DatabaseFull(EngineError):
+    """There is no space to write; what is stored can still be read."""
 
 
 @dataclass
@@ -37,6 +49,7 @@ class Database:
 
     engine: sa.Engine
     lock: sqlite3.Connection | None = None
+    _said_full: float = -math.inf  # when the log last said so
 
     @property
     def shared(self) -> bool:
@@ -45,14 +58,28 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Commits at the end. EngineError, without passwords or texts, where that fails."""
+        """Commits at the end. EngineError, without passwords or texts, where that fails;
+        DatabaseFull, also in the log, where there is no space."""
         try:
             with self.engine.begin() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            where = self.engine.url.render_as_string(hide_password=True)
             reason = getattr(error, "orig", None) or error  # without the statement
-            raise EngineError(f"the queue's database {where} cannot be used: {reason}") from error
+            raise self._failure(reason) from error
+
+    def _failure(self, reason: BaseException) -> EngineError:
+        where = self.engine.url.render_as_string(hide_password=True)
+        if not _is_full(reason):
+            return EngineError(f"the queue's database {where} cannot be used: {reason}")
+        if time.monotonic() - self._said_full >= _SAY_AGAIN_S:  # however many requests are refused
+            self._said_full = time.monotonic()
+            log.error(
+                "the queue's database %s is full (%s): batches are refused and results wait until "
+                "there is space. All else is served.",
+                where,
+                reason,
+            )
+        return DatabaseFull(f"the queue's database {where} is full: {reason}")
 
     def now(self, connection: sa.Connection) -> float:
         """Seconds since 1970, by the clock that all replicas share."""
@@ -62,16 +89,28 @@ class Database:
         return float(connection.scalar(sa.select(clock)) or 0)
 
     def erase_deleted(self) -> None:
-        """Empty SQLite's write-ahead log, which still holds what was deleted."""
-        if not self.shared:
+        """Empty SQLite's write-ahead log, which still holds what was deleted. EngineError as in
+        `transaction`."""
+        if self.shared:
+            return
+        try:
             with contextlib.closing(self.engine.raw_connection()) as connection:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
 
     def close(self) -> None:
         """Close the connections, and let another process open the file."""
         self.engine.dispose()
         if self.lock:
             self.lock.close()
+
+
+def _is_full(reason: BaseException) -> bool:
+    """Whether the driver's error says that there is no space."""
+    if isinstance(reason, sqlite3.Error):
+        return reason.sqlite_errorcode in _SQLITE_FULL
+    return getattr(reason, "sqlstate", None) == _POSTGRES_FULL
 
 
 def default_url() -> sa.URL:

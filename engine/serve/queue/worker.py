@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engine.errors import EngineError, Overloaded
+from engine.serve.queue.database import DatabaseFull
 from engine.serve.queue.responses import Item, Outcome, encode, failure, failure_of
 from engine.serve.queue.store import LEASE_S, Claim, Store
 
@@ -72,6 +73,8 @@ class Worker:
             self._wake.clear()
             try:
                 await self._beat()
+            except DatabaseFull:
+                pass  # the log has it
             except EngineError as error:
                 self.waiting, self._next_count = None, 0.0
                 log.warning("the batch queue waits for its database: %s", error)
@@ -102,7 +105,7 @@ class Worker:
             while not finished and not self._stopping:
                 first, items = await self._run_in_thread(self._store.next_slice, claim)
                 outcomes = await self._compute(claim, items)
-                finished = await self._run_in_thread(self._save, claim, first, items, outcomes)
+                finished = await self._save(claim, first, items, outcomes)
         except Exception as error:
             log.warning(
                 "batch request %s: attempt %d failed: %r", claim.request_id, claim.attempt, error
@@ -115,8 +118,19 @@ class Worker:
             del self._runs[claim]
             self.wake()
 
-    def _save(self, claim: Claim, first: int, items: list[Item], outcomes: list[Outcome]) -> bool:
-        return self._store.save(claim, first, encode(first, items, outcomes))
+    async def _save(
+        self, claim: Claim, first: int, items: list[Item], outcomes: list[Outcome]
+    ) -> bool:
+        """Stores the outcomes. On a full disk it keeps them, and tries again until there is room:
+        as a failed attempt the slice would be computed again, and given up in the end."""
+        responses = await self._run_in_thread(encode, first, items, outcomes)
+        while True:
+            try:
+                return bool(await self._run_in_thread(self._store.save, claim, first, responses))
+            except DatabaseFull:
+                if self._stopping:
+                    raise
+                await asyncio.sleep(RETRY_S)
 
     async def _compute(self, claim: Claim, items: list[Item]) -> list[Outcome]:
         if claim.attempt > MAX_ATTEMPTS:
