@@ -15,6 +15,7 @@ from engine.serve.http.auth import Authenticator
 from engine.serve.http.errors import ErrorKind, HTTPError, http_error_of
 from engine.serve.http.host import check_host
 from engine.serve.http.messages import Handler, JSONResponse, Request, to_json
+from engine.serve.http.proxies import Proxies
 from engine.serve.service import Service
 
 log = logging.getLogger("bge.serve")
@@ -29,6 +30,7 @@ class App:
         self.service = service
         self.draining = False  # shutting down: each response closes its connection
         self._authenticator = Authenticator(service.settings.tokens)
+        self._proxies = Proxies(service.settings.trusted_proxies)
         self._dialects = [dialect(service) for dialect in DIALECTS]
         self._document = to_json(document(service, self._dialects))
         self.routes = [
@@ -41,7 +43,8 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A slash at the end means nothing.
-        request = Request({**scope, "path": scope["path"].rstrip("/") or "/"}, receive)
+        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        request = Request({**scope, "client": self._proxies.client(scope)}, receive)
         status = CLIENT_CLOSED_REQUEST
         try:
             response = await self._respond(request)

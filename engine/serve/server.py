@@ -25,6 +25,7 @@ from engine.serve.http.access_log import log_event, set_up_logging
 from engine.serve.http.metrics import Metrics
 from engine.serve.http.protocol import limited_protocol
 from engine.serve.http.tracing import open_tracer
+from engine.serve.http.proxies import Proxies
 from engine.serve.service import Service
 from engine.serve.settings import Settings
 
@@ -145,7 +146,11 @@ def _for_pages(app: ASGIApp, settings: Settings) -> ASGIApp:
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=limited_protocol(settings.read_timeout, math.ceil(SHARE * settings.max_connections)),
+        http=limited_protocol(
+            settings.read_timeout,
+            math.ceil(SHARE * settings.max_connections),
+            Proxies(settings.trusted_proxies),
+        ),
         ws="none",
         lifespan="off",
         log_config=None,

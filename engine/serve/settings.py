@@ -80,6 +80,13 @@ class Settings:
     cors_allow_origin: str = _option(
         "", "origins of web pages that may use the server, separated by spaces; * for all [none]"
     )
+    trusted_proxies: tuple[str, ...] = _option(
+        (),
+        "reverse proxies whose X-Forwarded-For names the client in the log, and which may open any "
+        "number of connections: addresses or networks, separated by spaces; unix for the Unix "
+        "socket [none]",
+        values.proxies,
+    )
     openai_ids: str = _option(
         REFUSE,
         "token ids on OpenAI's route: own, if clients send ids of this model's tokenizer; cl100k, "

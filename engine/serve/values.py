@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from engine.serve.http.proxies import Proxies
+
 N = TypeVar("N", int, float)
 T = TypeVar("T")
 
@@ -29,6 +31,18 @@ def port(text: str) -> int:
     if not 0 <= number <= 65535:
         raise ValueError("must be from 0 to 65535")
     return number
+
+
+def proxies(text: str) -> tuple[str, ...]:
+    """Addresses, networks or the word unix, separated by spaces."""
+    words = tuple(text.split())
+    for word in words:
+        try:
+            Proxies([word])
+        except ValueError as error:
+            allowed = "addresses (10.0.0.1), networks (10.0.0.0/8) and unix, separated by spaces"
+            raise ValueError(f"{error}; allowed are {allowed}") from None
+    return words
 
 
 def one_of(words: Sequence[str]) -> Callable[[str], str]:

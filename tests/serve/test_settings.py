@@ -33,6 +33,7 @@ OTHER = {  # a value that is not the default, for every option
     "openai_ids": "own",
     "default_prompt": "query: ",
     "cors_allow_origin": "https://a.example https://b.example",
+    "trusted_proxies": "10.0.0.0/8 ::1 unix",
     "access_log": "0",
     "otlp_endpoint": "http://127.0.0.1:4318",
 }
@@ -102,6 +103,9 @@ def test_precision_and_threads_for_one_model():
         ([], {"BGE_THREADS": "a=2"}, "--threads a=2: no --model is 'a'"),
         (["--threads", "a=0"], {}, "must be at least 1"),
         ([], {"BGE_OFFLINE": "perhaps"}, "BGE_OFFLINE is 'perhaps': must be 1 or 0"),
+        (["--trusted-proxies", "10.0.0.1/8"], {}, "10.0.0.1/8 has host bits set; allowed are"),
+        (["--trusted-proxies", "proxy.example"], {}, "'proxy.example' does not appear to be"),
+        ([], {"BGE_TRUSTED_PROXIES": "*"}, "BGE_TRUSTED_PROXIES is '*': '*' does not appear"),
         (["--nonsense"], {}, "--nonsense"),
     ],
 )

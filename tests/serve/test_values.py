@@ -14,6 +14,7 @@ from engine.serve import values
         (values.port, "65535", 65535),
         (values.flag, "Yes", True),
         (values.flag, "0", False),
+        (values.proxies, " 10.0.0.0/8  ::1 unix", ("10.0.0.0/8", "::1", "unix")),
         (values.one_of(("a", "b")), "b", "b"),
     ],
 )
@@ -30,6 +31,8 @@ def test_a_value(parse, text, value):
         (values.seconds, "inf", "must be at least 0.001"),
         (values.port, "65536", "must be from 0 to 65535"),
         (values.flag, "perhaps", "must be 1 or 0"),
+        (values.proxies, "::1 10.0.0.1/8", "10.0.0.1/8 has host bits set; allowed are addresses"),
+        (values.proxies, "10.0.0.1,::1", "does not appear to be .* separated by spaces"),
         (values.one_of(("a", "b")), "c", "must be one of a, b"),
     ],
 )

@@ -15,19 +15,23 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from engine.serve.http.proxies import Proxies
+
 MAX_HEADER_BYTES = 65_536
+NO_PROXIES = Proxies(())
 PROBES = (b"/health", b"/ping", b"/metrics")
 ERROR = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """`read_timeout`: seconds in which a request head must arrive, and in which the client must
-    read a part of a response that is waiting to be sent. `most`: connections of one address;
-    `clients`: how many each has."""
+    read a part of a response that is waiting to be sent. `most`: connections of one address, unless
+    it is a trusted proxy's or there is none, as on a Unix socket; `clients`: how many each has."""
 
     read_timeout: float
     most: float
     clients: Counter[str]
+    proxies: Proxies
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -38,7 +42,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = self._unsent = 0
         self._write_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = self._start_timer(self._head_timeout)
-        if self.clients[self._address] > self.most:
+        one_client = self._address and not self.proxies.trusts(self._address)
+        if one_client and self.clients[self._address] > self.most:
             self._close(b"429 Too Many Requests")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,7 +108,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def limited_protocol(read_timeout: float, most: float = math.inf) -> type[LimitedProtocol]:
+def limited_protocol(
+    read_timeout: float, most: float = math.inf, proxies: Proxies = NO_PROXIES
+) -> type[LimitedProtocol]:
     """The protocol class with these limits."""
-    limits = {"read_timeout": read_timeout, "most": most, "clients": Counter()}
+    limits = {"read_timeout": read_timeout, "most": most, "clients": Counter(), "proxies": proxies}
     return type("LimitedProtocol", (LimitedProtocol,), limits)

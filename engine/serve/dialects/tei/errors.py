@@ -8,13 +8,10 @@ from engine.serve.http.messages import JSONResponse
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 
 ERRORS = {
-<<<<<<< HEAD:engine/serve/dialects/tei/errors.py
     ErrorKind.NO_TOKEN: (401, "Unauthorized"),
     ErrorKind.MALFORMED_TOKEN: (401, "Unauthorized"),
     ErrorKind.WRONG_TOKEN: (401, "Unauthorized"),
-=======
     ErrorKind.WRONG_HOST: (400, "Validation"),
->>>>>>> fda3ffe (serve: a request needs one valid Host header):engine/serve/dialects/tei_errors.py
     ErrorKind.NO_ROUTE: (404, "Validation"),
     ErrorKind.NO_METHOD: (405, "Validation"),
     ErrorKind.NO_BODY: (400, "Validation"),
