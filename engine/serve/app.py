@@ -10,12 +10,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from engine.serve.dialects import DIALECTS
 from engine.serve.dialects.openapi import document
-from engine.serve.http.access_log import log_request
+from engine.serve.http.access_log import log_event, log_request
 from engine.serve.http.auth import Authenticator
 from engine.serve.http.errors import ErrorKind, HTTPError, http_error_of
 from engine.serve.http.host import check_host
 from engine.serve.http.messages import Handler, JSONResponse, Request, to_json
 from engine.serve.http.proxies import Proxies
+from engine.serve.http.tokens_file import read_tokens_file
 from engine.serve.service import Service
 
 log = logging.getLogger("bge.serve")
@@ -29,7 +30,7 @@ class App:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.draining = False  # shutting down: each response closes its connection
-        self._authenticator = Authenticator(service.settings.tokens)
+        self._authenticator = Authenticator(service.settings.all_tokens)
         self._proxies = Proxies(service.settings.trusted_proxies)
         self._dialects = [dialect(service) for dialect in DIALECTS]
         self._document = to_json(document(service, self._dialects))
@@ -40,6 +41,22 @@ class App:
         ]
         self.routes.append(Route("/openapi.json", self._openapi, methods=["GET"]))
         self.routes.sort(key=lambda route: "{" in route.path)  # the fixed paths match faster
+
+    def reload_tokens(self) -> None:
+        """Reads the file of tokens again. One that cannot be used leaves them as they are."""
+        settings = self.service.settings
+        assert settings.tokens_file is not None
+        path = settings.tokens_file.path
+        try:
+            file = read_tokens_file(path)
+        except ValueError as error:
+            log.error("the API tokens stay as they were: %s: %s", path, error)
+            return
+        tokens = (*settings.tokens, *file.tokens)
+        self._authenticator = Authenticator(tokens)
+        log_event("tokens", tokens=len(tokens))
+        if file.exposed:
+            log.warning("every user of this machine can read the API tokens in %s: chmod o-r", path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A slash at the end means nothing.

@@ -36,7 +36,8 @@ SWITCH_S = 0.001  # thread switch interval: the event loop should not wait 5 ms 
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server. SIGTERM ends it with status 0; the last responses close connections."""
+    """uvicorn's server. SIGTERM ends it with status 0; the last responses close connections.
+    SIGHUP reads the file of tokens again, if there is one."""
 
     def __init__(self, config: uvicorn.Config, app: App, greeting: dict[str, Any]) -> None:
         super().__init__(config)
@@ -55,6 +56,9 @@ class Server(uvicorn.Server):
                 loop.add_signal_handler(number, self._stop)
             except NotImplementedError:  # Windows
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._stop))
+        if self._app.service.settings.tokens_file:
+            loop.add_signal_handler(signal.SIGHUP, self._app.reload_tokens)
+            self._app.reload_tokens()  # for a SIGHUP while the models were loaded
         yield
 
     def _stop(self) -> None:
@@ -68,6 +72,8 @@ class Server(uvicorn.Server):
 def serve(settings: Settings, load: LoadModel = load_model) -> int:
     """Runs until SIGTERM or SIGINT and returns 0. Raises EngineError if it cannot start."""
     set_up_logging()
+    if settings.tokens_file:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server starts: it reads the file
     sys.setswitchinterval(SWITCH_S)
     return_large_blocks()
     _raise_file_limit(settings.max_connections + 64)
@@ -171,7 +177,7 @@ def _greeting(service: Service, listener: socket.socket) -> dict[str, Any]:
     address = f"[{host}]" if ":" in host else host
     return {
         "url": f"http://{address}:{port}",
-        "tokens": len(settings.tokens),
+        "tokens": len(settings.all_tokens),
         "queue": service.queue is not None,
         "models": [_model_info(served) for served in service.models.all],
     }

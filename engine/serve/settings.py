@@ -11,6 +11,7 @@ from engine.errors import InputError
 from engine.literals import PRECISIONS, Precision
 from engine.serve import values
 from engine.serve.model_choices import ModelChoice, read_choices, with_values
+from engine.serve.http.tokens_file import TokensFile, read_tokens_file
 
 TOKENS = "BGE_API_TOKENS"
 NO_QUEUE = "none"
@@ -33,6 +34,7 @@ METAVARS: dict[Callable[[str], Any], str] = {
     read_choices: "NAME",
     _precisions: "PRECISION",
     _threads: "N",
+    read_tokens_file: "FILE",
 }
 
 
@@ -62,6 +64,11 @@ class Settings:
     port: int = _option(8787, "port to listen on; 0 chooses a free one", values.port)
     allow_anonymous: bool = _option(
         False, f"serve other machines although {TOKENS} is not set", values.flag
+    )
+    tokens_file: TokensFile | None = _option(  # noqa: RUF009
+        None,
+        f"file of API tokens, one a line, besides those of {TOKENS}; SIGHUP reads it again",
+        read_tokens_file,
     )
     max_batch_tokens: int = _option(2048, "maximum tokens per batch", values.positive)
     max_waiting_texts: int = _option(
@@ -130,11 +137,16 @@ class Settings:
     tokens: tuple[str, ...] = ()  # only a variable: other users can see a process's arguments
 
     def __post_init__(self) -> None:
-        if not (self.tokens or self.allow_anonymous or is_loopback(self.host)):
+        if not (self.all_tokens or self.allow_anonymous or is_loopback(self.host)):
             raise InputError(
                 f"--host {self.host} can be reached from other machines and {TOKENS} is not set. "
-                f"Set {TOKENS}, listen on 127.0.0.1, or use --allow-anonymous."
+                f"Set it or --tokens-file, listen on 127.0.0.1, or use --allow-anonymous."
             )
+
+    @property
+    def all_tokens(self) -> tuple[str, ...]:
+        """The tokens of the variable and of the file."""
+        return self.tokens + (self.tokens_file.tokens if self.tokens_file else ())
 
 
 def is_loopback(host: str) -> bool:

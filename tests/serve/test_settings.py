@@ -1,6 +1,7 @@
 """Every option by flag and by environment."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,7 @@ OTHER = {  # a value that is not the default, for every option
     "default_prompt": "query: ",
     "cors_allow_origin": "https://a.example https://b.example",
     "trusted_proxies": "10.0.0.0/8 ::1 unix",
+    "tokens_file": str(Path(__file__).with_name("tokens.txt")),
     "access_log": "0",
     "otlp_endpoint": "http://127.0.0.1:4318",
 }
