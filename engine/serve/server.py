@@ -26,6 +26,7 @@ from engine.serve.http.metrics import Metrics
 from engine.serve.http.protocol import limited_protocol
 from engine.serve.http.tracing import open_tracer
 from engine.serve.http.proxies import Proxies
+from engine.serve.http.unix_socket import unix_listener
 from engine.serve.service import Service
 from engine.serve.settings import Settings
 
@@ -173,14 +174,16 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
 
 def _greeting(service: Service, listener: socket.socket) -> dict[str, Any]:
     settings = service.settings
-    host, port = listener.getsockname()[:2]
-    address = f"[{host}]" if ":" in host else host
     return {
-        "url": f"http://{address}:{port}",
+        "url": f"unix:{settings.uds}" if settings.uds else _url(*listener.getsockname()[:2]),
         "tokens": len(settings.all_tokens),
         "queue": service.queue is not None,
         "models": [_model_info(served) for served in service.models.all],
     }
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _model_info(served: ServedModel) -> dict[str, Any]:
@@ -191,6 +194,10 @@ def _model_info(served: ServedModel) -> dict[str, Any]:
 @contextlib.contextmanager
 def _listen(settings: Settings) -> Iterator[socket.socket]:
     """Binds the address before the models are loaded; connections are accepted after that."""
+    if settings.uds:
+        with unix_listener(settings.uds) as listener:
+            yield listener
+        return
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]

@@ -62,6 +62,10 @@ class Settings:
     offline: bool = _option(False, "do not download anything", values.flag)
     host: str = _option("127.0.0.1", "address to listen on")
     port: int = _option(8787, "port to listen on; 0 chooses a free one", values.port)
+    uds: str = _option(
+        "",
+        "Unix socket to listen on instead of --host and --port; the umask decides who may connect",
+    )
     allow_anonymous: bool = _option(
         False, f"serve other machines although {TOKENS} is not set", values.flag
     )
@@ -137,7 +141,8 @@ class Settings:
     tokens: tuple[str, ...] = ()  # only a variable: other users can see a process's arguments
 
     def __post_init__(self) -> None:
-        if not (self.all_tokens or self.allow_anonymous or is_loopback(self.host)):
+        local = self.uds or is_loopback(self.host)
+        if not (self.all_tokens or self.allow_anonymous or local):
             raise InputError(
                 f"--host {self.host} can be reached from other machines and {TOKENS} is not set. "
                 f"Set it or --tokens-file, listen on 127.0.0.1, or use --allow-anonymous."

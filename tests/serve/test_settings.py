@@ -16,6 +16,7 @@ OTHER = {  # a value that is not the default, for every option
     "offline": "1",
     "host": "::1",
     "port": "0",
+    "uds": "/run/bge.sock",
     "allow_anonymous": "1",
     "max_batch_tokens": "512",
     "max_waiting_texts": "9",
@@ -130,6 +131,8 @@ def test_without_tokens_only_local_clients_are_served():
     with pytest.raises(InputError, match="BGE_API_TOKENS"):
         parse_settings(["--host", "0.0.0.0"], {})
     assert parse_settings(["--host", "0.0.0.0", "--allow-anonymous"], {}).host == "0.0.0.0"
+    uds = parse_settings(["--host", "0.0.0.0", "--uds", "bge.sock"], {}).uds  # the host is not used
+    assert uds == "bge.sock"
     assert parse_settings(["--host", "0.0.0.0"], {"BGE_API_TOKENS": "x"}).host == "0.0.0.0"
 
 
