@@ -24,8 +24,8 @@ from engine.serve.dialects import DIALECTS
 from engine.serve.http.access_log import log_event, set_up_logging
 from engine.serve.http.metrics import Metrics
 from engine.serve.http.protocol import limited_protocol
-from engine.serve.http.tracing import open_tracer
 from engine.serve.http.proxies import Proxies
+from engine.serve.http.tracing import open_tracer
 from engine.serve.http.unix_socket import unix_listener
 from engine.serve.service import Service
 from engine.serve.settings import Settings

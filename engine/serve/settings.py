@@ -10,8 +10,8 @@ from typing import Any
 from engine.errors import InputError
 from engine.literals import PRECISIONS, Precision
 from engine.serve import values
-from engine.serve.model_choices import ModelChoice, read_choices, with_values
 from engine.serve.http.tokens_file import TokensFile, read_tokens_file
+from engine.serve.model_choices import ModelChoice, read_choices, with_values
 
 TOKENS = "BGE_API_TOKENS"
 NO_QUEUE = "none"
