@@ -48,7 +48,8 @@ KERNELS = {
 # What cli/, serve/ and jobs/ may import from the rest, and the types of objects that it returns.
 PUBLIC_API = {"__init__", "errors", "literals"}
 PUBLIC_TYPES = {
-    "engine.embedder.Embedder", "engine.tokenizer.tokens.Tokens", "engine.search.index.Hit",
+    "engine.chunks.Chunks", "engine.embedder.Embedder", "engine.tokenizer.tokens.Tokens",
+    "engine.search.index.Hit",
 }  # fmt: skip
 SEARCHED = {"jobs.options", "jobs.writing.manifest", "jobs.writing.shard_files"}  # jobs' outputs
 

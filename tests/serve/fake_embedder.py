@@ -107,7 +107,7 @@ class FakeEmbedder:
     ) -> np.ndarray:
         """Chunks of whole words, without overlap."""
         room = (chunk_tokens or self.max_tokens) - 2 - len(self.prompt_for(None, prompt).split())
-        if room < 1 or room > self.max_tokens - 2:
+        if room < 1 or (chunk_tokens or 0) > self.max_tokens:
             raise InputError(f"chunk_tokens is {chunk_tokens}")
         if type(overlap) not in (int, float) or not 0 <= overlap <= 0.5:
             raise InputError(f"overlap is {overlap!r}")
