@@ -17,6 +17,7 @@ from engine.serve.http.host import check_host
 from engine.serve.http.messages import Handler, JSONResponse, Request, to_json
 from engine.serve.http.proxies import Proxies
 from engine.serve.http.tokens_file import read_tokens_file
+from engine.serve.pages.pages import Pages
 from engine.serve.service import Service
 
 log = logging.getLogger("bge.serve")
@@ -33,7 +34,9 @@ class App:
         self._authenticator = Authenticator(service.settings.all_tokens)
         self._proxies = Proxies(service.settings.trusted_proxies)
         self._dialects = [dialect(service) for dialect in DIALECTS]
-        self._document = to_json(document(service, self._dialects))
+        described = document(service, self._dialects)
+        self._document = to_json(described)
+        self._pages = Pages(described, needs_token=bool(service.settings.all_tokens))
         self.routes = [
             Route(path, handler, methods=[method])
             for dialect in self._dialects
@@ -88,6 +91,9 @@ class App:
     async def _respond(self, request: Request) -> Response:
         try:
             check_host(request)
+            page = self._pages.response(request)
+            if page is not None:
+                return page
             self._authenticator.check(request.method, request.path, request.headers)
             async with asyncio.timeout(self.service.settings.request_timeout):
                 return await self._handler(request)(request)

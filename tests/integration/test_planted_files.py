@@ -64,6 +64,15 @@ def script(path: Path, entry: str, python: Path) -> None:
     path.chmod(0o755)
 
 
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    """Not only modules: pages, registries, and any data file that is added."""
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.startswith("engine/")}
+    files = (path for path in (ROOT / "engine").rglob("*") if path.is_file())
+    present = {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".pyc"}
+    assert held == present
+
+
 @pytest.fixture(scope="module", params=["wheel", "editable"])
 def installed(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory

@@ -35,6 +35,7 @@ class Cloudflare(Dialect):
     """The routes below /client/v4, except OpenAI's."""
 
     name = "cloudflare"
+    title = "Cloudflare Workers AI"
     default_pooling = POOLING
 
     def owns(self, path: str) -> bool:

@@ -15,6 +15,7 @@ class Dialect(ABC):
     """One HTTP API: routes, error bodies, default pooling, OpenAPI description."""
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""  # the API as people call it; empty: the name
     default_pooling: ClassVar[Pooling | None] = None  # None: the checkpoint's pooling
 
     def __init__(self, service: Service) -> None:

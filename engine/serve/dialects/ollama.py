@@ -45,6 +45,7 @@ class Ollama(Dialect):
     """Vectors have unit length and the checkpoint's pooling."""
 
     name = "ollama"
+    title = "Ollama"
 
     def owns(self, path: str) -> bool:
         return path.startswith("/api/")

@@ -88,6 +88,7 @@ class OpenAI(Dialect):
     """Embeddings and the list of models."""
 
     name = "openai"
+    title = "OpenAI"
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)

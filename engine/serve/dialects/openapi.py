@@ -19,9 +19,10 @@ def document(service: Service, dialects: Iterable[Dialect]) -> dict[str, Any]:
     """OpenAPI 3.1, for the loaded models."""
     own = operation("openapi", "This document", {"type": "object"})
     own["responses"]["401"] = {"description": REASONS["401"]}
+    own["tags"] = ["This server"]
     paths: Paths = {"/openapi.json": {"get": own}}
     for dialect in dialects:
-        paths |= dialect.openapi_paths()
+        paths |= _tagged(dialect.openapi_paths(), dialect.title or dialect.name)
     return {
         "openapi": "3.1.0",
         "info": {"title": "bge-engine", "version": __version__, "description": ABOUT},
@@ -29,3 +30,11 @@ def document(service: Service, dialects: Iterable[Dialect]) -> dict[str, Any]:
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         "security": [{"token": []}] if service.settings.tokens else [],
     }
+
+
+def _tagged(paths: Paths, tag: str) -> Paths:
+    """The paths, each operation with that tag: tools show operations by tag."""
+    for path in paths.values():
+        for method in path.keys() & {"get", "post"}:
+            path[method]["tags"] = [tag]
+    return paths

@@ -33,6 +33,7 @@ class TEI(Dialect):
     """The routes at the root, for the first model."""
 
     name = "tei"
+    title = "Hugging Face text-embeddings-inference"
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)

@@ -1,0 +1,1 @@
+"""The pages for browsers: a place to try the models, and the API's documentation."""
