@@ -93,7 +93,9 @@ class Bench:
         return {**usage, **json.loads(said)}
 
     def tokens(self, out: Path) -> int:
-        return int(json.loads((out / "_job" / "summary.json").read_text())["tokens"])
+        return int(
+            json.loads((out.with_name(out.name + ".job") / "summary.json").read_text())["tokens"]
+        )
 
 
 def bge() -> list[str]:
@@ -213,7 +215,9 @@ def ray(bench: Bench) -> dict[str, Any]:
 
 def steady(out: Path) -> float:
     """Rows per second between the completion of the first shard and of the last one."""
-    lines = [json.loads(line) for line in (out / "_job" / "journal.jsonl").open()]
+    lines = [
+        json.loads(line) for line in (out.with_name(out.name + ".job") / "journal.jsonl").open()
+    ]
     arrived = sorted(
         ((out / next(iter(line["files"]))).stat().st_mtime, line["rows"]) for line in lines
     )

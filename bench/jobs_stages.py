@@ -27,6 +27,7 @@ from bench.texts import corpus, joined
 from engine.jobs import embedding
 from engine.jobs.options import Fields, parse_template
 from engine.jobs.reading.inputs import find
+from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.shard_files import Record, write_shard
 from engine.jobs.writing.shards import Key, Shard, output_schema, shards
 from engine.jobs.writing.store import Store
@@ -101,8 +102,9 @@ def measure(model: str, precision: str, rows: int, rounds: int) -> Costs:
             tokenize = median(lambda: embedding.tokenize(embedder, how, some))
             compute = median(lambda: embedding.embed(embedder, how, work, ignore))
         full = embedding.Embedded(whole, spread(done.vectors, len(whole.texts)), 0, 0)
-        (folder / "_job").mkdir()
-        put = partial(write_shard, folder, full, "parquet", "float32")
+        folders = Folders.of(folder / "out")
+        folders.create()
+        put = partial(write_shard, folders, full, "parquet", "float32")
         record = put()
         seconds, size = measure_journal(folder, record)
         return Costs(
@@ -111,7 +113,7 @@ def measure(model: str, precision: str, rows: int, rounds: int) -> Costs:
             tokenize=tokenize / rows, compute=compute / rows,
             write=median(put, time.perf_counter) / len(whole.texts),
             journal=seconds, journal_memory=size, characters=sum(map(len, some.texts)) / rows,
-            output_bytes=sum(record.files.values()) / len(whole.texts),
+            output_bytes=sum(content.size for content in record.files.values()) / len(whole.texts),
             journal_bytes=len(record.to_json()) + 1,
         )  # fmt: skip
 
@@ -134,7 +136,7 @@ def spread(vectors: np.ndarray, rows: int) -> np.ndarray:
 def measure_journal(folder: Path, record: Record, shards: int = 200) -> tuple[float, float]:
     """Seconds to write one line of the journal to the disk, and bytes of memory per line."""
     lines = [replace(record, last=False).to_json() for _ in range(shards)]
-    with Store(folder / "journal", {"version": 1}, splits=1) as store:
+    with Store(Folders.of(folder / "journal"), {"version": 1}, splits=1) as store:
         tracemalloc.start()
         made = [Record.from_json(line) for line in lines]
         size = tracemalloc.get_traced_memory()[0] / shards

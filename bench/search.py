@@ -140,7 +140,9 @@ def one(asked: argparse.Namespace) -> dict[str, Any]:
 
     folder = Path(asked.folder)
     size = sum(len(path.read_bytes()) for path in folder.glob("part-*"))  # now in the page cache
-    dim = json.loads((folder / "_job" / "manifest.json").read_text("utf-8"))["dim"]
+    dim = json.loads((folder.with_name(folder.name + ".job") / "manifest.json").read_text("utf-8"))[
+        "dim"
+    ]
     queries = random_queries(dim)
     before = anonymous_mb()
     began = time.perf_counter()

@@ -51,7 +51,13 @@ PUBLIC_TYPES = {
     "engine.chunks.Chunks", "engine.embedder.Embedder", "engine.tokenizer.tokens.Tokens",
     "engine.search.index.Hit",
 }  # fmt: skip
-SEARCHED = {"jobs.options", "jobs.writing.manifest", "jobs.writing.shard_files"}  # jobs' outputs
+SEARCHED = {
+    "jobs.options",
+    "jobs.writing.manifest",
+    "jobs.writing.folders",
+    "jobs.writing.journal",
+    "jobs.writing.shard_files",
+}  # jobs' outputs
 
 # Which modules may import each library, except numpy and the standard library.
 IMPORTED_IN = {

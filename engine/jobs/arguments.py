@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Embed a corpus: files in, shards of vectors out. After an interruption, rerun "
         "the same command to resume from the last complete shard; the output is the same bytes.",
         epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some rows were rejected "
-        "(listed with reasons in OUTPUT/_rejects.jsonl), 130 stopped by Ctrl-C or SIGTERM.",
+        "(listed with reasons in OUTPUT.job/rejects.jsonl), 130 stopped by Ctrl-C or SIGTERM.",
     )
     _add_input(parser.add_argument_group("input"))
     _add_model(parser.add_argument_group("model"))

@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
@@ -14,6 +13,8 @@ from engine.jobs.pipeline import Stages
 from engine.jobs.progress import Progress, Summary
 from engine.jobs.reading import inputs
 from engine.jobs.writing import manifest
+from engine.jobs.writing.folders import Folders
+from engine.jobs.writing.lock import locked
 from engine.jobs.writing.shard_files import Record, write_shard
 from engine.jobs.writing.shards import Shard
 from engine.jobs.writing.store import Store
@@ -29,7 +30,7 @@ def plan(options: Options, embedder: "Embedder") -> tuple[Job, Store]:
     how = manifest.how(options, embedder)
     description = manifest.describe(options, how, embedder, sources, schema)
     job = Job(options, how, inputs.splits(sources), schema)
-    return job, Store(Path(options.output), description, len(job.splits))
+    return job, Store(Folders.of(options.output), description, len(job.splits))
 
 
 def run(options: Options, embedder: "Embedder") -> Summary:
@@ -39,7 +40,7 @@ def run(options: Options, embedder: "Embedder") -> Summary:
     more rows than --max-rejects are bad. Completed shards stay, and the next run resumes there.
     """
     job, store = plan(options, embedder)
-    with store:
+    with locked(store.folders), store:
         before = store.totals["rows"]
         progress = Progress(job.total_bytes, store.totals["size"], quiet=options.quiet)
         with closing(progress), closing(_records(job, store, embedder, progress)) as records:
@@ -54,7 +55,7 @@ def run(options: Options, embedder: "Embedder") -> Summary:
 def _summary(store: Store, rows_before: int, seconds: float) -> Summary:
     totals = store.totals
     return Summary(
-        output=str(store.folder),
+        output=str(store.folders.data),
         rows=totals["rows"],
         tokens=totals["tokens"],
         cut=totals["cut"],
@@ -91,7 +92,7 @@ def embed_locally(
             embedding.embed(embedder, job.how, work, report) for work in tokenized
         )
         for work in embedded:
-            yield write_shard(store.folder, work, job.options.format, job.options.dtype)
+            yield write_shard(store.folders, work, job.options.format, job.options.dtype)
 
 
 def _missing(job: Job, store: Store) -> Iterator[Shard]:

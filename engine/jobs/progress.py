@@ -8,7 +8,6 @@ from typing import IO
 
 TERMINAL_SECONDS = 0.25
 LOG_SECONDS = 30.0
-DOLLARS_PER_MILLION = 0.067  # Cloudflare's price of bge-base-en-v1.5 on Workers AI
 
 
 class Progress:
@@ -81,7 +80,6 @@ class Summary:
     seconds: float
 
     def __str__(self) -> str:
-        dollars = self.tokens / 1e6 * DOLLARS_PER_MILLION
         before = self.rows - self.here
         resumed = f"; {before:,} rows were complete before" if before else ""
         return (
@@ -89,8 +87,7 @@ class Summary:
             f"{_count(self.shards, 'shard')}\n"
             f"truncated to the model's limit: {_count(self.cut, 'text')}; "
             f"rejected: {_count(self.rejects, 'row')}\n"
-            f"time of this run: {clock(self.seconds)}{resumed}\n"
-            f"at ${DOLLARS_PER_MILLION} per million tokens an API would have cost ${dollars:,.4f}"
+            f"time of this run: {clock(self.seconds)}{resumed}"
         )
 
 

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import engine
@@ -19,6 +18,7 @@ from engine.errors import CheckpointError, EngineError, InputError
 from engine.jobs import embedding
 from engine.jobs.cluster import connected, places
 from engine.jobs.reading.inputs import STDIN
+from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.shard_files import Record, write_shard
 from engine.jobs.writing.shards import Shard
 from engine.literals import Precision
@@ -103,7 +103,7 @@ def _dataset(job: "Job", store: "Store") -> Any:
     read = tasks.flat_map(_read, fn_args=(ray.put(job), cwd), num_cpus=READER_CPUS)
     facts = {name: store.manifest[name] for name in NODE_FACTS}
     # Actor arguments are passed by value: a dead node would lose an object reference.
-    target = _Target(str(store.folder), facts, threads, cwd)
+    target = _Target(store.folders, facts, threads, cwd)
     return read.map(
         _Worker,
         fn_constructor_args=(target, job.options, job.how),
@@ -140,7 +140,7 @@ def _raise_if(error: str) -> None:
 class _Target:
     """What an actor loads, and where it writes, on any node."""
 
-    folder: str
+    folders: Folders
     facts: dict[str, str]  # of the manifest: what the node's embedder must agree with
     threads: int
     cwd: str
@@ -151,7 +151,7 @@ class _Worker:
 
     def __init__(self, target: _Target, options: "Options", how: embedding.How) -> None:
         os.chdir(target.cwd)
-        self._folder, self._options, self._how = Path(target.folder), options, how
+        self._folders, self._options, self._how = target.folders, options, how
         self._error = ""
         try:
             self._embedder = _load(target, options)
@@ -169,7 +169,7 @@ class _Worker:
     def _embed(self, shard: Shard) -> Record:
         work = embedding.tokenize(self._embedder, self._how, shard)
         done = embedding.embed(self._embedder, self._how, work, lambda *_: None)
-        return write_shard(self._folder, done, self._options.format, self._options.dtype)
+        return write_shard(self._folders, done, self._options.format, self._options.dtype)
 
 
 def _load(target: _Target, options: "Options") -> engine.Embedder:

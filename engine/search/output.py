@@ -1,4 +1,4 @@
-"""What a job left in its output folder: the manifest, and the shards in the order of the input."""
+"""What a job left in its folders: the manifest, and the shards in the order of the input."""
 
 import json
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from typing import Any
 from engine.errors import EngineError, InputError
 from engine.jobs.options import DTYPES, OUTPUT_FORMATS
 from engine.jobs.writing import manifest
+from engine.jobs.writing.folders import Folders
+from engine.jobs.writing.journal import read_journal
 from engine.jobs.writing.shard_files import Record
 
 
@@ -38,11 +40,12 @@ def read_output(folder: Path) -> Output:
     InputError: the folder is not the output of a job. EngineError: the job is not finished, or
     files are missing or damaged.
     """
-    job = folder / "_job"
+    folders = Folders.of(folder)
+    folder, job = folders.data, folders.job
     if not (job / "manifest.json").is_file():
         raise InputError(
-            f"{str(folder)!r} is not the output of `bge job`: it has no _job/manifest.json. "
-            "Give the folder named by its option -o."
+            f"{str(folder)!r} is not the output of `bge job`: there is no {job}/manifest.json. "
+            "Give the folder named by its option -o; move or copy both folders together."
         )
     facts = manifest.read(job / "manifest.json")
     if not (facts.get("dtype") in DTYPES and facts.get("format") in OUTPUT_FORMATS):
@@ -55,7 +58,7 @@ def read_output(folder: Path) -> Output:
     records = sorted(_records(job / "journal.jsonl"), key=lambda record: record.key)
     shards, first = [], 0
     for record in records:
-        _check_files(folder, record)
+        _check_files(folders, record)
         if record.rows:
             shards.append(Shard(folder / f"part-{record.key}", first, record.rows))
         first += record.rows
@@ -66,21 +69,20 @@ def read_output(folder: Path) -> Output:
 def _records(journal: Path) -> Iterator[Record]:
     """The last record of each shard: a shard that was lost is computed and recorded again."""
     try:
-        lines = journal.read_bytes().splitlines()
-        records = [Record.from_json(line) for line in lines]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        records, _ = read_journal(journal)
+    except OSError as error:
         raise EngineError(
             f"{journal} cannot be read ({error!r}). Rerun the same `bge job` command."
         ) from error
     yield from {record.key: record for record in records}.values()
 
 
-def _check_files(folder: Path, record: Record) -> None:
-    for name, size in record.files.items():
-        path = folder / name
+def _check_files(folders: Folders, record: Record) -> None:
+    for name, content in record.files.items():
+        path = folders.path(name)
         found = path.stat().st_size if path.is_file() else None
-        if found != size:
-            state = "is missing" if found is None else f"has {found} bytes, not {size}"
+        if found != content.size:
+            state = "is missing" if found is None else f"has {found} bytes, not {content.size}"
             raise EngineError(
                 f"{path} {state}. Rerun the same `bge job` command, which computes it again."
             )

@@ -66,9 +66,9 @@ def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") 
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Everything a user reads of an output: each file's bytes by its name, `_job` left out."""
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    return {path.name: path.read_bytes() for path in files}
+    """Everything a user reads of an output: each file's bytes by its name."""
+    paths = [*sorted(folder.iterdir()), folder.with_name(folder.name + ".job") / "rejects.jsonl"]
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
 def table(folder: Path) -> pa.Table:

@@ -110,7 +110,7 @@ def test_a_job_writes_such_rows_to_the_rejects_and_goes_on(
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     words = [str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out"), "--quiet"]
     assert jobs.main(words) == 3
-    rejects = [json.loads(line) for line in (tmp_path / "out" / "_rejects.jsonl").open()]
+    rejects = [json.loads(line) for line in (tmp_path / "out.job" / "rejects.jsonl").open()]
     assert [(reject["row"], reject["reason"]) for reject in rejects] == [
         (1, embedding.NOT_FINITE),
         (2, "'text' is null"),

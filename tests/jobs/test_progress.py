@@ -108,5 +108,4 @@ def test_summary_in_words() -> None:
         "out: 1 row, 2,000,000 tokens, 1 shard",
         "truncated to the model's limit: 0 texts; rejected: 3 rows",
         "time of this run: 1:02:05",
-        "at $0.067 per million tokens an API would have cost $0.1340",
     ]

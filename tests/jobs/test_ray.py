@@ -65,7 +65,7 @@ def test_a_job_on_two_nodes_makes_the_bytes_of_one_machine(
 ) -> None:
     assert job(cluster, corpus, "-o", tmp_path / "out") == 3
     assert results(tmp_path / "out") == alone
-    assert "_rejects.jsonl" in alone
+    assert "rejects.jsonl" in alone
 
 
 def test_a_job_begun_here_goes_on_there(

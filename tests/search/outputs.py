@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.jobs.embedding import Embedded
+from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.shard_files import write_shard
 from engine.jobs.writing.shards import Key, Shard
 from engine.jobs.writing.store import Store
@@ -22,7 +23,7 @@ def unit(count: int, dim: int = 24, seed: int = 0) -> np.ndarray:
 
 def manifest(dim: int, **changes: Any) -> dict[str, Any]:
     return {
-        "version": 2, "model": "fake", "model_hash": "f" * 64, "precision": "float32", "dim": dim,
+        "version": 3, "model": "fake", "model_hash": "f" * 64, "precision": "float32", "dim": dim,
         "pooling": "cls", "prompt": None, "normalize": None, "text": {}, "id": "id",
         "format": "parquet", "dtype": "float32", "inputs": [], **changes,
     }  # fmt: skip
@@ -40,7 +41,7 @@ def write_output(
     """A finished job of these vectors; `changes` are those of its manifest."""
     facts = manifest(vectors.shape[1], **changes)
     table = pa.table({"id": range(len(vectors)), **(columns or {})})
-    with Store(folder, facts, 1) as store:
+    with Store(Folders.of(folder), facts, 1) as store:
         starts = range(0, max(1, len(vectors)), shard_rows)
         for part, start in enumerate(starts):
             rows = table.slice(start, shard_rows)
@@ -49,7 +50,7 @@ def write_output(
                 [(0, row) for row in range(len(rows))], rows, [], "digest", 1,
             )  # fmt: skip
             work = Embedded(shard, vectors[start : start + shard_rows], len(rows), 0)
-            store.add(write_shard(folder, work, facts["format"], facts["dtype"]))
+            store.add(write_shard(store.folders, work, facts["format"], facts["dtype"]))
         if finish:
             store.finish()
     return folder

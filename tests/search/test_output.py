@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import EngineError, InputError
+from engine.jobs.writing.folders import Folders
 from engine.search.output import read_output
 from tests.search.outputs import unit, write_output
 
@@ -53,7 +54,7 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changes", [{"dtype": "float64"}, {"format": None}], ids=str)
 def test_a_damaged_manifest_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
     folder = write_output(tmp_path / "out", unit(60))
-    path = folder / "_job" / "manifest.json"
+    path = Folders.of(folder).job / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(EngineError, match=r"manifest.json is damaged: its dtype or format"):
         read_output(folder)
@@ -62,7 +63,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, changes: dict[str, Any]) ->
 @pytest.mark.parametrize("damage", ["journal", "lines", "summary", "count"])
 def test_a_damaged_record_is_named(tmp_path: Path, damage: str) -> None:
     folder = write_output(tmp_path / "out", unit(60))
-    journal, summary = (folder / "_job" / name for name in ("journal.jsonl", "summary.json"))
+    journal, summary = (Folders.of(folder).job / name for name in ("journal.jsonl", "summary.json"))
     if damage == "journal":
         journal.write_text("{}\n")
     elif damage == "lines":

@@ -17,7 +17,7 @@ from engine.jobs.writing.shards import output_schema
 if TYPE_CHECKING:
     from engine.embedder import Embedder
 
-VERSION = 2
+VERSION = 3
 SHOWN = 5
 
 

@@ -1,13 +1,14 @@
 """A shard on disk: the bytes of its files, written atomically."""
 
 import errno
+import hashlib
 import io
 import json
 import os
 import secrets
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, NamedTuple, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ import engine
 from engine.errors import EngineError
 from engine.jobs.embedding import Embedded
 from engine.jobs.options import EMBEDDING, SCALE
+from engine.jobs.writing.folders import PART, Folders
 from engine.jobs.writing.shards import Key, Reject
 
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is exceeded",
@@ -27,9 +29,31 @@ TEMPORARY = ".new-"
 PAGE_BYTES = 1 << 26
 
 
+class Content(NamedTuple):
+    """What identifies the bytes of a file."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: Any) -> "Content":
+        view = memoryview(data)
+        return cls(view.nbytes, hashlib.sha256(view).hexdigest())
+
+    def is_in(self, path: Path) -> bool:
+        """Whether the file is there and holds these bytes."""
+        try:
+            with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size != self.size:
+                    return False
+                return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        except (FileNotFoundError, IsADirectoryError):
+            return False
+
+
 @dataclass(frozen=True, slots=True)  # a long job holds millions
 class Record:
-    """The journal entry of a completed shard: counts, digest of its rows, file sizes."""
+    """The journal entry of a completed shard: counts, digest of its rows, and its files."""
 
     key: Key
     last: bool
@@ -39,7 +63,7 @@ class Record:
     rejects: int
     size: int
     digest: str
-    files: dict[str, int]
+    files: dict[str, Content]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -49,18 +73,23 @@ class Record:
         """Parse a line of `to_json`; ValueError, TypeError or KeyError if it is invalid."""
         values = json.loads(line)
         split, part = values["key"]
-        record = cls(**{**values, "key": Key(split, part)})
+        files = {name: Content(*content) for name, content in dict(values["files"]).items()}
+        record = cls(**{**values, "key": Key(split, part), "files": files})
         for each in fields(record):
             value = getattr(record, each.name)
             if type(value) is not (get_origin(each.type) or each.type):
                 raise TypeError(f"{each.name} is {value!r}, not of type {each.type}")
-        numbers = [split, part, *record.files.values()]
-        if not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError(f"key {values['key']!r} or sizes {record.files!r} are not valid")
+        numbers = [split, part, *(content.size for content in files.values())]
+        hashes = [content.sha256 for content in files.values()]
+        if not (
+            all(type(number) is int and number >= 0 for number in numbers)
+            and all(type(digest) is str for digest in hashes)
+        ):
+            raise ValueError(f"key {values['key']!r} or files {values['files']!r} are not valid")
         return record
 
 
-def write_shard(folder: Path, work: Embedded, format: str, dtype: str) -> Record:
+def write_shard(folders: Folders, work: Embedded, format: str, dtype: str) -> Record:
     """Write a shard's files, each atomically; the same shard makes the same bytes.
 
     EngineError: the disk is full. Existing files of this shard are replaced.
@@ -70,15 +99,15 @@ def write_shard(folder: Path, work: Embedded, format: str, dtype: str) -> Record
     if shard.rejects:
         files[rejects_name(shard.key)] = rejects_lines(shard.rejects)
     for name, data in files.items():
-        put(folder / name, data)
+        put(folders.path(name), data)
     return Record(
         shard.key, shard.last, len(work.vectors), work.tokens, work.cut, len(shard.rejects),
-        shard.size, shard.digest, {name: memoryview(data).nbytes for name, data in files.items()},
+        shard.size, shard.digest, {name: Content.of(data) for name, data in files.items()},
     )  # fmt: skip
 
 
 def rejects_name(key: Key) -> str:
-    return f"_job/rejects-{key}.jsonl"
+    return f"rejects-{key}.jsonl"
 
 
 def rejects_lines(rejects: list[Reject]) -> bytes:
@@ -120,7 +149,7 @@ def explain(error: OSError, path: Path) -> EngineError:
 
 
 def _shard_files(work: Embedded, format: str, dtype: str) -> dict[str, Any]:
-    name = f"part-{work.shard.key}"
+    name = f"{PART}{work.shard.key}"
     values, scales = convert(work.vectors, dtype)
     if format == "parquet":
         return {f"{name}.parquet": _parquet(work.shard.columns, values, scales)}

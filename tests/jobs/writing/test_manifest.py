@@ -99,7 +99,7 @@ def test_a_damaged_manifest_is_named_with_a_remedy(tmp_path: Path, content: str)
 
 def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"version": 99, "inputs": 5}')
-    with pytest.raises(EngineError, match="is of version 99; this release reads 2"):
+    with pytest.raises(EngineError, match="is of version 99; this release reads 3"):
         read(tmp_path / "manifest.json")
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
     assert read(tmp_path / "manifest.json") == MANIFEST
@@ -109,7 +109,7 @@ def test_a_job_on_a_damaged_manifest_or_journal_says_so(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("\n".join(texts(20)))
     words = (tmp_path / "in.txt", "-o", tmp_path / "out", "--shard-rows", 5)
     assert job(*words) == 0
-    journal = tmp_path / "out" / "_job" / "journal.jsonl"
+    journal = tmp_path / "out.job" / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     for junk in (b"\0" * 30 + b"\n", lines[1].replace(b'"key"', b'"kee"')):
         journal.write_bytes(b"".join([lines[0], junk, *lines[2:]]))
@@ -117,6 +117,6 @@ def test_a_job_on_a_damaged_manifest_or_journal_says_so(tmp_path: Path) -> None:
             job(*words)
     journal.write_bytes(b"".join([lines[0], *lines[2:]]))
     assert job(*words) == 0 and sorted(journal.read_bytes().splitlines(True)) == sorted(lines)
-    (tmp_path / "out" / "_job" / "manifest.json").write_text('{"version": 2}')
+    (tmp_path / "out.job" / "manifest.json").write_text('{"version": 3}')
     with pytest.raises(EngineError, match=r"manifest\.json is damaged"):
         job(*words)

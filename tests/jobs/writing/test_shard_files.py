@@ -1,6 +1,7 @@
 """A shard's files, whole or not there, and the record of them."""
 
 import errno
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,10 +12,20 @@ import pytest
 
 from engine.errors import EngineError
 from engine.jobs.embedding import Embedded
-from engine.jobs.writing.shard_files import TEMPORARY, Record, convert, explain, put, write_shard
+from engine.jobs.writing.folders import Folders
+from engine.jobs.writing.shard_files import (
+    TEMPORARY,
+    Content,
+    Record,
+    convert,
+    explain,
+    put,
+    write_shard,
+)
 from engine.jobs.writing.shards import Key, Reject, Shard
 
-RECORD = Record(Key(0, 3), False, 5, 60, 1, 2, 900, "d" * 64, {"part-000000-000003.parquet": 1234})
+FILES = {"part-000000-000003.parquet": Content(1234, "a" * 64)}
+RECORD = Record(Key(0, 3), False, 5, 60, 1, 2, 900, "d" * 64, FILES)
 
 
 def embedded(*rejects: Reject) -> Embedded:
@@ -39,7 +50,8 @@ def changed(**values: object) -> str:
         "", "{", "\0\0\0", "[]", "3", "null", "{}", "[" * 100_000,
         changed(key=[0]), changed(key=["0", 3]), changed(key=[0, -1]), changed(key=None),
         changed(last=1), changed(rows="5"), changed(rows=True), changed(digest=None),
-        changed(files=["a"]), changed(files={"a": "1"}), changed(files={"a": -1}), changed(more=1),
+        changed(files=["a"]), changed(files={"a": 1}), changed(files={"a": ["1", "b"]}),
+        changed(files={"a": [-1, "b"]}), changed(files={"a": [1, 2]}), changed(more=1),
     ],
 )  # fmt: skip
 def test_what_is_no_record_is_refused(line: str) -> None:
@@ -48,30 +60,33 @@ def test_what_is_no_record_is_refused(line: str) -> None:
 
 
 def test_a_part_holds_columns_and_vectors_and_its_record_their_sizes(tmp_path: Path) -> None:
-    (tmp_path / "_job").mkdir()
-    record = write_shard(tmp_path, embedded(Reject("in", 5, "no")), "parquet", "float32")
-    table = pq.read_table(tmp_path / "part-000001-000002.parquet")
+    folders = Folders.of(tmp_path / "out")
+    folders.create()
+    record = write_shard(folders, embedded(Reject("in", 5, "no")), "parquet", "float32")
+    table = pq.read_table(tmp_path / "out" / "part-000001-000002.parquet")
     assert table.to_pylist() == [
         {"id": 7, "embedding": [1.0, -2.0, 0.0]},
         {"id": 8, "embedding": [0.5, 0.0, 0.25]},
     ]
-    rejects = tmp_path / "_job" / "rejects-000001-000002.jsonl"
+    rejects = tmp_path / "out.job" / "rejects-000001-000002.jsonl"
     assert json.loads(rejects.read_text()) == {"file": "in", "row": 5, "reason": "no"}
     assert (record.rows, record.tokens, record.cut, record.rejects) == (2, 6, 1, 1)
     assert (record.key, record.last, record.digest, record.size) == ((1, 2), True, "digest", 9)
-    assert record.files == {
-        name: (tmp_path / name).stat().st_size
-        for name in ("part-000001-000002.parquet", "_job/rejects-000001-000002.jsonl")
-    }
+    assert list(record.files) == ["part-000001-000002.parquet", "rejects-000001-000002.jsonl"]
+    for name, content in record.files.items():
+        data = folders.path(name).read_bytes()
+        assert content == (len(data), hashlib.sha256(data).hexdigest())
 
 
 def test_int8_parts_have_a_scale(tmp_path: Path) -> None:
-    record = write_shard(tmp_path, embedded(), "npy", "int8")
-    values = np.load(tmp_path / "part-000001-000002.npy")
-    scales = np.load(tmp_path / "part-000001-000002.scale.npy")
+    folders = Folders.of(tmp_path / "out")
+    folders.create()
+    record = write_shard(folders, embedded(), "npy", "int8")
+    values = np.load(folders.data / "part-000001-000002.npy")
+    scales = np.load(folders.data / "part-000001-000002.scale.npy")
     assert values.dtype == np.int8 and values.tolist() == [[64, -127, 0], [127, 0, 64]]
     assert np.allclose(scales, [2 / 127, 0.5 / 127])
-    assert (tmp_path / "part-000001-000002.ids.jsonl").read_text() == '{"id": 7}\n{"id": 8}\n'
+    assert (folders.data / "part-000001-000002.ids.jsonl").read_text() == '{"id": 7}\n{"id": 8}\n'
     assert len(record.files) == 3
 
 

@@ -1,0 +1,38 @@
+"""The journal of completed shards: a line of JSON for each, in the order of their completion."""
+
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.jobs.writing.folders import Folders
+from engine.jobs.writing.shard_files import Record
+
+
+def read_journal(path: Path) -> tuple[list[Record], int]:
+    """Return the records, and the bytes that they take; a torn last line is left out.
+
+    The last record of a shard counts. EngineError: a line is damaged.
+    """
+    records, whole = [], 0
+    with path.open("rb") as journal:
+        for number, line in enumerate(journal, 1):
+            if not line.endswith(b"\n"):  # a power failure came between
+                break
+            whole += len(line)
+            records.append(_record(path, line, number))
+    return records, whole
+
+
+def _record(path: Path, line: bytes, number: int) -> Record:
+    try:
+        return Record.from_json(line)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EngineError(
+            f"{path} is damaged at line {number} ({error!r}). Delete that line. Rerun the same "
+            "`bge job` command, which computes its shard again."
+        ) from error
+
+
+def damaged(folders: Folders, record: Record) -> list[Path]:
+    """Return the shard's files that are missing, or whose bytes are not those recorded."""
+    paths = {folders.path(name): content for name, content in record.files.items()}
+    return [path for path, content in paths.items() if not content.is_in(path)]
