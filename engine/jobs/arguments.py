@@ -27,9 +27,19 @@ def parse(argv: Sequence[str]) -> Options:
     except InputError as error:
         parser.error(str(error))
     values = vars(args)
-    for used in ("text", "id", "keep", "debug"):
+    for used in ("text", "id", "keep", "debug", "verify"):
         del values[used]
     return Options(**{**values, "inputs": tuple(args.inputs), "fields": fields})
+
+
+def folder_to_verify(argv: Sequence[str]) -> str | None:
+    """Return OUTPUT of `--verify OUTPUT`, which stands alone; None if it is not asked for."""
+    parser = argparse.ArgumentParser(prog="bge job", allow_abbrev=False, add_help=False)
+    parser.add_argument("--verify")
+    asked, others = parser.parse_known_args(argv)
+    if asked.verify is not None and others:
+        _parser().error(f"--verify takes a folder and no other argument; got {others}")
+    return None if asked.verify is None else str(asked.verify)
 
 
 def _names(text: str) -> list[str]:
@@ -62,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_input(parser.add_argument_group("input"))
     _add_model(parser.add_argument_group("model"))
     _add_output(parser.add_argument_group("output"))
+    parser.add_argument(
+        "--verify",
+        metavar="OUTPUT",
+        help="compare the files of an output with the hashes in its journal, and do nothing else",
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 import engine
-from engine.jobs.arguments import parse
+from engine.jobs.arguments import folder_to_verify, parse
 from engine.jobs.options import Options
 
-DONE, REJECTS, INTERRUPTED = 0, 3, 130
+DONE, DAMAGED, REJECTS, INTERRUPTED = 0, 1, 3, 130
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse the options (no extra is needed for that), run the job, return the exit status."""
+    if (output := folder_to_verify(argv)) is not None:
+        return _verify(output)
     options = parse(argv)
     try:
         with _stopped_by_signals():
@@ -27,6 +29,16 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+
+
+def _verify(output: str) -> int:
+    from engine.jobs.verify import verify
+
+    *problems, checked = verify(output)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(checked)
+    return DAMAGED if problems else DONE
 
 
 def _run(options: Options) -> int:

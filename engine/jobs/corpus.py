@@ -29,7 +29,8 @@ def plan(options: Options, embedder: "Embedder") -> tuple[Job, Store]:
     schema = manifest.schema_of(sources, options.fields)
     how = manifest.how(options, embedder)
     description = manifest.describe(options, how, embedder, sources, schema)
-    job = Job(options, how, inputs.splits(sources), schema)
+    fingerprints = {facts["name"]: facts for facts in description["inputs"]}
+    job = Job(options, how, inputs.splits(sources), schema, fingerprints)
     return job, Store(Folders.of(options.output), description, len(job.splits))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -9,6 +10,7 @@ from engine.errors import InputError
 from engine.jobs.embedding import How
 from engine.jobs.options import Options
 from engine.jobs.reading.inputs import Source
+from engine.jobs.reading.unchanged import check_unchanged
 from engine.jobs.writing.shards import Key, Shard, shards
 
 MAX_LEADING_REJECTS = 100
@@ -22,6 +24,7 @@ class Job:
     how: How
     splits: list[list[Source]]
     schema: pa.Schema
+    fingerprints: dict[str, dict[str, Any]]  # of each input, from before it is read
 
     @property
     def total_bytes(self) -> int:
@@ -31,9 +34,12 @@ class Job:
         """Cut a split into shards, except the parts in `done` (part -> digest), which must match.
 
         InputError: the rows of a completed part have changed, or none of the first is usable.
+        EngineError: an input changed while it was read; its last shard is not yielded then.
         """
         options = self.options
-        cut = shards(split, self.splits[split], options.fields, self.schema, options.shard_rows)
+        cut = shards(
+            split, self.splits[split], options.fields, self.schema, options.shard_rows, self._check
+        )
         for shard in cut:
             if shard.key == Key(0, 0) and options.max_rejects is None:
                 _fail_if_unusable(shard)
@@ -46,6 +52,9 @@ class Job:
                     f"shard {shard.key} was made from rows that have changed in {names}; give the "
                     "input that the job started with, or name another output."
                 )
+
+    def _check(self, source: Source, rows: int) -> None:
+        check_unchanged(source, self.fingerprints[source.name], rows)
 
 
 def _fail_if_unusable(first: Shard) -> None:

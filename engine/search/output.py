@@ -1,7 +1,6 @@
 """What a job left in its folders: the manifest, and the shards in the order of the input."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from engine.errors import EngineError, InputError
 from engine.jobs.options import DTYPES, OUTPUT_FORMATS
 from engine.jobs.writing import manifest
 from engine.jobs.writing.folders import Folders
-from engine.jobs.writing.journal import read_journal
+from engine.jobs.writing.journal import latest, read_journal
 from engine.jobs.writing.shard_files import Record
 
 
@@ -55,7 +54,7 @@ def read_output(folder: Path) -> Output:
             f"the job that writes {str(folder)!r} has not finished. Wait for it, or rerun the same "
             "`bge job` command to resume it."
         )
-    records = sorted(_records(job / "journal.jsonl"), key=lambda record: record.key)
+    records = _records(job / "journal.jsonl")
     shards, first = [], 0
     for record in records:
         _check_files(folders, record)
@@ -66,15 +65,15 @@ def read_output(folder: Path) -> Output:
     return Output(folder, facts, shards, first)
 
 
-def _records(journal: Path) -> Iterator[Record]:
-    """The last record of each shard: a shard that was lost is computed and recorded again."""
+def _records(journal: Path) -> list[Record]:
+    """The shards' records in the order of the input."""
     try:
-        records, _ = read_journal(journal)
+        records = latest(read_journal(journal)[0])
     except OSError as error:
         raise EngineError(
             f"{journal} cannot be read ({error!r}). Rerun the same `bge job` command."
         ) from error
-    yield from {record.key: record for record in records}.values()
+    return [records[key] for key in sorted(records)]
 
 
 def _check_files(folders: Folders, record: Record) -> None:

@@ -220,7 +220,7 @@ def test_a_row_group_as_big_as_the_file_is_read_in_pieces(tmp_path: Path) -> Non
     source = Source(str(path), "parquet", path.stat().st_size)
     wanted = Fields(parse_template("text"), None, ())
     before = pa.total_allocated_bytes()
-    blocks = cutting._all_blocks([source], wanted)
+    blocks = cutting._all_blocks([source], wanted, lambda *_: None)
     peak = max(pa.total_allocated_bytes() - before for _ in blocks)
     assert peak < 10e6 < path.stat().st_size
 

@@ -20,7 +20,9 @@ def plan(tmp_path: Path, lines: list[str], *words: str) -> Job:
     options: Options = parse([str(path), "-o", str(tmp_path / "out"), "--shard-rows", "2", *words])
     sources = inputs.find(options.inputs, options.input_format, options.output)
     how = How(None, "mean", None, None)
-    return Job(options, how, inputs.splits(sources), schema_of(sources, options.fields))
+    schema = schema_of(sources, options.fields)
+    fingerprints = {facts["name"]: facts for facts in inputs.fingerprints(sources)}
+    return Job(options, how, inputs.splits(sources), schema, fingerprints)
 
 
 GOOD = ['{"text": "a"}', '{"text": "b"}', '{"text": "c"}', '{"text": "d"}', '{"text": "e"}']

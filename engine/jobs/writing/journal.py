@@ -5,12 +5,13 @@ from pathlib import Path
 from engine.errors import EngineError
 from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.shard_files import Record
+from engine.jobs.writing.shards import Key
 
 
 def read_journal(path: Path) -> tuple[list[Record], int]:
     """Return the records, and the bytes that they take; a torn last line is left out.
 
-    The last record of a shard counts. EngineError: a line is damaged.
+    EngineError: a line is damaged.
     """
     records, whole = [], 0
     with path.open("rb") as journal:
@@ -20,6 +21,11 @@ def read_journal(path: Path) -> tuple[list[Record], int]:
             whole += len(line)
             records.append(_record(path, line, number))
     return records, whole
+
+
+def latest(records: list[Record]) -> dict[Key, Record]:
+    """Return each shard's last record: a damaged shard is computed and recorded again."""
+    return {record.key: record for record in records}
 
 
 def _record(path: Path, line: bytes, number: int) -> Record:

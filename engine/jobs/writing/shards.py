@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -109,14 +109,20 @@ def output_schema(carried: pa.Schema, fields: Fields) -> pa.Schema:
 
 
 def shards(
-    split: int, sources: Sequence[Source], fields: Fields, schema: pa.Schema, shard_rows: int
+    split: int,
+    sources: Sequence[Source],
+    fields: Fields,
+    schema: pa.Schema,
+    shard_rows: int,
+    after: Callable[[Source, int], None] = lambda source, rows: None,
 ) -> Iterator[Shard]:
     """Cut the rows of a split into shards of `shard_rows` rows, or fewer when texts are long.
 
     A shard also ends with the row that brings its texts to 8 MiB, which bounds memory. BadRow rows
-    count, so the borders depend on the input alone. Every split has at least one shard.
+    count, so the borders depend on the input alone. Every split has at least one shard. `after` is
+    called with each source and its number of rows, before the shard with its last row is yielded.
     """
-    cuts = _cuts(sources, fields, shard_rows)
+    cuts = _cuts(_all_blocks(sources, fields, after), sum(one.size for one in sources), shard_rows)
     for part, (cut, last) in enumerate(_with_last(cuts)):
         yield cut.shard(Key(split, part), last, fields, schema)
 
@@ -158,9 +164,9 @@ def _good_rows(
     return pa.RecordBatch.from_arrays(columns, schema=schema).filter(good)
 
 
-def _cuts(sources: Sequence[Source], fields: Fields, shard_rows: int) -> Iterator[_Cut]:
+def _cuts(read: Iterable[tuple[Block, int]], total: int, shard_rows: int) -> Iterator[_Cut]:
     cut, rows, filled, begun, any_yet = _Cut(), 0, 0, 0, False
-    for block, position in _all_blocks(sources, fields):
+    for block, position in read:
         start = 0
         for index, text in enumerate(block.texts):
             rows += 1
@@ -173,17 +179,22 @@ def _cuts(sources: Sequence[Source], fields: Fields, shard_rows: int) -> Iterato
                 start = index + 1
         if start < len(block.texts):
             cut.slices.append((block, start, len(block.texts)))
-    cut.size = sum(source.size for source in sources) - begun
+    cut.size = total - begun
     if rows or not any_yet:
         yield cut
 
 
-def _all_blocks(sources: Sequence[Source], fields: Fields) -> Iterator[tuple[Block, int]]:
+def _all_blocks(
+    sources: Sequence[Source], fields: Fields, after: Callable[[Source, int], None]
+) -> Iterator[tuple[Block, int]]:
     """Each block, with the bytes of the split read up to its end."""
     before = 0
     for source in sources:
+        rows = 0
         for block in blocks(source, fields):
+            rows += len(block.rows)
             yield block, before + block.position
+        after(source, rows)
         before += source.size
 
 

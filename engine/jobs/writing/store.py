@@ -11,7 +11,7 @@ from typing import IO, Any, Self
 
 from engine.errors import InputError
 from engine.jobs.writing.folders import Folders
-from engine.jobs.writing.journal import damaged, read_journal
+from engine.jobs.writing.journal import damaged, latest, read_journal
 from engine.jobs.writing.manifest import differences, read
 from engine.jobs.writing.shard_files import (
     TEMPORARY,
@@ -109,8 +109,7 @@ class Store:
         """Read the completed shards; remove a last line that a power failure left incomplete."""
         path = self.folders.job / "journal.jsonl"
         records, whole = read_journal(path) if path.exists() else ([], 0)
-        # A shard that was damaged has been computed and recorded again.
-        for record in {record.key: record for record in records}.values():
+        for record in latest(records).values():
             if not damaged(self.folders, record):
                 self._remember(record)
         journal = path.open("r+b" if records else "w+b")

@@ -1,0 +1,43 @@
+"""`bge job --verify OUTPUT`: compare each file of an output with the hash in its journal."""
+
+import json
+from pathlib import Path
+
+from engine.errors import EngineError, InputError
+from engine.jobs.writing import manifest
+from engine.jobs.writing.folders import Folders
+from engine.jobs.writing.journal import damaged, latest, read_journal
+
+
+def verify(output: str) -> list[str]:
+    """Return a line for each thing that is damaged or missing, then one that says what was checked.
+
+    InputError: not the output of a job. EngineError: the manifest or the journal is damaged.
+    """
+    folders = Folders.of(output)
+    path = folders.job / "manifest.json"
+    if not path.is_file():
+        raise InputError(f"{output!r} is not the output of `bge job`: there is no {path}.")
+    manifest.read(path)
+    journal = folders.job / "journal.jsonl"
+    records = latest(read_journal(journal)[0]) if journal.exists() else {}
+    bad = [path for record in records.values() for path in damaged(folders, record)]
+    problems = [f"{path} is damaged or missing" for path in bad]
+    finished = (folders.job / "summary.json").is_file()
+    if finished and (told := _shards(folders.job / "summary.json")) != len(records):
+        problems.append(f"{journal} names {len(records)} shards, summary.json {told}")
+    files = sum(len(record.files) for record in records.values())
+    size = sum(content.size for record in records.values() for content in record.files.values())
+    state = "finished" if finished else "not finished"
+    found = f"{len(problems):,} problems; rerun the command to repair" if problems else "all right"
+    checked = f"{len(records):,} shards, {files:,} files, {size:,} bytes checked"
+    return [*problems, f"{output}: {checked}: {found}; the job is {state}"]
+
+
+def _shards(summary: Path) -> int:
+    try:
+        return int(json.loads(summary.read_bytes())["shards"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EngineError(
+            f"{summary} is damaged ({error!r}). Rerun the same `bge job` command."
+        ) from error
