@@ -28,9 +28,12 @@ from engine.jobs import embedding
 from engine.jobs.options import Fields, parse_template
 from engine.jobs.reading.inputs import find
 from engine.jobs.writing.folders import Folders
-from engine.jobs.writing.shard_files import Record, write_shard
+from engine.jobs.writing.record import Record
+from engine.jobs.writing.row_hashes import hash_texts, rows_of
+from engine.jobs.writing.shard_files import write_shard
 from engine.jobs.writing.shards import Key, Shard, output_schema, shards
 from engine.jobs.writing.store import Store
+from engine.jobs.writing.stored import Vectors
 
 CHARACTERS = 1000
 SHARD_ROWS = 4096
@@ -97,14 +100,16 @@ def measure(model: str, precision: str, rows: int, rounds: int) -> Costs:
         checkpoint = str(find_checkpoint(model).folder)
         with engine.load(checkpoint, precision=precision, threads=1) as embedder:
             how = embedding.How(embedder.prompts.get("document"), embedder.pooling, True, None)
-            work = embedding.tokenize(embedder, how, some)
+            new = embedding.all_new(some)
+            work = embedding.tokenize(embedder, how, new)
             done = embedding.embed(embedder, how, work, ignore)
-            tokenize = median(lambda: embedding.tokenize(embedder, how, some))
+            tokenize = median(lambda: embedding.tokenize(embedder, how, new))
             compute = median(lambda: embedding.embed(embedder, how, work, ignore))
-        full = embedding.Embedded(whole, spread(done.vectors, len(whole.texts)), 0, 0)
+        vectors = Vectors(spread(done.vectors.values, len(whole.texts)), None)
+        full = embedding.Embedded(whole, vectors, rows_of(hash_texts(whole.texts)), 0, 0)
         folders = Folders.of(folder / "out")
         folders.create()
-        put = partial(write_shard, folders, full, "parquet", "float32")
+        put = partial(write_shard, folders, full, "parquet", "id")
         record = put()
         seconds, size = measure_journal(folder, record)
         return Costs(

@@ -50,20 +50,24 @@ def write(folder: Path, vectors: Callable[[int], np.ndarray], rows: int, **facts
     import pyarrow as pa
 
     from engine.jobs.embedding import Embedded
+    from engine.jobs.writing.folders import Folders
+    from engine.jobs.writing.row_hashes import hash_texts, rows_of
     from engine.jobs.writing.shard_files import write_shard
     from engine.jobs.writing.shards import Key, Shard
     from engine.jobs.writing.store import Store
+    from engine.jobs.writing.stored import convert
 
-    manifest = {"version": 2, "model": "random", "id": "id", "text": {}, "inputs": [], **facts}
-    with Store(folder, manifest, 1) as store:
+    manifest = {"version": 3, "model": "random", "id": "id", "text": {}, "inputs": [], **facts}
+    with Store(Folders.of(folder), manifest, 1) as store:
         for start in range(0, rows, SHARD_ROWS):
             stop = min(start + SHARD_ROWS, rows)
             part = vectors(start)[: stop - start]
             columns = pa.table({"id": range(start, stop)})
             key, last = Key(0, start // SHARD_ROWS), stop == rows
             shard = Shard(key, last, [], [], [], columns, [], "", 1)
-            work = Embedded(shard, part, 0, 0)
-            store.add(write_shard(folder, work, facts["format"], facts["dtype"]))
+            marks = rows_of(hash_texts([""] * len(part)))
+            work = Embedded(shard, convert(part, facts["dtype"]), marks, 0, 0)
+            store.add(write_shard(store.folders, work, facts["format"], "id"))
         store.finish()
 
 

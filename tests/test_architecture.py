@@ -54,9 +54,11 @@ PUBLIC_TYPES = {
 SEARCHED = {
     "jobs.options",
     "jobs.writing.manifest",
+    "jobs.writing.exchange",
     "jobs.writing.folders",
     "jobs.writing.journal",
-    "jobs.writing.shard_files",
+    "jobs.writing.record",
+    "jobs.writing.stored",
 }  # jobs' outputs
 
 # Which modules may import each library, except numpy and the standard library.

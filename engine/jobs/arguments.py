@@ -26,6 +26,8 @@ def parse(argv: Sequence[str]) -> Options:
         check_names(fields)
     except InputError as error:
         parser.error(str(error))
+    if args.keep_removed and not args.update:
+        parser.error("--keep-removed needs --update")
     values = vars(args)
     for used in ("text", "id", "keep", "debug", "verify"):
         del values[used]
@@ -170,5 +172,16 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         default=4096,
         metavar="N",
         help="input rows per shard (default: %(default)s)",
+    )
+    add(
+        "--update",
+        action="store_true",
+        help="make the table of the present inputs, and take vectors that OUTPUT already has; the "
+        "old table stays until the new one is complete",
+    )
+    add(
+        "--keep-removed",
+        action="store_true",
+        help="with --update: keep rows, at the end, whose ids are no longer in the inputs",
     )
     add("--quiet", action="store_true", help="no progress and no summary")

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import NotFinite
+from engine.jobs.writing.record import Record
+from engine.jobs.writing.row_hashes import Hashes, hash_texts, rows_of
 from engine.jobs.writing.shards import Shard
+from engine.jobs.writing.stored import Vectors, convert, joined
 
 if TYPE_CHECKING:
     from engine.embedder import Embedder
@@ -29,30 +32,73 @@ class How:
     pooling: str
     normalize: bool | None
     truncate_dim: int | None
+    dtype: str = "float32"  # in which it is stored
+
+
+@dataclass(frozen=True)
+class Known:
+    """Vectors (n, D) as an output stores them, and the counts of their texts' tokens."""
+
+    vectors: Vectors
+    tokens: NDArray[np.int64]
+    cut: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A shard, and where the vectors of its rows come from.
+
+    hashes: of its texts. texts: to be computed, each once. picks: for each row, the place of its
+    vector among these, followed by `known`. same: the record of an earlier shard with the same
+    rows, whose files are taken as they are; nothing is computed then.
+    """
+
+    shard: Shard
+    hashes: Hashes
+    texts: list[str]
+    picks: NDArray[np.int64]
+    known: Known | None = None
+    same: Record | None = None
 
 
 @dataclass(frozen=True)
 class Tokenized:
-    shard: Shard
+    work: Work
     tokens: list["Tokens"]
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A shard, its vectors (n, D) float32, and its counts of tokens and of truncated texts."""
+    """A shard and its vectors; a ROW for each; the counts of tokens and of truncated texts, which
+    include rejected rows."""
 
     shard: Shard
-    vectors: NDArray[np.float32]
+    vectors: Vectors
+    rows: NDArray[np.void]
     tokens: int
     cut: int
+    same: Record | None = None
 
 
-def tokenize(embedder: "Embedder", how: How, shard: Shard) -> Tokenized:
+def all_new(shard: Shard) -> Work:
+    """Compute each text of a shard, equal ones once."""
+    hashes = hash_texts(shard.texts)
+    firsts, picks = distinct(hashes)
+    return Work(shard, hashes, [shard.texts[i] for i in firsts], picks)
+
+
+def distinct(hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where each distinct hash comes first, in order, and for each hash which it is."""
+    _, firsts, picks = np.unique(hashes, return_index=True, return_inverse=True)
+    return np.sort(firsts), np.argsort(np.argsort(firsts))[picks]
+
+
+def tokenize(embedder: "Embedder", how: How, work: Work) -> Tokenized:
     """Tokenize in pieces: a tokenizer needs many times the memory of the text."""
     tokens: list[Tokens] = []
-    for texts in _pieces(shard.texts):
+    for texts in _pieces(work.texts):
         tokens += embedder.tokenize(texts, prompt=how.prompt)
-    return Tokenized(shard, tokens)
+    return Tokenized(work, tokens)
 
 
 def _pieces(texts: list[str]) -> Iterator[list[str]]:
@@ -68,21 +114,40 @@ def _pieces(texts: list[str]) -> Iterator[list[str]]:
         yield piece
 
 
-def embed(embedder: "Embedder", how: How, work: Tokenized, advance: Advance) -> Embedded:
+def embed(embedder: "Embedder", how: How, tokenized: Tokenized, advance: Advance) -> Embedded:
     """Compute a shard, longest texts first, so that texts of one length are computed together.
 
     A text whose vector is not finite becomes a rejected row.
     """
-    lengths = np.array([len(tokens) for tokens in work.tokens], np.int64)
-    total = int(lengths.sum())
-    vectors = np.empty((len(lengths), how.truncate_dim or embedder.dim), np.float32)
+    work, tokens = tokenized.work, tokenized.tokens
+    lengths = np.array([len(each) for each in tokens], np.int64)
+    total, rows_left, left = int(lengths.sum()), len(work.shard.texts), work.shard.size
+    vectors = np.zeros((len(lengths), how.truncate_dim or embedder.dim), np.float32)
     finite = np.ones(len(lengths), np.bool_)
     for rows in chunks(lengths, CHUNK_TOKENS * embedder.threads):
-        finite[rows] = _compute(embedder, how, work.tokens, rows, vectors)
+        finite[rows] = _compute(embedder, how, tokens, rows, vectors)
         done = int(lengths[rows].sum())
-        advance(len(rows), done, work.shard.size * done // total)
-    shard = work.shard.without(dict.fromkeys(np.flatnonzero(~finite).tolist(), NOT_FINITE))
-    return Embedded(shard, vectors[finite], total, sum(tokens.cut > 0 for tokens in work.tokens))
+        read = work.shard.size * done // total * len(lengths) // len(work.picks)
+        rows_left, left = rows_left - len(rows), left - read
+        advance(len(rows), done, read)
+    advance(rows_left, 0, left)  # what was known, and equal texts
+    cut = np.array([each.cut > 0 for each in tokens], np.bool_)
+    return _gathered(work, Known(convert(vectors, how.dtype), lengths, cut), finite)
+
+
+def _gathered(work: Work, new: Known, finite: NDArray[np.bool_]) -> Embedded:
+    """Put computed and known vectors in the order of the rows."""
+    vectors, tokens, cut = new.vectors, new.tokens, new.cut
+    if work.known:
+        vectors = joined([vectors, work.known.vectors])
+        tokens = np.concatenate([tokens, work.known.tokens])
+        cut = np.concatenate([cut, work.known.cut])
+        finite = np.concatenate([finite, np.ones(len(work.known.tokens), np.bool_)])
+    picks, good = work.picks, finite[work.picks]
+    shard = work.shard.without(dict.fromkeys(np.flatnonzero(~good).tolist(), NOT_FINITE))
+    rows = rows_of(work.hashes[good], tokens[picks[good]], cut[picks[good]])
+    counts = int(tokens[picks].sum()), int(cut[picks].sum())
+    return Embedded(shard, vectors.rows(picks[good]), rows, *counts, work.same)
 
 
 def _compute(

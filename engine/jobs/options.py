@@ -64,6 +64,8 @@ class Options:
     max_rejects: int | None
     ray: str | None
     quiet: bool
+    update: bool
+    keep_removed: bool
 
 
 def parse_template(text: str) -> Template:

@@ -78,6 +78,7 @@ class Summary:
     shards: int
     here: int
     seconds: float
+    changes: tuple[str, ...] = ()  # what an update did
 
     def __str__(self) -> str:
         before = self.rows - self.here
@@ -87,7 +88,8 @@ class Summary:
             f"{_count(self.shards, 'shard')}\n"
             f"truncated to the model's limit: {_count(self.cut, 'text')}; "
             f"rejected: {_count(self.rejects, 'row')}\n"
-            f"time of this run: {clock(self.seconds)}{resumed}"
+            + "".join(f"{line}\n" for line in self.changes)
+            + f"time of this run: {clock(self.seconds)}{resumed}"
         )
 
 

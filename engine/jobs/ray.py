@@ -18,8 +18,9 @@ from engine.errors import CheckpointError, EngineError, InputError
 from engine.jobs import embedding
 from engine.jobs.cluster import connected, places
 from engine.jobs.reading.inputs import STDIN
+from engine.jobs.update import Planner, Reuse
 from engine.jobs.writing.folders import Folders
-from engine.jobs.writing.shard_files import Record, write_shard
+from engine.jobs.writing.record import Record
 from engine.jobs.writing.shards import Shard
 from engine.literals import Precision
 
@@ -74,7 +75,7 @@ class Embed:
 
 
 def embed_on_cluster(
-    job: "Job", store: "Store", advance: "Advance"
+    job: "Job", store: "Store", reuse: "Reuse | None", advance: "Advance"
 ) -> Generator[Record, None, None]:
     """Embed the missing shards on the cluster at `options.ray`, in any order."""
     if STDIN in job.options.inputs:
@@ -83,7 +84,7 @@ def embed_on_cluster(
         import ray
 
         try:
-            for row in _dataset(job, store).iter_rows():
+            for row in _dataset(job, store, reuse).iter_rows():
                 _raise_if(row["error"])
                 record = Record.from_json(row["record"])
                 advance(record.rows, record.tokens, record.size)
@@ -92,7 +93,7 @@ def embed_on_cluster(
             raise EngineError(f"the Ray job failed: {error}") from error
 
 
-def _dataset(job: "Job", store: "Store") -> Any:
+def _dataset(job: "Job", store: "Store", reuse: "Reuse | None") -> Any:
     import ray
 
     threads, actors = places(ray.nodes(), job.options.threads)
@@ -103,7 +104,7 @@ def _dataset(job: "Job", store: "Store") -> Any:
     read = tasks.flat_map(_read, fn_args=(ray.put(job), cwd), num_cpus=READER_CPUS)
     facts = {name: store.manifest[name] for name in NODE_FACTS}
     # Actor arguments are passed by value: a dead node would lose an object reference.
-    target = _Target(store.folders, facts, threads, cwd)
+    target = _Target(store.folders, facts, threads, cwd, reuse)
     return read.map(
         _Worker,
         fn_constructor_args=(target, job.options, job.how),
@@ -144,6 +145,7 @@ class _Target:
     facts: dict[str, str]  # of the manifest: what the node's embedder must agree with
     threads: int
     cwd: str
+    reuse: "Reuse | None"
 
 
 class _Worker:
@@ -151,10 +153,11 @@ class _Worker:
 
     def __init__(self, target: _Target, options: "Options", how: embedding.How) -> None:
         os.chdir(target.cwd)
-        self._folders, self._options, self._how = target.folders, options, how
+        self._folders, self._how = target.folders, how
         self._error = ""
         try:
             self._embedder = _load(target, options)
+            self._planner = Planner(options, target.reuse)
         except EngineError as error:
             self._error = _to_message(error)
 
@@ -167,9 +170,9 @@ class _Worker:
             return {"record": "", "error": _to_message(exception)}
 
     def _embed(self, shard: Shard) -> Record:
-        work = embedding.tokenize(self._embedder, self._how, shard)
+        work = embedding.tokenize(self._embedder, self._how, self._planner.work(shard))
         done = embedding.embed(self._embedder, self._how, work, lambda *_: None)
-        return write_shard(self._folders, done, self._options.format, self._options.dtype)
+        return self._planner.write(self._folders, done)
 
 
 def _load(target: _Target, options: "Options") -> engine.Embedder:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine.errors import EngineError, InputError
 from engine.jobs.writing import manifest
+from engine.jobs.writing.exchange import check_settled
 from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.journal import damaged, latest, read_journal
 
@@ -18,6 +19,7 @@ def verify(output: str) -> list[str]:
     path = folders.job / "manifest.json"
     if not path.is_file():
         raise InputError(f"{output!r} is not the output of `bge job`: there is no {path}.")
+    check_settled(folders)
     manifest.read(path)
     journal = folders.job / "journal.jsonl"
     records = latest(read_journal(journal)[0]) if journal.exists() else {}

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from engine.errors import InputError
+from engine.jobs.writing.stored import Source
 from engine.search.columns import Columns, Where
 from engine.search.output import read_output
 from engine.search.queries import Queries
 from engine.search.scoring import Best, Doubles, Metric, is_unit, merged, nearest
-from engine.search.vectors import Source
 from engine.system.blas import at_most
 from engine.system.cores import usable_cores
 
@@ -46,7 +46,9 @@ class Index:
         self._output, self._queries = read_output(folder), queries
         self._threads = usable_cores() if threads is None else _positive("threads", threads)
         self._columns = Columns(self._output)
-        self._sources = [Source(self._output, shard) for shard in self._output.shards]
+        self._sources = [
+            Source(shard.stem, shard.rows, self.manifest) for shard in self._output.shards
+        ]
         self._firsts = [shard.first for shard in self._output.shards]
 
     def __len__(self) -> int:

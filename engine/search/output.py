@@ -8,9 +8,10 @@ from typing import Any
 from engine.errors import EngineError, InputError
 from engine.jobs.options import DTYPES, OUTPUT_FORMATS
 from engine.jobs.writing import manifest
+from engine.jobs.writing.exchange import check_settled
 from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.journal import latest, read_journal
-from engine.jobs.writing.shard_files import Record
+from engine.jobs.writing.record import Record
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def read_output(folder: Path) -> Output:
             f"{str(folder)!r} is not the output of `bge job`: there is no {job}/manifest.json. "
             "Give the folder named by its option -o; move or copy both folders together."
         )
+    check_settled(folders)
     facts = manifest.read(job / "manifest.json")
     if not (facts.get("dtype") in DTYPES and facts.get("format") in OUTPUT_FORMATS):
         raise EngineError(f"{job / 'manifest.json'} is damaged: its dtype or format is unknown.")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.search.vectors import Vectors
+from engine.jobs.writing.stored import Vectors
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

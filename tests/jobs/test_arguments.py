@@ -14,7 +14,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         revision=None, offline=False, threads=None, pooling=None, prompt=None, query=False,
         normalize=None, truncate_dim=None, fields=Fields(parse_template("text"), None, ()),
         input_format=None, format="parquet", dtype="float32", shard_rows=4096, max_rejects=None,
-        ray=None, quiet=False,
+        ray=None, quiet=False, update=False, keep_removed=False,
     )  # fmt: skip
 
 
@@ -23,14 +23,15 @@ def test_each_option_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     words = (
         "a b - -o out --text {t}! --id i --keep c,d --keep e --input-format csv --precision int8 "
         "--revision r --offline --threads 3 --pooling cls --query --no-normalize --truncate-dim 7 "
-        "--ray auto --format npy --dtype int8 --shard-rows 9 --max-rejects 0 --quiet"
+        "--ray auto --format npy --dtype int8 --shard-rows 9 --max-rejects 0 --quiet "
+        "--update --keep-removed"
     )
     assert parse(words.split()) == Options(
         inputs=("a", "b", "-"), output="out", model="other", precision="int8", revision="r",
         offline=True, threads=3, pooling="cls", prompt=None, query=True, normalize=False,
         truncate_dim=7, fields=Fields(parse_template("{t}!"), "i", ("c", "d", "e")),
         input_format="csv", format="npy", dtype="int8", shard_rows=9, max_rejects=0, ray="auto",
-        quiet=True,
+        quiet=True, update=True, keep_removed=True,
     )  # fmt: skip
     assert parse(["a", "-o", "o", "--prompt", ""]).prompt == ""
 

@@ -13,7 +13,7 @@ import engine
 from engine import jobs
 from engine.errors import NotFinite
 from engine.jobs import embedding
-from engine.jobs.embedding import How, chunks, embed, tokenize
+from engine.jobs.embedding import How, all_new, chunks, embed, tokenize
 from engine.jobs.writing.shards import Key, Reject, Shard
 from tests.jobs.support import results, table
 from tests.jobs.support import vectors as vectors_of
@@ -33,9 +33,9 @@ def test_each_row_has_the_vector_of_its_own_text(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(embedding, "CHUNK_TOKENS", 6)
     embedder, texts = FakeEmbedder(), ["a", "bb cc dd", "", "eee ff", "g " * 100]
     steps: list[tuple[int, int, int]] = []
-    work = tokenize(embedder, HOW, shard_of(*texts))
+    work = tokenize(embedder, HOW, all_new(shard_of(*texts)))
     done = embed(embedder, HOW, work, lambda *step: steps.append(step))
-    assert np.array_equal(done.vectors, embedder.encode(texts, pooling="mean"))
+    assert np.array_equal(done.vectors.values, embedder.encode(texts, pooling="mean"))
     assert (done.tokens, done.cut) == (3 + 5 + 2 + 4 + 64, 1)
     assert [sum(column) for column in zip(*steps, strict=True)][:2] == [5, done.tokens]
     assert len(steps) > 1 and embedder.batches[0] == [64]  # the longest first
@@ -44,14 +44,14 @@ def test_each_row_has_the_vector_of_its_own_text(monkeypatch: pytest.MonkeyPatch
 def test_options_decide_the_vectors() -> None:
     embedder = FakeEmbedder()
     how = How(prompt=None, pooling="cls", normalize=False, truncate_dim=3)
-    done = embed(embedder, how, tokenize(embedder, how, shard_of("a bb")), lambda *_: None)
-    assert done.vectors.tolist() == [[1, 1, 2]]
+    done = embed(embedder, how, tokenize(embedder, how, all_new(shard_of("a bb"))), lambda *_: None)
+    assert done.vectors.values.tolist() == [[1, 1, 2]]
 
 
 def test_a_shard_is_tokenized_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "TOKENIZE_CHARACTERS", 4)
     embedder = FakeEmbedder()
-    work = tokenize(embedder, HOW, shard_of("ab", "cd", "efgh", "i"))
+    work = tokenize(embedder, HOW, all_new(shard_of("ab", "cd", "efgh", "i")))
     assert embedder.tokenised == [["ab", "cd"], ["efgh"], ["i"]]
     assert [tokens.ids.tolist() for tokens in work.tokens] == [[1, n, 2] for n in (2, 2, 4, 1)]
 
@@ -59,12 +59,12 @@ def test_a_shard_is_tokenized_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_text_without_a_finite_vector_is_rejected_and_its_neighbours_are_kept() -> None:
     embedder = FakeEmbedder()
     shard = shard_of("a b c", BAD, "d", f"{BAD} e", "f")
-    done = embed(embedder, HOW, tokenize(embedder, HOW, shard), lambda *_: None)
+    done = embed(embedder, HOW, tokenize(embedder, HOW, all_new(shard)), lambda *_: None)
     assert done.shard.texts == ["a b c", "d", "f"]
     assert done.shard.columns.column("row").to_pylist() == [0, 2, 4]
     assert done.shard.rejects == [Reject("in", row, embedding.NOT_FINITE) for row in (1, 3)]
     assert done.shard.digest == shard.digest  # a resumed run reads the same rows
-    assert np.array_equal(done.vectors, embedder.encode(["a b c", "d", "f"], pooling="mean"))
+    assert np.array_equal(done.vectors.values, embedder.encode(["a b c", "d", "f"], pooling="mean"))
 
 
 def test_texts_may_be_named_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_texts_may_be_named_one_after_the_other(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(embedder, "encode_tokens", one_at_a_time)
     shard = shard_of(BAD, "a", BAD, "b", BAD)
-    done = embed(embedder, HOW, tokenize(embedder, HOW, shard), lambda *_: None)
+    done = embed(embedder, HOW, tokenize(embedder, HOW, all_new(shard)), lambda *_: None)
     assert done.shard.texts == ["a", "b"] and [reject.row for reject in done.shard.rejects] == [
         0, 2, 4,
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def test_an_error_that_names_no_text_is_raised(monkeypatch: pytest.MonkeyPatch) 
     def fail(*_: object, **__: object) -> None:
         raise NotFinite("no vector is finite")
 
-    work = tokenize(embedder, HOW, shard_of("a"))
+    work = tokenize(embedder, HOW, all_new(shard_of("a")))
     monkeypatch.setattr(embedder, "encode_tokens", fail)
     with pytest.raises(NotFinite):
         embed(embedder, HOW, work, lambda *_: None)

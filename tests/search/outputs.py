@@ -8,9 +8,11 @@ import pyarrow as pa
 
 from engine.jobs.embedding import Embedded
 from engine.jobs.writing.folders import Folders
+from engine.jobs.writing.row_hashes import hash_texts, rows_of
 from engine.jobs.writing.shard_files import write_shard
 from engine.jobs.writing.shards import Key, Shard
 from engine.jobs.writing.store import Store
+from engine.jobs.writing.stored import convert
 
 FORMATS, DTYPES = ("parquet", "npy"), ("float32", "float16", "int8")
 
@@ -49,8 +51,10 @@ def write_output(
                 Key(0, part), start == starts[-1], [""] * len(rows), ["in"],
                 [(0, row) for row in range(len(rows))], rows, [], "digest", 1,
             )  # fmt: skip
-            work = Embedded(shard, vectors[start : start + shard_rows], len(rows), 0)
-            store.add(write_shard(store.folders, work, facts["format"], facts["dtype"]))
+            marks = rows_of(hash_texts(shard.texts))
+            part_vectors = convert(vectors[start : start + shard_rows], facts["dtype"])
+            work = Embedded(shard, part_vectors, marks, len(rows), 0)
+            store.add(write_shard(store.folders, work, facts["format"], "id"))
         if finish:
             store.finish()
     return folder

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from engine.jobs.writing.shard_files import convert
+from engine.jobs.writing.stored import Vectors, convert
 from engine.search import scoring
 from engine.search.scoring import Best, Metric, is_unit, merged, nearest
-from engine.search.vectors import Vectors
 from tests.search.outputs import DTYPES, unit
 
 QUERIES = unit(5, seed=9).astype(np.float64)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from engine.errors import EngineError
 from engine.jobs.writing.folders import Folders
-from engine.jobs.writing.shard_files import Record
+from engine.jobs.writing.record import Record
 from engine.jobs.writing.shards import Key
 
 

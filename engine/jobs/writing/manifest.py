@@ -1,7 +1,7 @@
 """What decides the bytes of a job's output, and how two such descriptions differ."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,9 @@ def how(options: Options, embedder: "Embedder") -> How:
             f"--truncate-dim {dim}: the vectors of {embedder.name} have {embedder.dim}"
             f" components; give 1 to {embedder.dim}"
         )
-    return How(prompt or None, options.pooling or embedder.pooling, options.normalize, dim)
+    return How(
+        prompt or None, options.pooling or embedder.pooling, options.normalize, dim, options.dtype
+    )
 
 
 def describe(
@@ -58,6 +60,7 @@ def describe(
         "format": options.format,
         "dtype": options.dtype,
         "shard_rows": options.shard_rows,
+        "keep_removed": options.keep_removed,
         "inputs": inputs.fingerprints(sources),
     }
 
@@ -109,17 +112,22 @@ def _types(schema: pa.Schema) -> str:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return lines that describe how two manifests differ; none if they agree."""
-    named = [
-        f"{key}: was {old.get(key)!r}, is {new[key]!r}"
-        for key in new
-        if key not in ("inputs", "text", "model") and old.get(key) != _plain(new[key])
-    ]
+    named = differing(old, new, [key for key in new if key not in ("inputs", "text", "model")])
     if old["text"] != _plain(new["text"]):
         named.append(f"text: was {old['text']}, is {_plain(new['text'])}")
     changed = list(_input_differences(old["inputs"], new["inputs"]))
     if len(changed) > SHOWN:
         changed[SHOWN:] = [f"... and {len(changed) - SHOWN} more inputs"]
     return named + changed
+
+
+def differing(old: dict[str, Any], new: dict[str, Any], keys: Iterable[str]) -> list[str]:
+    """Return lines that describe which of these entries differ."""
+    return [
+        f"{key}: was {old.get(key)!r}, is {new.get(key)!r}"
+        for key in keys
+        if old.get(key) != _plain(new.get(key))
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -1,26 +1,26 @@
 """A shard on disk: the bytes of its files, written atomically."""
 
 import errno
-import hashlib
 import io
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_origin
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-import engine
 from engine.errors import EngineError
 from engine.jobs.embedding import Embedded
 from engine.jobs.options import EMBEDDING, SCALE
 from engine.jobs.writing.folders import PART, Folders
-from engine.jobs.writing.shards import Key, Reject
+from engine.jobs.writing.record import Content, Record
+from engine.jobs.writing.row_hashes import hash_ids
+from engine.jobs.writing.shards import Key, Reject, Shard
 
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is exceeded",
         errno.EFBIG: "the file size limit is reached"}  # fmt: skip
@@ -29,81 +29,36 @@ TEMPORARY = ".new-"
 PAGE_BYTES = 1 << 26
 
 
-class Content(NamedTuple):
-    """What identifies the bytes of a file."""
-
-    size: int
-    sha256: str
-
-    @classmethod
-    def of(cls, data: Any) -> "Content":
-        view = memoryview(data)
-        return cls(view.nbytes, hashlib.sha256(view).hexdigest())
-
-    def is_in(self, path: Path) -> bool:
-        """Whether the file is there and holds these bytes."""
-        try:
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size != self.size:
-                    return False
-                return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
-        except (FileNotFoundError, IsADirectoryError):
-            return False
-
-
-@dataclass(frozen=True, slots=True)  # a long job holds millions
-class Record:
-    """The journal entry of a completed shard: counts, digest of its rows, and its files."""
-
-    key: Key
-    last: bool
-    rows: int
-    tokens: int
-    cut: int
-    rejects: int
-    size: int
-    digest: str
-    files: dict[str, Content]
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, line: str | bytes) -> "Record":
-        """Parse a line of `to_json`; ValueError, TypeError or KeyError if it is invalid."""
-        values = json.loads(line)
-        split, part = values["key"]
-        files = {name: Content(*content) for name, content in dict(values["files"]).items()}
-        record = cls(**{**values, "key": Key(split, part), "files": files})
-        for each in fields(record):
-            value = getattr(record, each.name)
-            if type(value) is not (get_origin(each.type) or each.type):
-                raise TypeError(f"{each.name} is {value!r}, not of type {each.type}")
-        numbers = [split, part, *(content.size for content in files.values())]
-        hashes = [content.sha256 for content in files.values()]
-        if not (
-            all(type(number) is int and number >= 0 for number in numbers)
-            and all(type(digest) is str for digest in hashes)
-        ):
-            raise ValueError(f"key {values['key']!r} or files {values['files']!r} are not valid")
-        return record
-
-
-def write_shard(folders: Folders, work: Embedded, format: str, dtype: str) -> Record:
+def write_shard(folders: Folders, work: Embedded, format: str, id: str | None) -> Record:
     """Write a shard's files, each atomically; the same shard makes the same bytes.
 
     EngineError: the disk is full. Existing files of this shard are replaced.
     """
     shard = work.shard
-    files = _shard_files(work, format, dtype)
+    files = _shard_files(work, format)
+    work.rows["id"] = hash_ids(shard.columns, id)
+    files[rows_name(shard.key)] = _npy(work.rows)
     if shard.rejects:
         files[rejects_name(shard.key)] = rejects_lines(shard.rejects)
     for name, data in files.items():
         put(folders.path(name), data)
     return Record(
-        shard.key, shard.last, len(work.vectors), work.tokens, work.cut, len(shard.rejects),
+        shard.key, shard.last, len(work.rows), work.tokens, work.cut, len(shard.rejects),
         shard.size, shard.digest, {name: Content.of(data) for name, data in files.items()},
     )  # fmt: skip
+
+
+def link_shard(folders: Folders, shard: Shard, earlier: Folders, same: Record) -> Record:
+    """Give the files of an earlier shard with the same rows to this one, without copying them."""
+    files = {name.replace(str(same.key), str(shard.key)): name for name in same.files}
+    for name, old in files.items():
+        link(earlier.path(old), folders.path(name))
+    contents = {name: same.files[old] for name, old in files.items()}
+    return replace(same, key=shard.key, last=shard.last, size=shard.size, files=contents)
+
+
+def rows_name(key: Key) -> str:
+    return f"rows-{key}.npy"
 
 
 def rejects_name(key: Key) -> str:
@@ -130,6 +85,18 @@ def put(path: Path, data: Any) -> None:
         raise explain(error, path) from error
 
 
+def link(old: Path, new: Path) -> None:
+    """Make `new` a hard link of `old`, or a copy where the file system has no links."""
+    temporary = new.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{new.name}")
+    try:
+        temporary.hardlink_to(old)
+    except OSError:
+        put(new, old.read_bytes())
+    else:
+        temporary.replace(new)
+        sync_folder(new.parent)
+
+
 def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -148,20 +115,13 @@ def explain(error: OSError, path: Path) -> EngineError:
     )
 
 
-def _shard_files(work: Embedded, format: str, dtype: str) -> dict[str, Any]:
+def _shard_files(work: Embedded, format: str) -> dict[str, Any]:
     name = f"{PART}{work.shard.key}"
-    values, scales = convert(work.vectors, dtype)
+    values, scales = work.vectors.values, work.vectors.scales
     if format == "parquet":
         return {f"{name}.parquet": _parquet(work.shard.columns, values, scales)}
     files = {f"{name}.npy": _npy(values), f"{name}.ids.jsonl": _jsonl(work.shard.columns)}
     return files if scales is None else {**files, f"{name}.scale.npy": _npy(scales)}
-
-
-def convert(vectors: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], Any]:
-    """Convert vectors (n, D) to `dtype`; int8 comes with scales (n,), the others with None."""
-    if dtype == "int8":
-        return engine.quantize(vectors, "int8")
-    return vectors.astype(dtype, copy=False), None
 
 
 def _parquet(columns: pa.Table, values: NDArray[Any], scales: Any) -> pa.Buffer:

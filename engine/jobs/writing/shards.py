@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from engine.jobs.options import FILE, ROW, Fields
 from engine.jobs.reading.blocks import Block
@@ -149,7 +150,7 @@ class _Cut:
                     places.append((file, row))
         batches = [_good_rows(*piece, fields, schema) for piece in self.slices]
         columns = pa.Table.from_batches(batches, schema=schema).combine_chunks()
-        digest = _digest(texts, rejects, columns.column(0).to_pylist() if fields.id else [])
+        digest = _digest(texts, rejects, columns)
         return Shard(key, last, texts, files, places, columns, rejects, digest, self.size)
 
 
@@ -208,12 +209,15 @@ def _with_last(cuts: Iterable[_Cut]) -> Iterator[tuple[_Cut, bool]]:
         yield held, True
 
 
-def _digest(texts: Sequence[str], rejects: Sequence[Reject], ids: Sequence[Any]) -> str:
+def _digest(texts: Sequence[str], rejects: Sequence[Reject], columns: pa.Table) -> str:
     """Hash what a resumed run compares; the lengths keep ("ab", "c") and ("a", "bc") apart."""
     digest = hashlib.sha256()
     for text in texts:
         encoded = text.encode()
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)
-    digest.update(repr((rejects, ids)).encode())
+    digest.update(repr(rejects).encode())
+    sink = pa.BufferOutputStream()  # Parquet: other layouts of the same values differ in memory
+    pq.write_table(columns, sink, compression="none", store_schema=False)
+    digest.update(sink.getvalue())
     return digest.hexdigest()

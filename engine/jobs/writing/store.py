@@ -9,13 +9,13 @@ import shutil
 from collections.abc import Iterator
 from typing import IO, Any, Self
 
-from engine.errors import InputError
+from engine.errors import EngineError, InputError
 from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.journal import damaged, latest, read_journal
 from engine.jobs.writing.manifest import differences, read
+from engine.jobs.writing.record import Record
 from engine.jobs.writing.shard_files import (
     TEMPORARY,
-    Record,
     explain,
     put,
     rejects_name,
@@ -102,7 +102,8 @@ class Store:
             raise InputError(
                 f"output {str(self.folders.data)!r} belongs to a different job; what differs:\n  "
                 + "\n  ".join(differing)
-                + "\nRerun the command that started it, or name another output."
+                + "\nRerun the command that started it, name another output, or give --update to "
+                "make the table anew and take the vectors that it already has."
             )
 
     def _open_journal(self) -> IO[bytes]:
@@ -110,8 +111,14 @@ class Store:
         path = self.folders.job / "journal.jsonl"
         records, whole = read_journal(path) if path.exists() else ([], 0)
         for record in latest(records).values():
-            if not damaged(self.folders, record):
+            if not (paths := damaged(self.folders, record)):
                 self._remember(record)
+            elif record.key.split >= self.splits:
+                raise EngineError(
+                    f"{paths[0]} is damaged or missing, and its rows are no longer in the inputs, "
+                    "so they cannot be computed again. Restore the file, or make the table without "
+                    "these rows: --update without --keep-removed."
+                )
         journal = path.open("r+b" if records else "w+b")
         sync_folder(self.folders.job)
         journal.truncate(whole)

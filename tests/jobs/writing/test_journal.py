@@ -8,7 +8,7 @@ import pytest
 from engine.errors import EngineError
 from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.journal import damaged, read_journal
-from engine.jobs.writing.shard_files import Content, Record
+from engine.jobs.writing.record import Content, Record
 from engine.jobs.writing.shards import Key
 
 NAME = "part-000000-000000.npy"

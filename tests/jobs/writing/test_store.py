@@ -17,7 +17,7 @@ import pytest
 from engine.errors import EngineError, InputError
 from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.manifest import VERSION
-from engine.jobs.writing.shard_files import Record
+from engine.jobs.writing.record import Record
 from engine.jobs.writing.shards import Key
 from engine.jobs.writing.store import Store
 from tests.jobs.support import (

@@ -4,18 +4,18 @@ A mapped array takes no memory of its own: the system keeps as much of the file 
 `bge job` writes can be mapped, except int8 in Parquet and shards of more than 64 MiB in Parquet.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+import engine
 from engine.errors import EngineError
 from engine.jobs.options import EMBEDDING, SCALE
-from engine.search.output import Output, Shard
 
 NUMBERS = f"{EMBEDDING}.list.element"
 # The beginning of a Parquet page header, in Thrift's compact protocol: the bytes that announce its
@@ -26,25 +26,41 @@ DATA_PAGE, PLAIN = 0, 0
 LONGEST_HEADER = 64
 
 
-@dataclass(frozen=True)
-class Vectors:
+class Vectors(NamedTuple):
     """Vectors (n, D) in the type of the output; int8 comes with scales (n,), others with None."""
 
     values: NDArray[Any]
     scales: NDArray[np.float32] | None
 
-    def rows(self, part: slice) -> "Vectors":
+    def rows(self, part: slice | NDArray[np.int64]) -> "Vectors":
         return Vectors(self.values[part], None if self.scales is None else self.scales[part])
 
 
-class Source:
-    """The vectors of one shard, which `read` returns as often as it is called."""
+def joined(parts: Sequence[Vectors]) -> Vectors:
+    """Put the rows of all parts, at least one, after each other."""
+    scales = [part.scales for part in parts if part.scales is not None]
+    values = np.concatenate([part.values for part in parts])
+    return Vectors(values, np.concatenate(scales) if scales else None)
 
-    def __init__(self, output: Output, shard: Shard) -> None:
-        self._shard, self._dim = shard, int(output.manifest["dim"])
-        self._dtype = np.dtype(output.manifest["dtype"])
+
+def convert(vectors: NDArray[np.float32], dtype: str) -> Vectors:
+    """Convert vectors (n, D) to the type of an output."""
+    if dtype == "int8":
+        return Vectors(*engine.quantize(vectors, "int8"))
+    return Vectors(vectors.astype(dtype, copy=False), None)
+
+
+class Source:
+    """The vectors of one shard, which `read` returns as often as it is called.
+
+    stem: the path of its files without the suffix; manifest: that of the output.
+    """
+
+    def __init__(self, stem: Path, rows: int, manifest: dict[str, Any]) -> None:
+        self._stem, self._shape = stem, (rows, int(manifest["dim"]))
+        self._dtype = np.dtype(manifest["dtype"])
         self._mapped: Vectors | None = None
-        if output.manifest["format"] == "npy":
+        if manifest["format"] == "npy":
             self._mapped = self._npy()
         elif self._dtype != np.int8:
             self._mapped = self._parquet_page()
@@ -52,15 +68,14 @@ class Source:
     def read(self) -> Vectors:
         return self._mapped or self._decoded()
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return self._shard.rows, self._dim
+    def _file(self, suffix: str) -> Path:
+        return self._stem.with_name(self._stem.name + suffix)
 
     def _npy(self) -> Vectors:
-        values = _mapped_npy(self._shard.file(".npy"), self._dtype, self._shape)
+        values = _mapped_npy(self._file(".npy"), self._dtype, self._shape)
         if self._dtype != np.int8:
             return Vectors(values, None)
-        path = self._shard.file(".scale.npy")
+        path = self._file(".scale.npy")
         return Vectors(values, _mapped_npy(path, np.dtype(np.float32), self._shape[:1]))
 
     def _parquet_page(self) -> Vectors | None:
@@ -68,7 +83,7 @@ class Source:
 
         Such a page ends with the values as they are in memory.
         """
-        path = self._shard.file(".parquet")
+        path = self._file(".parquet")
         with pq.ParquetFile(path) as file:
             if file.metadata.num_row_groups != 1:
                 return None
@@ -77,14 +92,14 @@ class Source:
         (chunk,) = (chunk for chunk in chunks if chunk.path_in_schema == NUMBERS)
         if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
             return None
-        if not _is_one_page(path, chunk.data_page_offset, self._shard.rows * self._dim):
+        if not _is_one_page(path, chunk.data_page_offset, self._shape[0] * self._shape[1]):
             return None
         end = chunk.data_page_offset + chunk.total_compressed_size
         return Vectors(_mapped(path, end, self._dtype, self._shape), None)
 
     def _decoded(self) -> Vectors:
         names = [EMBEDDING, SCALE] if self._dtype == np.int8 else [EMBEDDING]
-        with pq.ParquetFile(self._shard.file(".parquet")) as file:
+        with pq.ParquetFile(self._file(".parquet")) as file:
             table = file.read(columns=names)
         values = table.column(EMBEDDING).combine_chunks().flatten().to_numpy()
         scales = table.column(SCALE).to_numpy() if self._dtype == np.int8 else None
