@@ -2,12 +2,41 @@
 
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.jobs.support import job, results, running, texts, wait_until, write_parquet
 
+UPDATE_STARTS = (0, 6, 20)
 STARTS = (0, 3, 10, 17)  # shards that are there, after which the next kill is due
 SHARD = ("--shard-rows", 240, "--id", "id")
+
+
+def test_kill_9_during_an_update_leaves_the_old_table_or_the_new_one(tmp_path: Path) -> None:
+    killed_updates(tmp_path, UPDATE_STARTS)
+
+
+def killed_updates(folder: Path, starts: Sequence[int]) -> int:
+    """Kill an update after so many shards, each time; return how many kills found it running."""
+    rows, draw, kills = texts(6000), random.Random(8), 0
+    out, corpus = folder / "out", write_parquet(folder / "in.parquet", rows)
+    words = (corpus, "-o", out, *SHARD, "--update")
+    assert job(*words) == 0
+    old = results(out)
+    write_parquet(corpus, [*rows[:3000], *texts(3000, seed=1), "one more"])
+    assert job(corpus, "-o", folder / "fresh", *SHARD) == 0
+    new, parts = results(folder / "fresh"), folder / "out.job" / "next" / "data"
+    for start in starts:
+        with running(*words) as process:
+            done = lambda: results(out) == new or len([*parts.glob("part*")]) >= start  # noqa: B023, E731
+            wait_until(done, process)
+            time.sleep(draw.uniform(0, 0.15))
+            kills += process.poll() is None
+        assert results(out) in (old, new)
+    assert job(*words) == 0
+    assert results(out) == new
+    assert not list(folder.rglob(".new-*")) and not parts.parent.exists()
+    return kills
 
 
 def test_kill_9_at_random_moments_then_completion(tmp_path: Path) -> None:

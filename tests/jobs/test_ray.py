@@ -80,6 +80,22 @@ def test_a_job_begun_here_goes_on_there(
     assert results(out) == alone
 
 
+def test_an_update_on_the_cluster_takes_the_vectors_that_there_are(
+    cluster: Any, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[str | None] = [*texts(6000)]
+    path, out = write_parquet(tmp_path / "in.parquet", rows), tmp_path / "out"
+    assert job(cluster, path, "-o", out) == 0
+    before = {part.name: part.stat().st_ino for part in out.iterdir()}
+    write_parquet(path, [*rows[:3000], "a new one", *rows[3001:], "and another"])
+    words = [str(path), "-o", str(out), *SHARD[:-1], *MODEL, "--ray", cluster.address, "--update"]
+    assert jobs.main(words) == 0
+    assert "1 new, 1 changed, 5,999 unchanged, 0 removed" in capsys.readouterr().err
+    assert len({part.name for part in out.iterdir() if part.stat().st_ino in before.values()}) == 39
+    assert jobs.main([str(path), "-o", str(tmp_path / "fresh"), *SHARD, *MODEL]) == 0
+    assert results(out) == results(tmp_path / "fresh")
+
+
 def test_errors_of_ours_come_back_as_they_are(cluster: Any, corpus: Path, tmp_path: Path) -> None:
     lines = tmp_path / "in.jsonl"
     lines.write_text('{"body": "x"}\n' * 200)

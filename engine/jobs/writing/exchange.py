@@ -18,7 +18,7 @@ from pathlib import Path
 from engine.errors import EngineError, InputError
 from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.journal import read_journal
-from engine.jobs.writing.shard_files import put, sync_folder
+from engine.jobs.writing.shard_files import TEMPORARY, put, sync_folder
 
 BEGUN = "exchange.json"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
@@ -96,7 +96,7 @@ def _remove_stale(folders: Folders) -> None:
     """Remove the bookkeeping of shards of the old table."""
     records, _ = read_journal(folders.job / "journal.jsonl")
     kept = {name for record in records for name in record.files}
-    for pattern in ("rows-*", "rejects-*"):
+    for pattern in ("rows-*", "rejects-*", f"{TEMPORARY}*"):
         for path in folders.job.glob(pattern):
             if path.name not in kept:
                 path.unlink()

@@ -1,6 +1,8 @@
 """A table takes the place of another one as a whole, wherever the process is killed."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,41 +64,45 @@ def test_all_of_the_new_and_nothing_of_the_old(
 
 
 @pytest.mark.parametrize("renamed", [False, True])
-def test_killed_before_any_step(
-    folders: Folders, monkeypatch: pytest.MonkeyPatch, renamed: bool
+def test_killed_before_each_step(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: bool
 ) -> None:
-    """Each system call that changes a folder is the last one, once."""
+    """Each system call that changes a folder is once the one that does not happen any more."""
     if renamed:
         monkeypatch.setattr(room, "_swap", swap_by_renaming)
-    left = [0]
+    left = 0
 
-    def dying(name: str) -> None:
-        real = getattr(os, name)
-
+    def mortal(real: Callable[..., object]) -> Callable[..., object]:
         def call(*words: object, **options: object) -> object:
-            left[0] -= 1
-            if left[0] < 0:
+            nonlocal left
+            left -= 1
+            if left < 0:
                 raise Killed
             return real(*words, **options)
 
-        monkeypatch.setattr(os, name, call)
+        return call
 
     for name in ("rename", "replace", "unlink", "rmdir"):
-        dying(name)
-    kills = 0
-    while True:
-        left[0] = kills
+        monkeypatch.setattr(os, name, mortal(getattr(os, name)))
+    for steps in range(1000):
+        copy = Folders.of(tmp_path / f"copy-{steps}")
+        shutil.copytree(folders.data, copy.data)
+        shutil.copytree(folders.job, copy.job)
+        left = steps
         try:
-            exchange(folders) if not kills else complete(folders)
+            exchange(copy)
             break
         except Killed:
-            kills += 1
-            folders.data.mkdir(exist_ok=True)  # as a job does that starts
-    left[0] = 1000
-    if next_of(folders).data.exists():  # killed before the exchange had begun
-        exchange(folders)
-    check_new(folders)
-    assert kills > 3
+            left = 1000
+        assert renamed or len(names(copy.data)) in (2, 3)
+        copy.data.mkdir(exist_ok=True)  # as a job does that starts
+        if (copy.job / room.BEGUN).exists():
+            complete(copy)
+        else:
+            exchange(copy)
+        check_new(copy)
+    check_new(copy)
+    assert steps > 5
 
 
 def test_readers_are_told_to_wait(folders: Folders) -> None:
