@@ -8,6 +8,7 @@ from engine.errors import InputError
 from engine.jobs.options import (
     DTYPES,
     INPUT_FORMATS,
+    NULLS,
     OUTPUT_FORMATS,
     Fields,
     Options,
@@ -22,14 +23,14 @@ def parse(argv: Sequence[str]) -> Options:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        fields = Fields(parse_template(args.text), args.id, tuple(args.keep))
+        fields = Fields(parse_template(args.text), args.id, tuple(args.keep), args.null)
         check_names(fields)
     except InputError as error:
         parser.error(str(error))
     if args.keep_removed and not args.update:
         parser.error("--keep-removed needs --update")
     values = vars(args)
-    for used in ("text", "id", "keep", "debug", "verify"):
+    for used in ("text", "id", "keep", "null", "debug", "verify"):
         del values[used]
     return Options(**{**values, "inputs": tuple(args.inputs), "fields": fields})
 
@@ -90,7 +91,8 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         metavar="INPUT",
         help="a file, folder or glob; - is standard input. "
-        "Text lines, jsonl, csv, tsv or Parquet, by file name; gzip and zstd are detected",
+        "Text lines, jsonl, csv, tsv or Parquet, by file name; gzip, zstd, bz2 and xz are "
+        "detected",
     )
     add("--input-format", choices=INPUT_FORMATS, help="default: from the file name (text for -)")
     add(
@@ -113,6 +115,13 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="A,B",
         help="other columns to copy to the output",
+    )
+    add(
+        "--null",
+        choices=NULLS,
+        default=NULLS[0],
+        help="a null or missing column of the text: reject the row, take it as empty, or leave it "
+        "out of the template (default: %(default)s)",
     )
     add("--max-rejects", type=_count, metavar="N", help="stop when more than N rows are rejected")
 

@@ -9,7 +9,8 @@ from engine.errors import InputError
 from engine.literals import Precision
 
 EMBEDDING, SCALE, FILE, ROW = "embedding", "scale", "file", "row"
-INPUT_FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
+INPUT_FORMATS = ("text", "jsonl", "csv", "tsv", "tsv-unquoted", "parquet")
+NULLS = REJECT, EMPTY, SKIP_FIELD = "reject", "empty", "skip-field"  # what --null may be
 OUTPUT_FORMATS = ("parquet", "npy")
 DTYPES = ("float32", "float16", "int8")
 ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
@@ -22,11 +23,16 @@ class Template:
     literals: tuple[str, ...]
     columns: tuple[str, ...]
 
-    def render(self, values: Sequence[str]) -> str:
-        if len(values) == 1 and self.literals == ("", ""):
-            return values[0]
-        pairs = zip(values, self.literals[1:], strict=True)
-        return self.literals[0] + "".join(value + literal for value, literal in pairs)
+    def render(self, values: Sequence[str | None]) -> str:
+        """The text. A value that is None is left out, with the literal that joins it to the others:
+        of "{title}\n{body}" only the other one is left, and no line break.
+        """
+        first, *joints, last = self.literals
+        text, before = first, ""
+        for value, joint in zip(values, (*joints, last), strict=True):
+            if value is not None:
+                text, before = text + before + value, joint
+        return text + last
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Fields:
     text: Template
     id: str | None
     keep: tuple[str, ...]
+    null: str = REJECT  # what becomes of a row whose text has a null or missing column
 
     @property
     def carried(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Blocks of rows, which the readers yield, and errors that concern a whole file."""
 
 import csv
+import lzma
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def reading(source: Source) -> Iterator[None]:
     """Turn the errors of a damaged or unreadable file into an EngineError that names it."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error, pa.ArrowException) as error:
         raise EngineError(f"input {source.name!r} cannot be read completely: {error}") from error
 
 

@@ -19,7 +19,7 @@ SUFFIXES = {
     ".txt": "text", ".text": "text", ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
-COMPRESSED = (".gz", ".zst", ".zstd")
+COMPRESSED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ def _folder(folder: str, format: str | None) -> list[Source]:
     wanted = sorted(str(path) for path in shown if format or format_of(path.name))
     if not wanted:
         raise InputError(
-            f"folder {folder!r} has no file that ends in {', '.join(SUFFIXES)} (also with .gz or "
-            ".zst); for other names give --input-format"
+            f"folder {folder!r} has no file that ends in {', '.join(SUFFIXES)} (also with .gz, "
+            ".zst, .bz2 or .xz); for other names give --input-format"
         )
     return [_source(name, format) for name in wanted]
 
@@ -137,7 +137,7 @@ def _hidden(path: Path) -> bool:
 
 
 def format_of(name: str) -> str | None:
-    """Return the format for a file name, ignoring .gz and .zst; None if unknown."""
+    """Return the format for a file name, ignoring that of a compression; None if unknown."""
     path = Path(name.lower())
     if path.suffix in COMPRESSED:
         path = path.with_suffix("")

@@ -1,15 +1,17 @@
 """Read each format as a stream of blocks, in bounded memory; bad rows are kept and marked."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import os
 import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
@@ -20,7 +22,16 @@ from engine.jobs.reading.blocks import BLOCK_ROWS, BUFFER_BYTES, Block, check_co
 from engine.jobs.reading.inputs import STDIN, Source
 from engine.jobs.reading.row_text import BadRow, Values, text_and_carried
 
+if TYPE_CHECKING:
+    import _csv
+
 MAX_ROW_BYTES = 16 << 20
+CSV_DIALECTS: dict[str, dict[str, Any]] = {
+    "csv": {"delimiter": ","},
+    "tsv": {"delimiter": "\t"},
+    "tsv-unquoted": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
+}
+SKIPPABLE = range(0x184D2A50, 0x184D2A60)  # zstd's frames that hold no data may come first
 
 
 def blocks(source: Source, fields: Fields) -> Iterator[Block]:
@@ -72,14 +83,22 @@ def _line_blocks(source: Source, fields: Fields) -> Iterator[Block]:
 def open_stream(name: str) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
     """Open a file (or standard input), decompressed; also a function for the position in bytes."""
     with io.BufferedReader(_Stdin() if name == STDIN else io.FileIO(name), BUFFER_BYTES) as raw:
-        magic = raw.peek(4)[:4]
-        stream: Any = raw
-        if magic[:2] == b"\x1f\x8b":
-            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), BUFFER_BYTES)
-        elif magic == b"\x28\xb5\x2f\xfd":
-            native = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
-            stream = io.BufferedReader(native, BUFFER_BYTES)
+        unpacked = _unpacked(raw, raw.peek(6)[:6])
+        stream: Any = raw if unpacked is None else io.BufferedReader(unpacked, BUFFER_BYTES)
         yield stream, (lambda: 0) if name == STDIN else raw.tell
+
+
+def _unpacked(raw: Any, magic: bytes) -> Any:
+    """The decompressed stream, by the first bytes; None if they are of no compression."""
+    if magic[:2] == b"\x1f\x8b":
+        return gzip.GzipFile(fileobj=raw)
+    if magic[:3] == b"BZh":
+        return bz2.BZ2File(raw)
+    if magic == b"\xfd7zXZ\0":
+        return lzma.LZMAFile(raw)
+    if magic[:4] == b"\x28\xb5\x2f\xfd" or int.from_bytes(magic[:4], "little") in SKIPPABLE:
+        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+    return None
 
 
 class _Stdin(io.RawIOBase):
@@ -158,25 +177,36 @@ def _csv_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
 
 
 def _csv_records(lines: io.TextIOWrapper, source: Source, fields: Fields) -> Rows:
-    reader = csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",")
-    header = next(reader, [])
+    reader = csv.reader(lines, strict=True, **CSV_DIALECTS[source.format])
+    header = next(_records(reader), (0, 0, []))[2]
+    if isinstance(header, BadRow):
+        raise InputError(f"input {source.name!r}: its header is not usable: {header.reason}")
     check_columns(source, fields, header)
-    for number, record in enumerate(_records(reader)):
-        yield number, record if isinstance(record, BadRow) else _named_fields(header, record)
+    for number, (first, last, record) in enumerate(_records(reader)):
+        values = record if isinstance(record, BadRow) else _named_fields(header, record)
+        if isinstance(values, BadRow) and last > first:
+            raise InputError(
+                f"input {source.name!r}, lines {first} to {last}: {values.reason}. A quote opened "
+                "there and not closed would swallow these rows. Close it, double quotes inside a "
+                "field, or read a file without quoting as --input-format tsv-unquoted."
+            )
+        yield number, values
 
 
-def _records(reader: Iterator[list[str]]) -> Iterator[list[str] | BadRow]:
-    """Iterate over records without blank lines; the reader continues after a malformed one."""
+def _records(reader: "_csv.Reader") -> Iterator[tuple[int, int, list[str] | BadRow]]:
+    """Each record with its first and last line, without blank lines; the reader continues after a
+    malformed one."""
     while True:
+        first = reader.line_num + 1
         try:
             record = next(reader, None)
         except csv.Error as error:
-            yield BadRow(f"malformed CSV: {error}")
+            yield first, reader.line_num, BadRow(f"malformed CSV: {error}")
             continue
         if record is None:
             return
         if record:
-            yield record
+            yield first, reader.line_num, record
 
 
 def _named_fields(header: list[str], record: list[str]) -> Values:
@@ -185,4 +215,4 @@ def _named_fields(header: list[str], record: list[str]) -> Values:
     return dict(zip(header, record, strict=True))
 
 
-ROWS = {"text": _text_rows, "jsonl": _jsonl_rows, "csv": _csv_rows, "tsv": _csv_rows}
+ROWS = {"text": _text_rows, "jsonl": _jsonl_rows, **dict.fromkeys(CSV_DIALECTS, _csv_rows)}

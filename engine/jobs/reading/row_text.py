@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.jobs.options import Fields
+from engine.jobs.options import EMPTY, REJECT, Fields
 
 MISSING = object()
 
@@ -32,13 +32,23 @@ def text_and_carried(values: Values, fields: Fields) -> tuple[str | BadRow, list
 
 
 def compose(values: Sequence[object], fields: Fields) -> str | BadRow:
-    """Fill the template with the columns' values; BadRow names a value that is not a string."""
+    """Fill the template with the columns' values; BadRow names a value that is not a string.
+
+    What a null or missing value means, `fields.null` says.
+    """
+    filled: list[str | None] = []
     for name, value in zip(fields.text.columns, values, strict=True):
-        if not isinstance(value, str):
+        if (value is None or value is MISSING) and fields.null != REJECT:
+            filled.append("" if fields.null == EMPTY else None)
+        elif not isinstance(value, str):
             return BadRow(_not_a_string(name, value))
-        if not _is_unicode(value):
+        elif not _is_unicode(value):
             return BadRow(f"{name!r} is not valid Unicode: it holds bytes or half a surrogate pair")
-    return fields.text.render(values)  # type: ignore[arg-type]
+        else:
+            filled.append(value)
+    if all(value is None for value in filled):
+        return BadRow(f"{', '.join(map(repr, fields.text.columns))}: null or missing")
+    return fields.text.render(filled)
 
 
 def _not_a_string(name: str, value: object) -> str:

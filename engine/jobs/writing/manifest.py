@@ -56,6 +56,7 @@ def describe(
         "normalize": how.normalize,
         "text": {"literals": options.fields.text.literals, "columns": options.fields.text.columns},
         "columns": [f"{field.name}: {field.type}" for field in schema],
+        "null": options.fields.null,
         "id": options.fields.id,
         "format": options.format,
         "dtype": options.dtype,

@@ -1,8 +1,10 @@
 """Files to rows: every format and compression, and every way in which a row can be bad."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,6 +71,9 @@ PACKED = {
     "": lambda data: data,
     ".gz": gzip.compress,
     ".zst": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
+    ".zstd": lambda data: b"\x50\x2a\x4d\x18\x03\0\0\0abc" + PACKED[".zst"](data),  # skipped
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
 }
 
 
@@ -174,6 +179,42 @@ def test_a_csv_field_without_end_is_one_bad_row(
     path = tmp_path / "a.csv"
     path.write_bytes(b'id,text\n1,good\n2,"' + b"x" * 2000 + b"\n3,good too\n")
     assert "malformed CSV" in reasons(read(path, fields()))[1]
+
+
+@pytest.mark.parametrize(
+    "swallowing",
+    [
+        b'2,"no end\n3,good too\n4,too\n',  # to the end of the file
+        b'2,"no end\n3,"good" too\n4,too\n',  # to the next quote
+        b'2,"no end\n3,",5\n4,too\n',  # what it makes has the wrong number of fields
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_a_quote_without_end_swallows_no_rows(
+    tmp_path: Path, swallowing: bytes, suffix: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    data = b"id,text\n1,good\n" + swallowing
+    path.write_bytes(data.replace(b",", b"\t") if suffix == "tsv" else data)
+    with pytest.raises(InputError, match=r"lines 3 to \d: .*not closed would swallow these rows"):
+        read(path, fields())
+
+
+def test_tsv_without_quoting(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b'id\ttext\n1\t"no end\n2\t5" pipe\n3\t"both"\n')
+    assert [text for _, text in read(path, fields(), "tsv-unquoted")] == [
+        '"no end',
+        '5" pipe',
+        '"both"',
+    ]
+
+
+def test_a_header_that_is_not_csv_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'id,"te"xt\n1,good\n')
+    with pytest.raises(InputError, match="its header is not usable: malformed CSV"):
+        read(path, fields())
 
 
 def test_bad_rows_of_parquet_are_told_by_row_and_reason(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """One row's values to its text and its carried columns, or to a reason."""
 
+from dataclasses import replace
+
 import pytest
 
 from engine.jobs.options import Fields, parse_template
-from engine.jobs.reading.row_text import BadRow, compose, text_and_carried
+from engine.jobs.reading.row_text import MISSING, BadRow, compose, text_and_carried
 
 FIELDS = Fields(parse_template("{title}: {body}"), "id", ("n",))
 ROW = {"id": 7, "title": "A", "body": "b", "n": {"x": [1, "é"]}, "more": 1}
@@ -43,3 +45,28 @@ def test_a_row_that_could_not_be_read_stays_bad() -> None:
 def test_compose_takes_values_in_the_order_of_the_columns() -> None:
     assert compose(["x", "y"], FIELDS) == "x: y"
     assert compose(["東", ""], FIELDS) == "東: "
+
+
+@pytest.mark.parametrize(
+    ("null", "values", "text"),
+    [
+        ("empty", [None, "b"], ": b"),
+        ("empty", ["A", MISSING], "A: "),
+        ("empty", [None, None], ": "),
+        ("skip-field", [None, "b"], "b"),
+        ("skip-field", ["A", MISSING], "A"),
+        ("skip-field", ["A", "b"], "A: b"),
+    ],
+)
+def test_a_null_column_is_empty_or_left_out(null: str, values: list[object], text: str) -> None:
+    assert compose(values, replace(FIELDS, null=null)) == text
+
+
+def test_a_text_of_nulls_only_is_rejected() -> None:
+    skipping = replace(FIELDS, null="skip-field")
+    assert compose([None, MISSING], skipping) == BadRow("'title', 'body': null or missing")
+    assert isinstance(compose([3, "b"], skipping), BadRow)
+    ends = Fields(parse_template("<{a}|{b}/{c}>"), None, (), "skip-field")
+    assert compose([None, "b", "c"], ends) == "<b/c>"
+    assert compose(["a", None, "c"], ends) == "<a|c>"
+    assert compose(["a", "b", None], ends) == "<a|b>"
