@@ -15,6 +15,7 @@ import engine
 from engine.errors import CheckpointError
 from engine.fast.codegen.target import Target, able_targets
 from engine.jobs import ray
+from engine.jobs.writing.folders import Folders
 from tests.jobs.support import command, job, results, running, texts, wait_until
 from tests.support.synthetic import TINY
 
@@ -86,6 +87,9 @@ def test_a_node_that_would_compute_other_bits_is_refused(name: str) -> None:
     options: Any = SimpleNamespace(model=TINY, precision="float32", offline=True, revision=None)
     embedder = engine.load(TINY, threads=1)
     facts = {fact: getattr(embedder, fact) for fact in ray.NODE_FACTS}
-    assert ray._load(ray._Target("", facts, 1, ""), options).numerics == embedder.numerics
+    assert (
+        ray._load(ray._Target(Folders.of(""), facts, 1, "", None), options).numerics
+        == embedder.numerics
+    )
     with pytest.raises(CheckpointError, match=f"node .*: {name} is '.*', the job's is 'other'"):
-        ray._load(ray._Target("", facts | {name: "other"}, 1, ""), options)
+        ray._load(ray._Target(Folders.of(""), facts | {name: "other"}, 1, "", None), options)
