@@ -60,7 +60,13 @@ def run(options: Options, embedder: "Embedder") -> Summary:
 def _fill(job: Job, store: Store, embedder: "Embedder", reuse: Reuse | None) -> Summary:
     """Compute and write what is missing in the table."""
     before = store.totals["rows"]
-    progress = Progress(job.total_bytes, store.totals["size"], quiet=job.options.quiet)
+    progress = Progress(
+        job.total_bytes,
+        store.totals["size"],
+        rows_before=before + store.totals["rejects"],
+        total_rows=job.total_rows,
+        quiet=job.options.quiet,
+    )
     records = _records(job, store, embedder, reuse, progress)
     with closing(progress), closing(records):
         _check_rejects(job.options, store)

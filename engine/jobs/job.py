@@ -10,7 +10,7 @@ from engine.errors import InputError
 from engine.jobs.embedding import How
 from engine.jobs.options import Options
 from engine.jobs.reading.inputs import Source
-from engine.jobs.reading.unchanged import check_unchanged
+from engine.jobs.reading.unchanged import check_unchanged, parquet_rows
 from engine.jobs.writing.shards import Key, Shard, shards
 
 MAX_LEADING_REJECTS = 100
@@ -29,6 +29,14 @@ class Job:
     @property
     def total_bytes(self) -> int:
         return sum(source.size for split in self.splits for source in split)
+
+    @property
+    def total_rows(self) -> int | None:
+        """The rows of all inputs, where the format knows them without reading; else None."""
+        sources = [source for split in self.splits for source in split]
+        if any(source.format != "parquet" for source in sources):
+            return None
+        return sum(parquet_rows(source) for source in sources)
 
     def shards(self, split: int, done: dict[int, str]) -> Iterator[Shard]:
         """Cut a split into shards, except the parts in `done` (part -> digest), which must match.

@@ -14,11 +14,20 @@ class Progress:
     """Counts what this run computes; `advance` is safe to call from several threads.
 
     total: bytes of all inputs, 0 if unknown; began_at: bytes of the shards already complete.
+    rows_before: rows of these shards; total_rows: of all inputs, None if unknown.
     """
 
     def __init__(
-        self, total: int, began_at: int, *, quiet: bool = False, stream: IO[str] | None = None
+        self,
+        total: int,
+        began_at: int,
+        *,
+        rows_before: int = 0,
+        total_rows: int | None = None,
+        quiet: bool = False,
+        stream: IO[str] | None = None,
     ) -> None:
+        self._rows_before, self._total_rows = rows_before, total_rows
         self._total, self._read = total, began_at
         self._began_at = began_at
         self._rows = self._tokens = 0
@@ -44,7 +53,10 @@ class Progress:
 
     def line(self, seconds: float) -> str:
         """Rows, tokens per second, share done and time left, `seconds` after the start."""
-        parts = [f"{self._rows:,} rows", f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s"]
+        rows = f"{self._rows:,} rows"
+        if self._total_rows is not None:
+            rows = f"{self._rows_before + self._rows:,} of {self._total_rows:,} rows"
+        parts = [rows, f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s"]
         fresh = self._read - self._began_at
         if self._total and fresh > 0:
             share = min(self._read / self._total, 1.0)

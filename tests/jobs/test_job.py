@@ -12,6 +12,7 @@ from engine.jobs.job import MAX_LEADING_REJECTS, Job
 from engine.jobs.options import Options
 from engine.jobs.reading import inputs
 from engine.jobs.writing.manifest import schema_of
+from tests.jobs.support import texts, write_parquet
 
 
 def plan(tmp_path: Path, lines: list[str], *words: str) -> Job:
@@ -35,6 +36,14 @@ def test_shards_that_are_done_are_left_out(tmp_path: Path) -> None:
     left = list(job.shards(0, {1: made[1].digest}))
     assert left == [made[0], made[2]]
     assert job.total_bytes == (tmp_path / "in.jsonl").stat().st_size
+
+
+def test_rows_are_counted_where_the_format_knows_them(tmp_path: Path) -> None:
+    job = plan(tmp_path, GOOD)
+    assert job.total_rows is None
+    names = [str(write_parquet(tmp_path / name, texts(7))) for name in ("a.parquet", "b.parquet")]
+    splits = inputs.splits(inputs.find(names, None, "elsewhere"))
+    assert dataclasses.replace(job, splits=splits).total_rows == 14
 
 
 def test_a_shard_that_was_made_of_other_rows_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.jobs.support import job, results, running, texts, wait_until, write_parquet
@@ -13,20 +12,15 @@ SHARD = ("--shard-rows", 240, "--id", "id")
 
 
 def test_kill_9_during_an_update_leaves_the_old_table_or_the_new_one(tmp_path: Path) -> None:
-    killed_updates(tmp_path, UPDATE_STARTS)
-
-
-def killed_updates(folder: Path, starts: Sequence[int]) -> int:
-    """Kill an update after so many shards, each time; return how many kills found it running."""
     rows, draw, kills = texts(6000), random.Random(8), 0
-    out, corpus = folder / "out", write_parquet(folder / "in.parquet", rows)
+    out, corpus = tmp_path / "out", write_parquet(tmp_path / "in.parquet", rows)
     words = (corpus, "-o", out, *SHARD, "--update")
     assert job(*words) == 0
     old = results(out)
     write_parquet(corpus, [*rows[:3000], *texts(3000, seed=1), "one more"])
-    assert job(corpus, "-o", folder / "fresh", *SHARD) == 0
-    new, parts = results(folder / "fresh"), folder / "out.job" / "next" / "data"
-    for start in starts:
+    assert job(corpus, "-o", tmp_path / "fresh", *SHARD) == 0
+    new, parts = results(tmp_path / "fresh"), tmp_path / "out.job" / "next" / "data"
+    for start in UPDATE_STARTS:
         with running(*words) as process:
             done = lambda: results(out) == new or len([*parts.glob("part*")]) >= start  # noqa: B023, E731
             wait_until(done, process)
@@ -35,8 +29,8 @@ def killed_updates(folder: Path, starts: Sequence[int]) -> int:
         assert results(out) in (old, new)
     assert job(*words) == 0
     assert results(out) == new
-    assert not list(folder.rglob(".new-*")) and not parts.parent.exists()
-    return kills
+    assert not list(tmp_path.rglob(".new-*")) and not parts.parent.exists()
+    assert kills
 
 
 def test_kill_9_at_random_moments_then_completion(tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ def test_a_line_says_rate_share_and_what_is_left(watch: Clock) -> None:
     assert progress.line(4.0) == "100 rows, 2,000 tokens/s, 100.0%, 0:00:00 left"
 
 
+def test_rows_are_told_of_how_many_where_that_is_known(watch: Clock) -> None:
+    progress = Progress(1000, 200, rows_before=500, total_rows=2500, stream=io.StringIO())
+    progress.advance(30, 4000, 100)
+    assert progress.line(4.0) == "530 of 2,500 rows, 1,000 tokens/s, 30.0%, 0:00:28 left"
+
+
 def test_a_log_gets_a_line_each_half_minute(watch: Clock) -> None:
     stream = io.StringIO()
     progress = Progress(1000, 0, stream=stream)

@@ -19,7 +19,7 @@ def check_unchanged(source: Source, began: dict[str, Any], rows: int) -> None:
     with reading(source):
         now = replace(source, size=Path(source.name).stat().st_size).fingerprint()
     changed = [f"{key} was {began[key]}, is {now[key]}" for key in now if now[key] != began[key]]
-    if not changed and source.format == "parquet" and rows != (total := _parquet_rows(source)):
+    if not changed and source.format == "parquet" and rows != (total := parquet_rows(source)):
         changed = [f"it has {total:,} rows, of which {rows:,} were read"]
     if changed:
         raise EngineError(
@@ -28,7 +28,8 @@ def check_unchanged(source: Source, began: dict[str, Any], rows: int) -> None:
         )
 
 
-def _parquet_rows(source: Source) -> int:
+def parquet_rows(source: Source) -> int:
+    """Return the number of rows that the file's footer names."""
     import pyarrow.parquet as pq  # other formats do not need this library
 
     with reading(source):
