@@ -20,6 +20,7 @@ from engine.errors import (
     Overloaded,
     TooLong,
     TruncationWarning,
+    UnknownOption,
 )
 
 if sys.platform == "win32":
@@ -47,6 +48,7 @@ __all__ = [
     "Overloaded",
     "TooLong",
     "TruncationWarning",
+    "UnknownOption",
     "__version__",
     "load",
     "prepare",

@@ -10,9 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.checks import checked_ids, not_finite
 from engine.chunks import Chunks, spans_within
-from engine.errors import NotFinite
+from engine.errors import InputError, NotFinite
 from engine.literals import OnTruncate, Pooling
-from engine.options import CutCount, EncodeArgs, EncodeOptions, check_count, check_texts, each_text
+from engine.options import (
+    CutCount,
+    EncodeArgs,
+    EncodeOptions,
+    check_count,
+    check_known,
+    check_texts,
+    each_text,
+)
 from engine.system.progress import Progress
 from engine.token_embedder import TokenEmbedder, Vectors
 from engine.tokenizer.tokens import Tokens
@@ -34,27 +42,32 @@ class Embedder(TokenEmbedder):
         texts: str | Iterable[str],
         *,
         prompt: str | None = None,
+        prompt_name: str | None = None,
         pooling: Pooling | None = None,
         normalize: bool | None = None,
         truncate_dim: int | None = None,
         on_truncate: OnTruncate = "warn",
         show_progress_bar: bool = False,
+        **unknown: object,
     ) -> Vectors:
         """Vectors, float32: (D,) for one string, (n, D) for an iterable of n strings.
 
-        prompt: put before each text; None means the checkpoint's default prompt, if it has one.
-        pooling: "mean" or "cls"; None means the checkpoint's. truncate_dim: keep only the first
-        components of each vector; None means the checkpoint's setting. normalize: True scales
-        each vector to unit length after truncate_dim is applied; False does not; None follows the
-        checkpoint, and most checkpoints normalise before truncate_dim is applied.
+        prompt: put before each text; None means the checkpoint's prompt called prompt_name, or
+        else its default prompt, if it has one. pooling: "mean" or "cls"; None means the
+        checkpoint's. truncate_dim: keep only the first components of each vector; None means the
+        checkpoint's setting. normalize: True scales each vector to unit length after truncate_dim
+        is applied; False does not; None follows the checkpoint, and most checkpoints normalise
+        before truncate_dim is applied.
         on_truncate: for a text over the token limit, "warn" (truncate it, one warning per call),
         "error" (raise TooLong) or "ignore" (truncate it). Raises InputError.
         """
+        check_known(unknown)
         parts = list(
             self.stream(
                 [texts] if isinstance(texts, str) else texts,
                 chunk=max(WINDOW, WINDOW_A_THREAD * self.threads),
                 prompt=prompt,
+                prompt_name=prompt_name,
                 pooling=pooling,
                 normalize=normalize,
                 truncate_dim=truncate_dim,
@@ -67,13 +80,31 @@ class Embedder(TokenEmbedder):
 
     def encode_query(self, texts: str | Iterable[str], **options: Unpack[EncodeArgs]) -> Vectors:
         """As `encode`, with the checkpoint's prompt for queries, or none if it has none."""
-        options["prompt"] = self.prompt_for("query", options.get("prompt"))
+        options["prompt"] = self._prompt("query", options)
         return self.encode(texts, **options)
 
     def encode_document(self, texts: str | Iterable[str], **options: Unpack[EncodeArgs]) -> Vectors:
         """As `encode`, with the checkpoint's prompt for documents, or none if it has none."""
-        options["prompt"] = self.prompt_for("document", options.get("prompt"))
+        options["prompt"] = self._prompt("document", options)
         return self.encode(texts, **options)
+
+    async def aencode(self, texts: str | Iterable[str], **options: Unpack[EncodeArgs]) -> Vectors:
+        """As `encode`, in another thread, for asyncio: the event loop goes on meanwhile."""
+        import asyncio  # not with the library: few callers need it
+
+        return await asyncio.to_thread(self.encode, texts, **options)
+
+    def _prompt(self, kind: str | None, options: EncodeArgs) -> str:
+        """The text of `prompt`, else of `prompt_name`, else the checkpoint's prompt for `kind`."""
+        prompt, name = options.get("prompt"), options.get("prompt_name")
+        if prompt is not None or name is None:
+            return self.prompt_for(kind, prompt)
+        if not isinstance(name, str) or name not in self.prompts:
+            raise InputError(
+                f"prompt_name is {name!r}; the prompts of this model are {[*self.prompts]}. "
+                "Give one of them, or the text itself as prompt."
+            )
+        return self.prompts[name]
 
     def stream(
         self, texts: Iterable[str], *, chunk: int = WINDOW, **options: Unpack[EncodeArgs]
@@ -82,6 +113,8 @@ class Embedder(TokenEmbedder):
 
         Memory use depends on `chunk`, not on the number of texts. Options are those of `encode`.
         """
+        check_known(options)
+        options["prompt"] = self._prompt(None, options)
         checked, each = EncodeOptions(**options).checked(self._modules.width), each_text(texts)
         total = len(texts) if isinstance(texts, Sized) else None
         return self._stream(each, check_count("chunk", chunk), checked, total)
@@ -90,11 +123,10 @@ class Embedder(TokenEmbedder):
         self, texts: Iterator[str], chunk: int, options: EncodeOptions, total: int | None
     ) -> Iterator[Vectors]:
         cut = CutCount(self.config.max_tokens, options.on_truncate)
-        prompt = self.prompt_for(None, options.prompt)
         with Progress(total, options.show_progress_bar) as progress:
             while window := list(itertools.islice(texts, chunk)):
                 check_texts(window, cut.texts)
-                tokens = self.tokenize(window, prompt=prompt)
+                tokens = self.tokenize(window, prompt=options.prompt)
                 cut.add(tokens)
                 yield self._encode_window(tokens, options, cut.texts - len(window))
                 progress.add(len(window))

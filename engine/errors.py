@@ -5,7 +5,8 @@
     ├── ModelNotFound         an unknown name, or weights that are not available
     ├── NotFinite             a computed vector holds NaN or infinity
     ├── InputError            a text, an option or a shape that is invalid (also a ValueError)
-    │   └── TooLong           a text over the token limit, if truncation was not allowed
+    │   ├── TooLong           a text over the token limit, if truncation was not allowed
+    │   └── UnknownOption     a keyword that a method does not have (also a TypeError)
     └── Overloaded            the queue is full; retry later
 
 A message says what, the value seen, what is allowed, and what to do.
@@ -43,6 +44,10 @@ class InputError(EngineError, ValueError):
 
 class TooLong(InputError):
     """A text has more tokens than the model's limit."""
+
+
+class UnknownOption(InputError, TypeError):
+    """A keyword argument that the method does not have."""
 
 
 class Overloaded(EngineError):

@@ -5,17 +5,31 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
 import numpy as np
 
-from engine.errors import InputError, TooLong, TruncationWarning
+from engine.errors import InputError, TooLong, TruncationWarning, UnknownOption
 from engine.literals import ON_TRUNCATE, POOLINGS, OnTruncate, Pooling
 from engine.tokenizer.tokens import Tokens
 
 PACKAGE = str(Path(__file__).parent) + os.sep
+
+# Options of other libraries' `encode`, and what to do here instead.
+ELSEWHERE = {
+    "batch_size": "leave it out: texts are computed in batches of the best size",
+    "convert_to_numpy": "leave it out: vectors are numpy arrays",
+    "convert_to_tensor": "call torch.from_numpy with the vectors",
+    "device": "leave it out: the engine computes on CPUs",
+    "normalize_embeddings": "use normalize",
+    "output_value": "for the vectors of tokens, call token_embeddings",
+    "pool": "leave it out: threads use all cores (threads of engine.load)",
+    "precision": "call engine.quantize with the vectors",
+    "show_progress": "use show_progress_bar",
+    "task": "call encode_query or encode_document, or use prompt_name",
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,7 @@ class EncodeOptions:
     """
 
     prompt: str | None = None
+    prompt_name: str | None = None
     pooling: Pooling | None = None
     normalize: bool | None = None
     truncate_dim: int | None = None
@@ -47,11 +62,24 @@ class EncodeArgs(TypedDict, total=False):
     """EncodeOptions as **keywords, for methods that pass them on."""
 
     prompt: str | None
+    prompt_name: str | None
     pooling: Pooling | None
     normalize: bool | None
     truncate_dim: int | None
     on_truncate: OnTruncate
     show_progress_bar: bool
+
+
+def check_known(names: Iterable[str]) -> None:
+    """UnknownOption unless `encode` has all options of these names."""
+    known = [field.name for field in fields(EncodeOptions)]
+    for name in names:
+        if name not in known:
+            advice = ELSEWHERE.get(name, f"the options are {', '.join(known)}")
+            raise UnknownOption(
+                f"encode has no option {name}: {advice}. "
+                "(engine.compat.SentenceTransformer takes the options of sentence-transformers.)"
+            )
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:

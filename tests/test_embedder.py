@@ -1,5 +1,6 @@
 """Texts in, vectors out, with results computed by hand."""
 
+import asyncio
 import itertools
 import runpy
 import warnings
@@ -163,6 +164,12 @@ def test_an_unknown_option(entry: str) -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
+def test_an_option_of_sentence_transformers(entry: str) -> None:
+    with pytest.raises(engine.UnknownOption, match="normalize_embeddings: use normalize"):
+        getattr(toy_embedder(), entry)([], normalize_embeddings=True)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
 def test_each_option_is_passed_on(entry: str) -> None:
     embedder = toy_embedder(modules=Modules([], 3, True))
     hold(call(embedder, entry, ["red"], pooling="cls", normalize=False), [CLS, 0, 1])
@@ -204,10 +211,42 @@ def test_which_prompt(prompts: Any, default: Any, plain: Any, query: Any, docume
         hold(call(embedder, entry, ["red"], prompt="dog dog "), mean(DOG, DOG, RED))
 
 
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_prompt_by_its_name(entry: str) -> None:
+    embedder = toy_embedder(prompts=PROMPTS, default_prompt="query")
+    hold(call(embedder, entry, ["red"], prompt_name="x"), mean(DOG, RED))
+    hold(call(embedder, entry, ["red"], prompt_name="x", prompt="small "), mean(SMALL, RED))
+    for wrong in ("y", "", 3, ["x"]):
+        with pytest.raises(
+            InputError, match=r"prompt_name is .* prompts of this model are .'query"
+        ):
+            getattr(embedder, entry)([], prompt_name=wrong)
+
+
 def test_a_prompt_that_the_pooling_leaves_out() -> None:
     embedder = toy_embedder(prompts=PROMPTS, include_prompt=False)
     hold(embedder.encode_query(["red"]), [(RED + SEP) / 2, 2.5, 1])
     hold(embedder.encode(["red"]), mean(RED))
+
+
+# asyncio
+
+
+def test_aencode_leaves_the_event_loop_free() -> None:
+    async def main() -> tuple[Array, bool]:
+        went_on = asyncio.Event()
+
+        def texts() -> Iterator[str]:
+            yield "red"
+            loop.call_soon_threadsafe(went_on.set)
+            assert asyncio.run_coroutine_threadsafe(went_on.wait(), loop).result(10)
+
+        loop = asyncio.get_running_loop()
+        return await toy_embedder().aencode(texts(), prompt="the "), went_on.is_set()
+
+    vectors, went_on = asyncio.run(main())
+    hold(vectors, mean(THE, RED))
+    assert went_on
 
 
 # streams

@@ -7,7 +7,7 @@ import pytest
 
 import engine
 from engine import errors
-from engine.errors import EngineError, InputError, NotFinite, TooLong
+from engine.errors import EngineError, InputError, NotFinite, TooLong, UnknownOption
 
 CLASSES = [
     value
@@ -17,9 +17,10 @@ CLASSES = [
 
 
 def test_every_error_is_an_engine_error_and_input_errors_are_value_errors() -> None:
-    assert len(CLASSES) == 7
+    assert len(CLASSES) == 8
     assert issubclass(InputError, ValueError) and issubclass(TooLong, InputError)
-    others = set(CLASSES) - {InputError, TooLong}
+    assert issubclass(UnknownOption, InputError) and issubclass(UnknownOption, TypeError)
+    others = set(CLASSES) - {InputError, TooLong, UnknownOption}
     assert not any(issubclass(each, ValueError) for each in others)
     assert not issubclass(errors.TruncationWarning, EngineError)
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine import options
 from engine.embedder import Embedder
-from engine.errors import InputError, TooLong, TruncationWarning
+from engine.errors import InputError, TooLong, TruncationWarning, UnknownOption
 from engine.options import (
     CutCount,
     EncodeArgs,
@@ -19,6 +19,7 @@ from engine.options import (
     callers_level,
     check_choice,
     check_count,
+    check_known,
     check_prompt,
     check_texts,
     check_vectors,
@@ -34,7 +35,7 @@ def refused(call: Callable[[], Any], message: str) -> None:
 
 
 def test_the_defaults() -> None:
-    assert EncodeOptions() == EncodeOptions(None, None, None, None, "warn", False)
+    assert EncodeOptions() == EncodeOptions(None, None, None, None, None, "warn", False)
     assert EncodeOptions().checked(40) == EncodeOptions()
 
 
@@ -45,6 +46,25 @@ def test_the_three_lists_of_options_agree() -> None:
     assert {name: p.default for name, p in keywords.items()} == asdict(EncodeOptions())
     types = {name: p.annotation for name, p in keywords.items()}
     assert types == get_type_hints(EncodeOptions) == get_type_hints(EncodeArgs)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("normalize_embeddings", "use normalize"),
+        ("precision", "call engine.quantize"),
+        ("promt", "the options are prompt, prompt_name, pooling, normalize, truncate_dim, on_tr"),
+    ],
+)
+def test_an_unknown_option_is_answered_with_ours(name: str, advice: str) -> None:
+    check_known(["prompt", "on_truncate"])
+    with pytest.raises(UnknownOption, match=f"^encode has no option {name}: {advice}") as caught:
+        check_known(["prompt", name])
+    assert isinstance(caught.value, InputError) and isinstance(caught.value, TypeError)
+
+
+def test_the_advice_is_for_options_that_are_not_ours() -> None:
+    assert not set(options.ELSEWHERE) & set(asdict(EncodeOptions()))
 
 
 @pytest.mark.parametrize(
