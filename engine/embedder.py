@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.checks import checked_ids, not_finite
-from engine.chunks import Chunks, spans_within
 from engine.errors import InputError, NotFinite
 from engine.literals import OnTruncate, Pooling
 from engine.options import (
@@ -24,6 +23,7 @@ from engine.options import (
 from engine.system.progress import Progress
 from engine.token_embedder import TokenEmbedder, Vectors
 from engine.tokenizer.tokens import Tokens
+from engine.vectors.chunks import Chunks, spans_within
 from engine.vectors.similarity import similarity
 
 WINDOW = 2048  # texts that are tokenised and computed together, at least
@@ -170,6 +170,8 @@ class Embedder(TokenEmbedder):
         words: 0 to 0.5. A short text is one chunk. Raises InputError.
         """
         check_texts([text])
+        if chunk_tokens is not None:
+            chunk_tokens = check_count("chunk_tokens", chunk_tokens, self.max_tokens)
         prompt = self.prompt_for(None, prompt)
         return spans_within(self._tokenizer, text, chunk_tokens, overlap, prompt)
 
@@ -186,7 +188,7 @@ class Embedder(TokenEmbedder):
         chunk_tokens and overlap are those of `chunk_spans`, the options those of `encode`.
         """
         given = check_texts([texts] if isinstance(texts, str) else texts)
-        prompt = self.prompt_for(None, options.get("prompt"))
+        prompt = self._prompt(None, options)
         divide = partial(self.chunk_spans, chunk_tokens=chunk_tokens, overlap=overlap)
         spans = [divide(text, prompt=prompt) for text in given]
         parts = [text[a:b] for text, of in zip(given, spans, strict=True) for a, b in of.tolist()]

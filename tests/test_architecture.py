@@ -30,7 +30,7 @@ LAYERS = (
     {"checkpoint", "checks"},
     {"catalog", "tokenizer"},
     {"options", "reference", "vectors"},
-    {"fast", "chunks"},
+    {"fast"},
     {"token_embedder"},
     {"embedder"},
     {"loading"},
@@ -49,7 +49,7 @@ KERNELS = {
 # What the applications may import from the rest, and the types of objects that it returns.
 PUBLIC_API = {"__init__", "errors", "literals"}
 PUBLIC_TYPES = {
-    "engine.chunks.Chunks", "engine.embedder.Embedder", "engine.tokenizer.tokens.Tokens",
+    "engine.vectors.chunks.Chunks", "engine.embedder.Embedder", "engine.tokenizer.tokens.Tokens",
     "engine.search.index.Hit",
 }  # fmt: skip
 SEARCHED = {

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import Embedder
-from engine.chunks import Chunks
 from engine.serve.batching.models import ServedModel
 from engine.serve.batching.request import Text, Vectors, Work, WorkOptions
 from engine.serve.dialects.schemas import INTEGER, Schema, nullable, obj
@@ -18,6 +17,7 @@ from engine.serve.http import validation
 from engine.serve.http.errors import ErrorKind, HTTPError
 from engine.serve.http.messages import Request
 from engine.serve.service import Service
+from engine.vectors.chunks import Chunks
 
 Spans = NDArray[np.int64]
 

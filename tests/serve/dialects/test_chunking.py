@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import engine
-from engine.chunks import Chunks
+from engine.vectors.chunks import Chunks
 from tests.serve.fake_embedder import FakeEmbedder
 from tests.serve.serving import shared_fake
 

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from engine import model
 from engine.errors import InputError
-from engine.options import check_count
 from engine.tokenizer.chunking import chunk_spans
 from engine.tokenizer.tokens import Tokenizer
 
@@ -47,9 +46,10 @@ def spans_within(
     tokenizer: Tokenizer, text: str, size: int | None, overlap: float, prompt: str
 ) -> NDArray[np.int64]:
     """The chunks text[start:stop] of a text, (n, 2), of at most `size` tokens each, with the prompt
-    and the special tokens. InputError for a size or an overlap that cannot be."""
+    and the special tokens. size: None means the limit. InputError if nothing can be so small, or
+    for an overlap that cannot be."""
     most = tokenizer.max_tokens
-    size = most if size is None else check_count("chunk_tokens", size, most)
+    size = most if size is None else size
     room = size - tokenizer.count([prompt])[0]
     if room < 1:
         raise InputError(

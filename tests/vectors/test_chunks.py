@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import engine
-from engine.chunks import Chunks
 from engine.errors import InputError
+from engine.vectors.chunks import Chunks
 from tests.support.paths import ROOT
 from tests.support.texts import SENTENCES
 
