@@ -220,6 +220,18 @@ def test_keep_removed_needs_update(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--keep-removed needs --update" in capsys.readouterr().err
 
 
+def test_rows_that_the_model_rejects_are_named_where_they_are_now(
+    tmp_path: Path, embedder: FakeEmbedder
+) -> None:
+    bad = "w" * 777  # the fake model has no finite vector of it
+    words = ["-o", str(tmp_path / "out"), "--shard-rows", "2", "--id", "id", "--quiet", "--update"]
+    for first in ("a", "b"):
+        path = write(tmp_path / f"{first}.parquet", [(1, "one"), (2, bad), (3, "three")])
+        assert jobs.main([str(path), *words]) == 3
+        rejects = (tmp_path / "out.job" / "rejects.jsonl").read_text()
+        assert json.loads(rejects) == {**json.loads(rejects), "file": str(path), "row": 1}
+
+
 def test_rejects_are_those_of_the_new_table(tmp_path: Path) -> None:
     path, out = tmp_path / "in.jsonl", tmp_path / "out"
     lines = [json.dumps({"text": text}) for text in texts(100)]

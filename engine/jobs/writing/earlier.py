@@ -53,7 +53,7 @@ class Earlier:
         same_files: an earlier shard with the same rows has the same files too.
         """
         same = self._by_digest.get(shard.digest) if same_files else None
-        if same:
+        if same and same.rejects == len(shard.rejects):  # else its model rejected rows too
             return Work(shard, hash_texts([]), [], np.empty(0, np.int64), same=same)
         hashes = hash_texts(shard.texts)
         firsts, picks = distinct(hashes)
