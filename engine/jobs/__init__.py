@@ -5,7 +5,8 @@
 Read in this order: `options` and `arguments` (what may be asked); the folder `reading` (files to
 rows); `writing/shards` (rows to units of work); `embedding` (a shard's texts to its vectors); the
 rest of `writing` (what is on disk, and what a second run finds there); `job`, `pipeline` and
-`corpus` (one machine); `cluster` and `ray` (many).
+`corpus` (one machine); `update` (a later table with the vectors of an earlier one); `cluster` and
+`ray` (many machines).
 """
 
 import os
