@@ -102,9 +102,11 @@ def products_threads() -> int:
 def _wait_for_products() -> None:
     """Runs before a fork. Python reports an exception that is raised here, and forks anyway."""
     interrupt: BaseException | None = None
-    while any(thread != get_ident() for thread, _ in tuple(_limits.get().active)):
+    waits = True
+    while waits:
         try:
-            time.sleep(PAUSE_S)
+            waits = any(thread != get_ident() for thread, _ in tuple(_limits.get().active))
+            time.sleep(PAUSE_S if waits else 0)
         except BaseException as error:
             interrupt = error
     if interrupt:
