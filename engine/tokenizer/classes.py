@@ -44,7 +44,7 @@ class Draft:
 
 def wordpiece(source: Source) -> Draft:
     """BertTokenizer: the vocabulary from the file, everything else from tokenizer_config.json."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     names = source.tokens.names(
         unk_token="[UNK]", sep_token="[SEP]", cls_token="[CLS]", pad_token="[PAD]",
@@ -60,6 +60,7 @@ def wordpiece(source: Source) -> Draft:
         lowercase=settings.boolean("do_lower_case", True),
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
 
     def template(tokenizer: Any) -> Any:
         cls, sep = names["cls_token"], names["sep_token"]
@@ -110,7 +111,7 @@ def _parts(file: JsonObject, kind: str) -> tuple[dict[str, Any], Any]:
 
 def unigram(source: Source) -> Draft:
     """XLMRobertaTokenizer: vocabulary and character map from the file, the rest is fixed."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     names = source.tokens.names(
         bos_token="<s>", eos_token="</s>", unk_token="<unk>", sep_token="</s>", cls_token="<s>",
@@ -127,6 +128,7 @@ def unigram(source: Source) -> Draft:
     scheme = "always" if source.settings.boolean("add_prefix_space", True) else "never"
     metaspace = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace])
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme=scheme)
 
     def template(tokenizer: Any) -> Any:
         ends = names["bos_token"], names["eos_token"]

@@ -9,6 +9,7 @@ import pytest
 from engine.errors import CheckpointError, InputError
 from engine.tokenizer import tokens as module
 from engine.tokenizer.tokens import Token, Tokenizer, Tokens, clean
+from tests.support.paths import ROOT
 from tests.tokenizer.tiny_tokenizer import generic, ids, load, write
 
 CLS, SEP, UNK, MASK = 2, 3, 1, 4
@@ -115,6 +116,13 @@ def test_ids_become_text_again(tiny: Tokenizer) -> None:
     (tokens,) = tiny.tokenize(["a b c"], truncate=False)
     assert tiny.decode(tokens.ids) == "a b c"
     assert tiny.decode(tokens.ids, skip_special=False) == "[CLS] a b c [SEP]"
+
+
+def test_pieces_of_words_are_joined() -> None:
+    tokenizer = Tokenizer(ROOT / "weights" / "tiny", max_tokens=64)
+    (tokens,) = tokenizer.tokenize(["unbelievable qzxj tokenization, yes"], truncate=False)
+    assert len(tokens) > 7  # words in pieces
+    assert tokenizer.decode(tokens.ids) == "unbelievable qzxj tokenization, yes"
 
 
 @pytest.mark.parametrize("length", [1, 65_535, 65_536, 65_537, 200_000])
