@@ -10,21 +10,24 @@ import os
 import sys
 import warnings
 from argparse import ArgumentParser as Parser
-from argparse import ArgumentTypeError, BooleanOptionalAction, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 import engine
-from engine.cli import embed, models, search
-from engine.cli.errors import explain
+from engine.cli import embed, errors, models, search
+from engine.cli.options import (
+    model_argument,
+    model_option,
+    precision_option,
+    run_options,
+    vector_options,
+)
 from engine.cli.signals import Terminated, terminable
 from engine.errors import InputError
-from engine.literals import ON_TRUNCATE, POOLINGS, PRECISIONS
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 FORMATS = ("jsonl", "json", "csv", "npy", "preview")
-MODEL_HELP = "a known name, org/name, or a folder (default: $BGE_MODEL, or %(default)s)"
 NO_SUFFIX = "without -o, preview on a terminal and jsonl elsewhere"
-TOO_LONG = "what to do with a text over the model's limit (warn: cut it and print a warning)"
 EXTRA_COMMANDS = {  # they need optional dependencies
     "serve": "The HTTP service: Cloudflare's, OpenAI's and TEI's protocols.",
     "job": "Embed a corpus: files in, shards of vectors out; resumes after an interruption.",
@@ -56,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:
             if "--debug" in words or os.environ.get("BGE_DEBUG"):
                 raise
-            _print_error(f"error: {explain(error)}")
+            _print_error(f"error: {errors.explain(error)}")
             return 1
 
 
@@ -139,16 +142,16 @@ def _embed(command: Parser) -> None:
     option("--field", metavar="NAME", help="the field or column with the text (default: text)")
     option("-o", "--output", metavar="FILE", help="written completely or not at all")
     option("--format", choices=FORMATS, help="default: from the suffix of -o; " + NO_SUFFIX)
-    _model_options(command)
-    _vector_options(command)
+    _text_model(command)
+    vector_options(command)
 
 
 def _similarity(command: Parser) -> None:
     option = command.add_argument
     option("texts", nargs="+", metavar="TEXT", help="two or more")
     option("--format", choices=("table", "json", "csv"), help="table on a terminal, else json")
-    _model_options(command)
-    _vector_options(command)
+    _text_model(command)
+    vector_options(command)
 
 
 def _models(command: Parser) -> None:
@@ -170,8 +173,14 @@ def _pull(command: Parser) -> None:
     )
 
 
+def _info(command: Parser) -> None:
+    model_argument(command)
+    precision_option(command)
+    run_options(command)
+
+
 def _prepare(command: Parser) -> None:
-    _one_model(command)
+    _info(command)
     command.add_argument(
         "--target",
         metavar="CPU",
@@ -180,48 +189,15 @@ def _prepare(command: Parser) -> None:
 
 
 def _verify(command: Parser) -> None:
-    command.add_argument("model", nargs="?", metavar="NAME", default=_default(), help=MODEL_HELP)
-    _run_options(command, ("float32", "reference"))
+    model_argument(command)
+    precision_option(command, ("float32", "reference"))
+    run_options(command)
 
 
-def _one_model(command: Parser) -> None:
-    command.add_argument("model", nargs="?", metavar="NAME", default=_default(), help=MODEL_HELP)
-    _run_options(command)
-
-
-def _model_options(command: Parser) -> None:
-    command.add_argument("--model", metavar="NAME", default=_default(), help=MODEL_HELP)
-    _run_options(command)
-
-
-def _run_options(command: Parser, precisions: Sequence[str] = PRECISIONS) -> None:
-    option = command.add_argument
-    option("--precision", choices=precisions, default=precisions[0])
-    option("--threads", type=_positive, metavar="N", help="default: all usable cores")
-    option("--offline", action="store_true", help="never open a connection")
-
-
-def _vector_options(command: Parser) -> None:
-    option = command.add_argument
-    option("--pooling", choices=POOLINGS, help="default: what the checkpoint says")
-    lengths = "scale vectors to length 1, or do not (default: what the checkpoint says)"
-    option("--normalize", action=BooleanOptionalAction, default=None, help=lengths)
-    option("--truncate-dim", type=_positive, metavar="N", help="keep the first N numbers")
-    option("--on-truncate", choices=ON_TRUNCATE, default="warn", help=TOO_LONG)
-    prompt = command.add_mutually_exclusive_group()
-    prompt.add_argument("--prompt", metavar="P", help="text to put before each text, unchanged")
-    prompt.add_argument("--query", action="store_true", help="use the model's query prompt")
-    prompt.add_argument("--document", action="store_true", help="use the model's document prompt")
-
-
-def _default() -> str:
-    return os.environ.get("BGE_MODEL") or "bge-base-en-v1.5"
-
-
-def _positive(word: str) -> int:
-    if word.isdecimal() and int(word) > 0:
-        return int(word)
-    raise ArgumentTypeError(f"{word!r} is not a positive integer")
+def _text_model(command: Parser) -> None:
+    model_option(command)
+    precision_option(command)
+    run_options(command)
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], int]]] = {
@@ -231,7 +207,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], i
     "models": ("List the models that are known by name.", _models, models.models),
     "pull": ("Download a model, verify and prepare it.", _pull, models.pull),
     "verify": ("Compare computed vectors with published ones.", _verify, models.verify),
-    "info": ("Show a checkpoint's settings, and how it runs here.", _one_model, models.info),
+    "info": ("Show a checkpoint's settings, and how it runs here.", _info, models.info),
     "prepare": (
         "Compile kernels and pack weights now instead of at the first use.",
         _prepare,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser as Parser
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine import search as searching
 from engine.cli import outputs
+from engine.cli.options import positive, run_options
 
 if TYPE_CHECKING:
     from engine.search.index import Hit
@@ -24,7 +25,7 @@ def describe(command: Parser) -> None:
     option = command.add_argument
     option("folder", metavar="OUTPUT", help="the folder that a finished `bge job` wrote")
     option("query", metavar="QUERY", help="a text; embedded with the model's query prompt")
-    option("-k", type=_positive, default=10, metavar="N", help="rows (default: %(default)s)")
+    option("-k", type=positive, default=10, metavar="N", help="rows (default: %(default)s)")
     option(
         "--where",
         action="append",
@@ -35,8 +36,7 @@ def describe(command: Parser) -> None:
     )
     option("--model", metavar="NAME", help="default: the model that the job used")
     option("--prompt", metavar="P", help="put before the query (default: the model's query prompt)")
-    option("--threads", type=_positive, metavar="N", help="default: all usable cores")
-    option("--offline", action="store_true", help="never open a connection")
+    run_options(command)
     option("--format", choices=("table", "jsonl"), help="table on a terminal, else jsonl")
 
 
@@ -86,9 +86,3 @@ def _label(columns: dict[str, Any], id_name: str | None) -> str:
         return outputs.one_line(str(columns[id_name]), LABEL)
     label = f"{columns[FILE]}:{columns[ROW]}"
     return label if len(label) <= LABEL else "…" + label[1 - LABEL :]
-
-
-def _positive(word: str) -> int:
-    if word.isdecimal() and int(word) > 0:
-        return int(word)
-    raise ArgumentTypeError(f"{word!r} is not a positive integer")
