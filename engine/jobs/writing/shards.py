@@ -69,7 +69,7 @@ class Shard:
             self,
             texts=[self.texts[i] for i in kept],
             places=[self.places[i] for i in kept],
-            columns=self.columns.take(kept),
+            columns=self.columns.take(pa.array(kept, pa.int64())),
             rejects=sorted(self.rejects + rejects, key=self._position),
         )
 

@@ -51,6 +51,8 @@ def test_texts_that_are_rejected_later_stand_among_the_others_in_order(
     assert left.places == [(0, 0), (1, 2)]
     assert (left.key, left.digest, left.size) == (shard.key, shard.digest, shard.size)
     assert shard.without({}) is shard
+    none = shard.without(dict.fromkeys(range(4), "no"))
+    assert (none.texts, none.columns.num_rows, len(none.rejects)) == ([], 0, 6)
 
 
 def test_a_shard_ends_with_the_row_that_fills_it(
