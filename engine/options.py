@@ -76,10 +76,7 @@ def check_known(names: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             advice = ELSEWHERE.get(name, f"the options are {', '.join(known)}")
-            raise UnknownOption(
-                f"encode has no option {name}: {advice}. "
-                "(engine.compat.SentenceTransformer takes the options of sentence-transformers.)"
-            )
+            raise UnknownOption(f"encode has no option {name}: {advice}.")
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
