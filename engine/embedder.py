@@ -193,10 +193,8 @@ class Embedder(TokenEmbedder):
         spans = [divide(text, prompt=prompt) for text in given]
         parts = [text[a:b] for text, of in zip(given, spans, strict=True) for a, b in of.tolist()]
         vectors = self.encode(parts, **options)
-        counts = np.array(self._tokenizer.count([prompt + part for part in parts]), np.int64)
-        ends = np.cumsum([len(each) for each in spans])[:-1]
-        columns = np.split(vectors, ends), spans, np.split(counts, ends)
-        chunks = [Chunks(*each) for each in zip(*columns, strict=True)] if given else []
+        counts = self._tokenizer.count([prompt + part for part in parts])
+        chunks = Chunks.of_texts(spans, vectors, counts)
         return chunks[0] if isinstance(texts, str) else chunks
 
     def count_tokens(self, texts: str | Iterable[str]) -> int | list[int]:

@@ -1,6 +1,8 @@
 """Long texts in chunks: a vector for each part of a text that the model can read at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,16 @@ class Chunks:
     spans: NDArray[np.int64]
     tokens: NDArray[np.int64]
 
+    @classmethod
+    def of_texts(
+        cls, spans: Sequence[NDArray[np.int64]], vectors: Array, tokens: Sequence[int]
+    ) -> list[Self]:
+        """The chunks of each text: its spans, and its part of the vectors and token counts of all
+        chunks, which lie one text after another."""
+        ends = np.cumsum([0, *map(len, spans)])[1:-1]
+        parts = np.split(vectors, ends), np.split(np.array(tokens, np.int64), ends)
+        return [cls(*each) for each in zip(parts[0], spans, parts[1], strict=True)] if spans else []
+
     def __len__(self) -> int:
         return len(self.vectors)
 
@@ -48,13 +60,12 @@ def spans_within(
     """The chunks text[start:stop] of a text, (n, 2), of at most `size` tokens each, with the prompt
     and the special tokens. size: None means the limit. InputError if nothing can be so small, or
     for an overlap that cannot be."""
-    most = tokenizer.max_tokens
-    size = most if size is None else size
+    size = tokenizer.max_tokens if size is None else size
     room = size - tokenizer.count([prompt])[0]
     if room < 1:
         raise InputError(
             f"chunk_tokens is {size}, and {size - room} are those of the prompt and the special "
-            f"ones; it must be from {size - room + 1} to {most}."
+            f"ones; it must be from {size - room + 1} to {tokenizer.max_tokens}."
         )
     if isinstance(overlap, bool) or not isinstance(overlap, int | float) or not 0 <= overlap <= 0.5:
         raise InputError(f"overlap is {overlap!r}; it must be a number from 0 to 0.5.")

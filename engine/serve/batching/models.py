@@ -53,13 +53,16 @@ class ServedModel:
             raise HTTPError(ErrorKind.INVALID, message, param="prompt_name")
         return None if name is None else prompts[name]
 
+    def prompt_or_default(self, prompt: str | None) -> str:
+        """The prompt; for None that of --default-prompt, or else the checkpoint's, or ""."""
+        return self.embedder.prompt_for(None, self.default_prompt if prompt is None else prompt)
+
     def prompted(self, texts: Sequence[Text], prompt: str | None = None) -> Sequence[Text]:
         """The texts with the prompt before each; None means the default prompt.
 
         Token ids stay as they are.
         """
-        given = self.default_prompt if prompt is None else prompt
-        prompt = self.embedder.prompt_for(None, given)
+        prompt = self.prompt_or_default(prompt)
         return [prompt + text if isinstance(text, str) else text for text in texts]
 
     def read(self, texts: list[str] | list[list[int]], *, truncate: bool = True) -> list[Text]:

@@ -22,14 +22,14 @@ from engine.vectors.chunks import Chunks
 Spans = NDArray[np.int64]
 
 MAX_CHUNKS = 2048  # of all texts of a request
-MEAN, CHUNKS = RETURNS = ("mean", "chunks")
+MEAN, _ = RETURNS = ("mean", "chunks")
 SPAN = {"start": INTEGER, "end": INTEGER}
 
 
-def schema(embedders: Iterable[Embedder]) -> Schema:
+def schema(models: Sequence[ServedModel]) -> Schema:
     """The field, for requests to any of these models."""
-    least = max(map(_least, embedders))
-    most = min(embedder.max_tokens for embedder in embedders)
+    least = max(map(_least, models))
+    most = min(served.embedder.max_tokens for served in models)
     fields = {
         "max_tokens": nullable("integer", minimum=least, maximum=most),
         "overlap": nullable("number", minimum=0, maximum=0.5),
@@ -38,10 +38,10 @@ def schema(embedders: Iterable[Embedder]) -> Schema:
     return {"oneOf": [nullable("boolean"), obj(fields)]}
 
 
-def _least(embedder: Embedder) -> int:
+def _least(served: ServedModel) -> int:
     """The fewest tokens that a chunk must have, whatever prompt is before it."""
-    prompts = [*embedder.prompts.values(), embedder.prompt_for(None)]
-    return 1 + max(len(one) for one in embedder.tokenize(prompts, truncate=False))
+    prompts = [*served.embedder.prompts.values(), served.prompt_or_default(None)]
+    return 1 + max(len(one) for one in served.embedder.tokenize(prompts, truncate=False))
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,21 @@ class Chunking:
 
         Raises HTTPError, InputError.
         """
-        prompt = served.default_prompt if prompt is None else prompt
+        prompt = served.prompt_or_default(prompt)
         return await asyncio.to_thread(self._divide, served.embedder, texts, prompt)
 
-    def _divide(self, embedder: Embedder, texts: Sequence[Text], prompt: str | None) -> list[Spans]:
-        divide = partial(embedder.chunk_spans, chunk_tokens=self.max_tokens, overlap=self.overlap)
+    def _divide(self, embedder: Embedder, texts: Sequence[Text], prompt: str) -> list[Spans]:
+        divide = partial(
+            embedder.chunk_spans,
+            chunk_tokens=self.max_tokens,
+            overlap=self.overlap,
+            prompt=prompt,
+        )
         spans: list[Spans] = []
+        size = 0
         for text in texts:
-            whole = np.array([[0, len(text)]])
-            spans.append(divide(text, prompt=prompt) if isinstance(text, str) else whole)
-            size = sum(map(len, spans))
+            spans.append(divide(text) if isinstance(text, str) else np.array([[0, len(text)]]))
+            size += len(spans[-1])
             if size > MAX_CHUNKS:
                 raise HTTPError(
                     ErrorKind.INVALID,
@@ -142,10 +147,7 @@ def _parts(text: Text, spans: Spans) -> list[Text]:
 
 def _means(spans: list[Spans], vectors: Vectors, work: Work, normalize: bool) -> Vectors:
     """One vector for each text, from those of its chunks."""
-    tokens = np.array([item.cost for item in work.items], np.int64)
-    ends = np.cumsum([len(of) for of in spans])[:-1]
-    columns = np.split(vectors, ends), spans, np.split(tokens, ends)
-    chunks = [Chunks(*each) for each in zip(*columns, strict=True)]
+    chunks = Chunks.of_texts(spans, vectors, [item.cost for item in work.items])
     return np.stack([each.mean(normalize=normalize) for each in chunks])
 
 

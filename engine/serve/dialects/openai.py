@@ -187,7 +187,7 @@ class OpenAI(Dialect):
             "input_type": {"enum": [*INPUT_TYPES, None]},
             "prompt_name": {"enum": [*prompts, None]},
             "output_dtype": SCHEMA,
-            "chunking": chunking.schema([served.embedder for served in models.all]),
+            "chunking": chunking.schema(models.all),
         }
         paths: Paths = {}
         alone = len(models.all) == 1

@@ -28,7 +28,7 @@ def document(service: Service, dialects: Iterable[Dialect]) -> dict[str, Any]:
         "info": {"title": "bge-engine", "version": __version__, "description": ABOUT},
         "paths": paths,
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
-        "security": [{"token": []}] if service.settings.tokens else [],
+        "security": [{"token": []}] if service.settings.all_tokens else [],
     }
 
 

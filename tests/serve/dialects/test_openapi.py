@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.serve.app import App
+from engine.serve.dialects import chunking
+from engine.serve.dialects.openapi import document
+from engine.serve.http.tokens_file import TokensFile
 from engine.serve.server import service_of
 from engine.serve.settings import ModelChoice, Settings
 from tests.serve.fake_embedder import FakeEmbedder
@@ -25,6 +28,22 @@ def test_the_document_lists_the_models_and_limits_of_this_server():
     assert model["schema"]["enum"] == ["fake", "@cf/baai/bge-base-en-v1.5"]
     assert not any(each["name"] == "queueRequest" for each in run["parameters"])
     assert document["security"] == []
+
+
+def test_the_document_says_whether_a_token_is_needed():
+    for settings in (
+        Settings(model=(ModelChoice("fake"),), tokens=("x",)),
+        Settings(model=(ModelChoice("fake"),), tokens_file=TokensFile(HERE, ("x",), False)),
+    ):
+        service = service_of(settings, lambda *_: FakeEmbedder())
+        assert document(service, [])["security"] == [{"token": []}]
+
+
+def test_a_chunk_is_longer_than_the_default_prompt():
+    settings = Settings(model=(ModelChoice("fake"),), default_prompt="one two three four ")
+    service = service_of(settings, lambda *_: FakeEmbedder())
+    (_, fields) = chunking.schema(service.models.all)["oneOf"]
+    assert fields["properties"]["max_tokens"]["minimum"] == 4 + 2 + 1
 
 
 def test_the_document_describes_exactly_the_routes():

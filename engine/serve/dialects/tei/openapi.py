@@ -80,7 +80,7 @@ def _bodies(service: Service) -> dict[str, Schema]:
     inputs, ids = {"inputs": texts(most)}, {"inputs": texts_or_ids(most, vocabulary)}
     dimensions = nullable("integer", minimum=1, maximum=embedder.dim)
     embed = {**ids, **truncation, "normalize": boolean, "dimensions": dimensions}
-    embed |= {"output_dtype": SCHEMA, "chunking": chunking.schema([embedder])}
+    embed |= {"output_dtype": SCHEMA, "chunking": chunking.schema([service.models.first])}
     sentences = array(TEXT, minItems=1, maxItems=most - 1)
     pair = obj({"source_sentence": TEXT, "sentences": sentences}, "source_sentence sentences")
     parameters = {"oneOf": [obj(truncation), {"type": "null"}]}
