@@ -21,7 +21,7 @@ from engine.jobs.writing import manifest
 from engine.jobs.writing.earlier import FILE_FACTS, VECTOR_FACTS, Earlier
 from engine.jobs.writing.exchange import check_exchangeable, next_of
 from engine.jobs.writing.folders import Folders
-from engine.jobs.writing.journal import damaged, latest, read_journal
+from engine.jobs.writing.journal import damaged, recorded
 from engine.jobs.writing.record import Record
 from engine.jobs.writing.row_hashes import find, rows_of
 from engine.jobs.writing.shard_files import link_shard, put, write_shard
@@ -86,8 +86,7 @@ def begin(folders: Folders, description: dict[str, Any], options: Options) -> Re
         return None
     check_exchangeable(folders)
     _remove_stale(folders, description, options)
-    journal = folders.job / "journal.jsonl"
-    records = latest(read_journal(journal)[0]) if journal.exists() else {}
+    records = recorded(folders)
     whole = [record for record in records.values() if not damaged(folders, record)]
     differing = manifest.differing(old, description, VECTOR_FACTS)
     if options.keep_removed:

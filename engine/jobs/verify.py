@@ -1,13 +1,10 @@
 """`bge job --verify OUTPUT`: compare each file of an output with the hash in its journal."""
 
-import json
-from pathlib import Path
-
-from engine.errors import EngineError, InputError
+from engine.errors import InputError
 from engine.jobs.writing import manifest
 from engine.jobs.writing.exchange import check_settled
 from engine.jobs.writing.folders import Folders
-from engine.jobs.writing.journal import damaged, latest, read_journal
+from engine.jobs.writing.journal import count_in, damaged, recorded
 
 
 def verify(output: str) -> list[str]:
@@ -21,12 +18,13 @@ def verify(output: str) -> list[str]:
         raise InputError(f"{output!r} is not the output of `bge job`: there is no {path}.")
     check_settled(folders)
     manifest.read(path)
-    journal = folders.job / "journal.jsonl"
-    records = latest(read_journal(journal)[0]) if journal.exists() else {}
+    records = recorded(folders)
     bad = [path for record in records.values() for path in damaged(folders, record)]
     problems = [f"{path} is damaged or missing" for path in bad]
-    finished = (folders.job / "summary.json").is_file()
-    if finished and (told := _shards(folders.job / "summary.json")) != len(records):
+    summary = folders.job / "summary.json"
+    finished = summary.is_file()
+    if finished and (told := count_in(summary, "shards")) != len(records):
+        journal = folders.job / "journal.jsonl"
         problems.append(f"{journal} names {len(records)} shards, summary.json {told}")
     files = sum(len(record.files) for record in records.values())
     size = sum(content.size for record in records.values() for content in record.files.values())
@@ -34,12 +32,3 @@ def verify(output: str) -> list[str]:
     found = f"{len(problems):,} problems; rerun the command to repair" if problems else "all right"
     checked = f"{len(records):,} shards, {files:,} files, {size:,} bytes checked"
     return [*problems, f"{output}: {checked}: {found}; the job is {state}"]
-
-
-def _shards(summary: Path) -> int:
-    try:
-        return int(json.loads(summary.read_bytes())["shards"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise EngineError(
-            f"{summary} is damaged ({error!r}). Rerun the same `bge job` command."
-        ) from error

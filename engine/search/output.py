@@ -1,6 +1,5 @@
 """What a job left in its folders: the manifest, and the shards in the order of the input."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ from engine.errors import EngineError, InputError
 from engine.jobs.options import DTYPES, OUTPUT_FORMATS
 from engine.jobs.writing import manifest
 from engine.jobs.writing.exchange import check_settled
-from engine.jobs.writing.folders import Folders
-from engine.jobs.writing.journal import latest, read_journal
+from engine.jobs.writing.folders import PART, Folders
+from engine.jobs.writing.journal import count_in, latest, read_journal
 from engine.jobs.writing.record import Record
 
 
@@ -61,7 +60,7 @@ def read_output(folder: Path) -> Output:
     for record in records:
         _check_files(folders, record)
         if record.rows:
-            shards.append(Shard(folder / f"part-{record.key}", first, record.rows))
+            shards.append(Shard(folder / f"{PART}{record.key}", first, record.rows))
         first += record.rows
     _check_count(job / "summary.json", first)
     return Output(folder, facts, shards, first)
@@ -90,12 +89,7 @@ def _check_files(folders: Folders, record: Record) -> None:
 
 
 def _check_count(summary: Path, rows: int) -> None:
-    try:
-        expected = json.loads(summary.read_bytes())["rows"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise EngineError(
-            f"{summary} is damaged ({error!r}). Rerun the same `bge job` command."
-        ) from error
+    expected = count_in(summary, "rows")
     if expected != rows:
         raise EngineError(
             f"{summary} counts {expected} rows, the journal {rows}. Rerun the same `bge job` "

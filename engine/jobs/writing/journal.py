@@ -1,6 +1,9 @@
-"""The journal of completed shards: a line of JSON for each, in the order of their completion."""
+"""The journal of completed shards: a line of JSON for each, in the order of their completion; and
+the counts that a finished job leaves beside it."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from engine.errors import EngineError
 from engine.jobs.writing.folders import Folders
@@ -23,9 +26,25 @@ def read_journal(path: Path) -> tuple[list[Record], int]:
     return records, whole
 
 
+def recorded(folders: Folders) -> dict[Key, Record]:
+    """Return the last record of each completed shard; none before there is a journal."""
+    path = folders.job / "journal.jsonl"
+    return latest(read_journal(path)[0]) if path.exists() else {}
+
+
 def latest(records: list[Record]) -> dict[Key, Record]:
     """Return each shard's last record: a damaged shard is computed and recorded again."""
     return {record.key: record for record in records}
+
+
+def count_in(summary: Path, name: str) -> Any:
+    """Return one of the counts of a finished job. EngineError: the file is damaged."""
+    try:
+        return json.loads(summary.read_bytes())[name]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EngineError(
+            f"{summary} is damaged ({error!r}). Rerun the same `bge job` command."
+        ) from error
 
 
 def _record(path: Path, line: bytes, number: int) -> Record:

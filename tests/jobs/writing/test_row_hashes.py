@@ -1,4 +1,4 @@
-"""Texts and ids are told apart by hashes, and found again by them."""
+"""Different texts and ids have different hashes, and are found by them."""
 
 import datetime
 
