@@ -63,8 +63,8 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A slash at the end means nothing.
-        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
-        request = Request({**scope, "client": self._proxies.client(scope)}, receive)
+        path, client = scope["path"].rstrip("/") or "/", self._proxies.client(scope)
+        request = Request({**scope, "path": path, "client": client}, receive)
         status = CLIENT_CLOSED_REQUEST
         try:
             response = await self._respond(request)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # `bge serve --help` needs no extra
     from starlette.types import Scope
 
-UNIX = "unix"  # whoever connects to the Unix socket
+UNIX = "unix"  # any program that connects to the Unix socket
 Client = tuple[str, int]
 
 

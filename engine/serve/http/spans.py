@@ -15,11 +15,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 import engine
+from engine.serve.http.auth import OPEN
 from engine.serve.http.messages import Request
 
 LAST_S = 2.0  # to send the last spans when the server stops
 STAGES = ("tokenize", "queue", "compute")
-PROBES = ("/", "/health", "/ping", "/metrics")  # with GET: asked every few seconds
 
 
 def exporter_to(endpoint: str) -> SpanExporter:
@@ -40,7 +40,7 @@ class Tracer:
 
     def record(self, request: Request, status: int) -> None:
         """The spans of a request that has ended; a client's `traceparent` is their parent."""
-        if request.method == "GET" and request.path in PROBES:
+        if request.method == "GET" and request.path in OPEN:  # asked every few seconds
             return
         epoch = time.time() - time.perf_counter()  # when the clock of the stages was 0
         span = self._tracer.start_span(

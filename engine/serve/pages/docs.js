@@ -65,15 +65,15 @@ function tryIt(place, operation, parameters) {
     form.append(element("label", { htmlFor: body.id }, "Body"), body);
   }
   const button = element("button", {}, "Send");
-  const answer = element("div", {});
-  answer.setAttribute("aria-live", "polite");
-  form.append(button, answer);
+  const result = element("div", {});
+  result.setAttribute("aria-live", "polite");
+  form.append(button, result);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;
     const values = fields.map(({ parameter, input }) => [parameter, input.value]);
     const { method, path } = place.dataset;
-    answer.replaceChildren(...(await send(method.toUpperCase(), pathWith(path, values), body?.value)));
+    result.replaceChildren(...(await send(method.toUpperCase(), pathWith(path, values), body?.value)));
     button.disabled = false;
   });
   return form;
