@@ -82,12 +82,16 @@ def split_heads(x_LD, heads):
     return x_LHK.transpose(1, 0, 2)
 
 
+def attention_weights(q_HLK, k_HLK):
+    """softmax(Q Kᵀ / √K): how much each token, a row, gathers from each token, a column."""
+    scale = 1 / math.sqrt(q_HLK.shape[-1])
+    return softmax((scale * q_HLK) @ k_HLK.transpose(0, 2, 1))
+
+
 def attend(q_LD, k_LD, v_LD, heads):
     """softmax(Q Kᵀ / √K) V, each head by itself, side by side again in the end."""
     q_HLK, k_HLK, v_HLK = (split_heads(each, heads) for each in (q_LD, k_LD, v_LD))
-    scale = 1 / math.sqrt(q_HLK.shape[-1])
-    weights_HLL = softmax((scale * q_HLK) @ k_HLK.transpose(0, 2, 1))
-    gathered_HLK = weights_HLL @ v_HLK
+    gathered_HLK = attention_weights(q_HLK, k_HLK) @ v_HLK
     return gathered_HLK.transpose(1, 0, 2).reshape(q_LD.shape)
 
 
