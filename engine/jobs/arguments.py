@@ -24,11 +24,13 @@ def parse(argv: Sequence[str]) -> Options:
     args = parser.parse_args(argv)
     try:
         fields = Fields(parse_template(args.text), args.id, tuple(args.keep), args.null)
-        check_names(fields)
+        check_names(fields, chunked=args.chunk_tokens is not None)
     except InputError as error:
         parser.error(str(error))
     if args.keep_removed and not args.update:
         parser.error("--keep-removed needs --update")
+    if args.chunk_overlap and args.chunk_tokens is None:
+        parser.error("--chunk-overlap needs --chunk-tokens")
     values = vars(args)
     for used in ("text", "id", "keep", "null", "debug", "verify"):
         del values[used]
@@ -63,6 +65,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{value} is not from 0 to 0.5")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bge job",
@@ -74,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_input(parser.add_argument_group("input"))
     _add_model(parser.add_argument_group("model"))
+    _add_chunks(parser.add_argument_group("long texts"))
     _add_output(parser.add_argument_group("output"))
     parser.add_argument(
         "--verify",
@@ -158,6 +168,24 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     add("--normalize", action=argparse.BooleanOptionalAction, default=None, help=lengths)
     add("--truncate-dim", type=_positive, metavar="N", help="keep the first N components")
     add("--ray", metavar="ADDRESS", help="run on a Ray cluster: its address, auto, or local")
+
+
+def _add_chunks(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--chunk-tokens",
+        type=_positive,
+        metavar="N",
+        help="divide texts into chunks of at most N tokens, with a row for each: its number, its "
+        "place in the text, and itself (default: a text over the model's limit is cut)",
+    )
+    add(
+        "--chunk-overlap",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="how much of a chunk the next one repeats, 0 to 0.5 (default: %(default)s)",
+    )
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:

@@ -119,7 +119,7 @@ def embed_locally(
     job: Job, store: Store, embedder: "Embedder", reuse: Reuse | None, advance: Advance
 ) -> Generator[Record, None, None]:
     """Embed the missing shards, in order, and write their files."""
-    planner = Planner(job.options, reuse)
+    planner = Planner(job.options, job.how, embedder, reuse)
     with Stages() as stages:
 
         def report(rows: int, tokens: int, read: int) -> None:

@@ -33,6 +33,8 @@ class How:
     normalize: bool | None
     truncate_dim: int | None
     dtype: str = "float32"  # in which it is stored
+    chunk_tokens: int | None = None  # None: a text is one row, cut at the limit of the model
+    chunk_overlap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,19 @@ def _gathered(work: Work, new: Known, finite: NDArray[np.bool_]) -> Embedded:
         tokens = np.concatenate([tokens, work.known.tokens])
         cut = np.concatenate([cut, work.known.cut])
         finite = np.concatenate([finite, np.ones(len(work.known.tokens), np.bool_)])
-    picks, good = work.picks, finite[work.picks]
+    picks, good = work.picks, _whole_rows(work.shard, finite[work.picks])
     shard = work.shard.without(dict.fromkeys(np.flatnonzero(~good).tolist(), NOT_FINITE))
     rows = rows_of(work.hashes[good], tokens[picks[good]], cut[picks[good]])
     counts = int(tokens[picks].sum()), int(cut[picks].sum())
     return Embedded(shard, vectors.rows(picks[good]), rows, *counts, work.same)
+
+
+def _whole_rows(shard: Shard, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which texts are good with all other chunks of their row."""
+    if good.all():
+        return good
+    bad = {shard.places[i] for i in np.flatnonzero(~good)}
+    return np.array([place not in bad for place in shard.places], np.bool_)
 
 
 def _compute(

@@ -32,9 +32,9 @@ class Job:
 
     @property
     def total_rows(self) -> int | None:
-        """The rows of all inputs, where the format knows them without reading; else None."""
+        """The rows of the output, where they are known before anything is read; else None."""
         sources = [source for split in self.splits for source in split]
-        if any(source.format != "parquet" for source in sources):
+        if self.how.chunk_tokens or any(source.format != "parquet" for source in sources):
             return None
         return sum(parquet_rows(source) for source in sources)
 

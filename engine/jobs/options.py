@@ -9,6 +9,7 @@ from engine.errors import InputError
 from engine.literals import Precision
 
 EMBEDDING, SCALE, FILE, ROW = "embedding", "scale", "file", "row"
+CHUNK, START, END, TEXT = "chunk", "start", "end", "text"  # with --chunk-tokens
 INPUT_FORMATS = ("text", "jsonl", "csv", "tsv", "tsv-unquoted", "parquet")
 NULLS = REJECT, EMPTY, SKIP_FIELD = "reject", "empty", "skip-field"  # what --null may be
 OUTPUT_FORMATS = ("parquet", "npy")
@@ -63,6 +64,8 @@ class Options:
     query: bool
     normalize: bool | None
     truncate_dim: int | None
+    chunk_tokens: int | None
+    chunk_overlap: float
     fields: Fields
     input_format: str | None
     format: str
@@ -108,9 +111,11 @@ def _unescape(literal: str) -> str:
     return re.sub(r"\\(.)", lambda match: ESCAPES.get(match[1], match[0]), literal)
 
 
-def check_names(fields: Fields) -> None:
+def check_names(fields: Fields, *, chunked: bool = False) -> None:
+    """InputError: a copied column has the name of another column of the output."""
     names = fields.carried
     reserved = {EMBEDDING, SCALE} | ({FILE, ROW} if fields.id is None else set())
+    reserved |= {CHUNK, START, END, TEXT} if chunked else set()
     for name in names:
         if name in reserved:
             raise InputError(f"column {name!r} conflicts with the output's own {name!r} column")

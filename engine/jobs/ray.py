@@ -157,7 +157,7 @@ class _Worker:
         self._error = ""
         try:
             self._embedder = _load(target, options)
-            self._planner = Planner(options, target.reuse)
+            self._planner = Planner(options, how, self._embedder, target.reuse)
         except EngineError as error:
             self._error = _to_message(error)
 

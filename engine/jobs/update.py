@@ -9,12 +9,13 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.errors import EngineError, InputError
-from engine.jobs.embedding import Embedded, Work, all_new
+from engine.jobs.chunking import divide
+from engine.jobs.embedding import Embedded, How, Work, all_new
 from engine.jobs.options import Options
 from engine.jobs.reading.inputs import STDIN
 from engine.jobs.writing import manifest
@@ -23,10 +24,13 @@ from engine.jobs.writing.exchange import check_exchangeable, next_of
 from engine.jobs.writing.folders import Folders
 from engine.jobs.writing.journal import damaged, recorded
 from engine.jobs.writing.record import Record
-from engine.jobs.writing.row_hashes import find, rows_of
+from engine.jobs.writing.row_hashes import HASH_BYTES, Hashes, find, rows_of
 from engine.jobs.writing.shard_files import link_shard, put, write_shard
 from engine.jobs.writing.shards import Key, Shard
 from engine.jobs.writing.store import Store
+
+if TYPE_CHECKING:
+    from engine.embedder import Embedder
 
 MADE_FROM = "made-from"  # in next/: the hash of the journal of the table that it updates
 
@@ -34,14 +38,19 @@ MADE_FROM = "made-from"  # in next/: the hash of the journal of the table that i
 class Planner:
     """Decides what of a shard is computed, and writes it. `reuse`: the output to take from."""
 
-    def __init__(self, options: Options, reuse: "Reuse | None") -> None:
+    def __init__(
+        self, options: Options, how: How, embedder: "Embedder", reuse: "Reuse | None"
+    ) -> None:
         self._format, self._id, self._reuse = options.format, options.fields.id, reuse
+        self._how, self._embedder = how, embedder
         self._earlier = reuse.open() if reuse and reuse.vectors else None
 
     def work(self, shard: Shard) -> Work:
-        if self._earlier is None or self._reuse is None:
-            return all_new(shard)
-        return self._earlier.work(shard, self._reuse.files)
+        earlier, reuse = self._earlier, self._reuse
+        if earlier and reuse and reuse.files and (same := earlier.same(shard)):
+            return same
+        shard = divide(self._embedder, self._how, shard)
+        return earlier.work(shard) if earlier else all_new(shard)
 
     def write(self, folders: Folders, done: Embedded) -> Record:
         if done.same and self._reuse:
@@ -154,15 +163,19 @@ def changes(earlier: Earlier, store: Store, split: int) -> str:
     present = _open(store, below=split)
     before, now = earlier.column("id"), present.column("id")
     found = find(before, now)
-    texts = earlier.column("text")
-    same = np.zeros(len(now), np.bool_)
-    same[found >= 0] = texts[found[found >= 0]] == present.column("text")[found >= 0]
+    same = find(_pairs(earlier), _pairs(present)) >= 0  # several chunks have one id
     removed = int((find(now, before) < 0).sum())
     kept = " (kept)" if any(key.split == split for key in store.records) else ""
     return (
         f"{int((found < 0).sum()):,} new, {int(((found >= 0) & ~same).sum()):,} changed, "
         f"{int(same.sum()):,} unchanged, {removed:,} removed{kept}"
     )
+
+
+def _pairs(table: Earlier) -> Hashes:
+    """The id and the text of each row, as one hash of both."""
+    both = np.stack([table.column("id"), table.column("text")], axis=1)
+    return both.view(f"S{2 * HASH_BYTES}")[:, 0]
 
 
 def _open(store: Store, below: int) -> Earlier:

@@ -12,8 +12,9 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse(["in.txt", "-o", "out"]) == Options(
         inputs=("in.txt",), output="out", model="bge-base-en-v1.5", precision="float32",
         revision=None, offline=False, threads=None, pooling=None, prompt=None, query=False,
-        normalize=None, truncate_dim=None, fields=Fields(parse_template("text"), None, ()),
-        input_format=None, format="parquet", dtype="float32", shard_rows=4096, max_rejects=None,
+        normalize=None, truncate_dim=None, chunk_tokens=None, chunk_overlap=0.0,
+        fields=Fields(parse_template("text"), None, ()), input_format=None, format="parquet",
+        dtype="float32", shard_rows=4096, max_rejects=None,
         ray=None, quiet=False, update=False, keep_removed=False,
     )  # fmt: skip
 
@@ -24,13 +25,14 @@ def test_each_option_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         "a b - -o out --text {t}! --id i --keep c,d --keep e --input-format csv --precision int8 "
         "--revision r --offline --threads 3 --pooling cls --query --no-normalize --truncate-dim 7 "
         "--ray auto --format npy --dtype int8 --shard-rows 9 --max-rejects 0 --quiet "
-        "--update --keep-removed"
+        "--update --keep-removed --chunk-tokens 99 --chunk-overlap 0.2"
     )
     assert parse(words.split()) == Options(
         inputs=("a", "b", "-"), output="out", model="other", precision="int8", revision="r",
         offline=True, threads=3, pooling="cls", prompt=None, query=True, normalize=False,
-        truncate_dim=7, fields=Fields(parse_template("{t}!"), "i", ("c", "d", "e")),
-        input_format="csv", format="npy", dtype="int8", shard_rows=9, max_rejects=0, ray="auto",
+        truncate_dim=7, chunk_tokens=99, chunk_overlap=0.2,
+        fields=Fields(parse_template("{t}!"), "i", ("c", "d", "e")), input_format="csv",
+        format="npy", dtype="int8", shard_rows=9, max_rejects=0, ray="auto",
         quiet=True, update=True, keep_removed=True,
     )  # fmt: skip
     assert parse(["a", "-o", "o", "--prompt", ""]).prompt == ""
@@ -46,6 +48,10 @@ def test_each_option_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a -o out --query --prompt p", "not allowed with argument"),
         ("a -o out --text {", "is not a valid template"),
         ("a -o out --keep row", "conflicts with"),
+        ("a -o out --keep text --chunk-tokens 9", "conflicts with"),
+        ("a -o out --chunk-tokens 9 --chunk-overlap 0.6", "0.6 is not from 0 to 0.5"),
+        ("a -o out --chunk-tokens 9 --chunk-overlap nan", "nan is not from 0 to 0.5"),
+        ("a -o out --chunk-overlap 0.1", "--chunk-overlap needs --chunk-tokens"),
         ("a -o out --out x", "unrecognized arguments"),
     ],
 )

@@ -96,6 +96,14 @@ def test_an_update_on_the_cluster_takes_the_vectors_that_there_are(
     assert results(out) == results(tmp_path / "fresh")
 
 
+def test_chunks_are_those_of_one_machine(cluster: Any, tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "in.parquet", texts(300))
+    assert job(cluster, path, "-o", tmp_path / "out", "--chunk-tokens", 24) == 0
+    words = ["-o", str(tmp_path / "alone"), "--chunk-tokens", "24"]
+    assert jobs.main([str(path), *words, *SHARD, *MODEL]) == 0
+    assert results(tmp_path / "out") == results(tmp_path / "alone")
+
+
 def test_errors_of_ours_come_back_as_they_are(cluster: Any, corpus: Path, tmp_path: Path) -> None:
     lines = tmp_path / "in.jsonl"
     lines.write_text('{"body": "x"}\n' * 200)

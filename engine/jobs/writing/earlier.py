@@ -25,7 +25,7 @@ VECTOR_FACTS = (
     "model_hash", "settings_hash", "precision", "numerics", "dim", "pooling", "prompt", "normalize",
     "dtype",
 )  # fmt: skip
-FILE_FACTS = ("columns", "id", "format")
+FILE_FACTS = ("columns", "id", "format", "chunk_tokens", "chunk_overlap")
 
 Piece = TypeVar("Piece")
 
@@ -47,14 +47,15 @@ class Earlier:
         pieces = [self._rows(shard)[name] for shard in range(len(self._records))]
         return np.concatenate([np.empty(0, ROW[name]), *pieces])
 
-    def work(self, shard: Shard, same_files: bool) -> Work:
-        """Plan a shard: only texts without a vector are computed, equal ones once.
-
-        same_files: an earlier shard with the same rows has the same files too.
-        """
-        same = self._by_digest.get(shard.digest) if same_files else None
+    def same(self, shard: Shard) -> Work | None:
+        """Return the plan to take the files of an earlier shard with the same rows, if any."""
+        same = self._by_digest.get(shard.digest)
         if same and same.rejects == len(shard.rejects):  # else its model rejected rows too
             return Work(shard, hash_texts([]), [], np.empty(0, np.int64), same=same)
+        return None
+
+    def work(self, shard: Shard) -> Work:
+        """Plan a shard: only texts without a vector are computed, equal ones once."""
         hashes = hash_texts(shard.texts)
         firsts, picks = distinct(hashes)
         found = find(self._texts, hashes[firsts], self._order)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from engine.errors import EngineError, InputError
+from engine.jobs import chunking
 from engine.jobs.embedding import How
 from engine.jobs.options import Fields, Options
 from engine.jobs.reading import inputs
@@ -33,8 +34,17 @@ def how(options: Options, embedder: "Embedder") -> How:
             f"--truncate-dim {dim}: the vectors of {embedder.name} have {embedder.dim}"
             f" components; give 1 to {embedder.dim}"
         )
+    if options.chunk_tokens:  # refuses what the model cannot do
+        overlap, size = options.chunk_overlap, options.chunk_tokens
+        embedder.chunk_spans("", chunk_tokens=size, overlap=overlap, prompt=prompt)
     return How(
-        prompt or None, options.pooling or embedder.pooling, options.normalize, dim, options.dtype
+        prompt or None,
+        options.pooling or embedder.pooling,
+        options.normalize,
+        dim,
+        options.dtype,
+        options.chunk_tokens,
+        options.chunk_overlap,
     )
 
 
@@ -54,8 +64,10 @@ def describe(
         "pooling": how.pooling,
         "prompt": how.prompt,
         "normalize": how.normalize,
+        "chunk_tokens": how.chunk_tokens,
+        "chunk_overlap": how.chunk_overlap if how.chunk_tokens else None,
         "text": {"literals": options.fields.text.literals, "columns": options.fields.text.columns},
-        "columns": [f"{field.name}: {field.type}" for field in schema],
+        "columns": [f"{field.name}: {field.type}" for field in _written(schema, how)],
         "null": options.fields.null,
         "id": options.fields.id,
         "format": options.format,
@@ -64,6 +76,10 @@ def describe(
         "keep_removed": options.keep_removed,
         "inputs": inputs.fingerprints(sources),
     }
+
+
+def _written(schema: pa.Schema, how: How) -> list[pa.Field]:
+    return [*schema, *(chunking.COLUMNS if how.chunk_tokens else ())]
 
 
 def schema_of(sources: list[Source], fields: Fields) -> pa.Schema:

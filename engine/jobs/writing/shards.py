@@ -41,8 +41,8 @@ class Shard:
     """A fixed group of consecutive rows.
 
     `columns` has a row for each text. `places` gives each text's file, as an index into `files`
-    (the shard's, in order), and row. `digest` identifies texts, ids and rejects as read. `size` is
-    in bytes of input. `last`: the split ends with this shard.
+    (the shard's, in order), and row; chunks of one text have the same. `digest` identifies texts,
+    ids and rejects as read. `size` is in bytes of input. `last`: the split ends with this shard.
     """
 
     key: Key
@@ -60,17 +60,18 @@ class Shard:
         if not bad:
             return self
         kept = [i for i in range(len(self.texts)) if i not in bad]
-        rejects = [
+        # The chunks of one row are one reject.
+        rejects = dict.fromkeys(
             Reject(self.files[file], row, bad[i])
             for i, (file, row) in enumerate(self.places)
             if i in bad
-        ]
+        )
         return replace(
             self,
             texts=[self.texts[i] for i in kept],
             places=[self.places[i] for i in kept],
             columns=self.columns.take(pa.array(kept, pa.int64())),
-            rejects=sorted(self.rejects + rejects, key=self._position),
+            rejects=sorted([*self.rejects, *rejects], key=self._position),
         )
 
     def _position(self, reject: Reject) -> tuple[int, int]:
