@@ -14,7 +14,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 import engine
-from engine.cli import embed, errors, explain, models, search
+from engine.cli import embed, errors, explain, learn, models, search
 from engine.cli.options import (
     model_argument,
     model_option,
@@ -204,6 +204,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], i
     "embed": ("Compute the vectors of texts.", _embed, embed.embed),
     "similarity": ("Compute the cosine of every pair of texts.", _similarity, embed.similarity),
     "explain": ("Show what the model does with a text.", explain.describe, explain.explain),
+    "learn": ("How the model works, in ten chapters.", learn.describe, learn.learn),
     "search": ("Find the nearest rows of a job's output.", search.describe, search.search),
     "models": ("List the models that are known by name.", _models, models.models),
     "pull": ("Download a model, verify and prepare it.", _pull, models.pull),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from engine.literals import ON_TRUNCATE, POOLINGS, PRECISIONS
 
+DEFAULT = "bge-base-en-v1.5"
 MODEL_HELP = "a known name, org/name, or a folder (default: $BGE_MODEL, or %(default)s)"
 TOO_LONG = "what to do with a text over the model's limit (warn: cut it and print a warning)"
 
@@ -16,9 +17,9 @@ def model_argument(command: Parser) -> None:
     command.add_argument("model", nargs="?", metavar="NAME", default=_default(), help=MODEL_HELP)
 
 
-def model_option(command: Parser) -> None:
+def model_option(command: Parser, default: str = DEFAULT) -> None:
     """The model as an option, for commands about texts."""
-    command.add_argument("--model", metavar="NAME", default=_default(), help=MODEL_HELP)
+    command.add_argument("--model", metavar="NAME", default=_default(default), help=MODEL_HELP)
 
 
 def precision_option(command: Parser, precisions: Sequence[str] = PRECISIONS) -> None:
@@ -51,5 +52,5 @@ def positive(word: str) -> int:
     raise ArgumentTypeError(f"{word!r} is not a positive integer")
 
 
-def _default() -> str:
-    return os.environ.get("BGE_MODEL") or "bge-base-en-v1.5"
+def _default(model: str = DEFAULT) -> str:
+    return os.environ.get("BGE_MODEL") or model
