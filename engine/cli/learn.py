@@ -25,8 +25,15 @@ WRONG = 1  # exit status
 def describe(command: Parser) -> None:
     """Adds the arguments to the command's parser."""
     option = command.add_argument
-    option("chapter", nargs="?", type=positive, metavar="N", help="without it: what there is")
+    option(
+        "chapter",
+        nargs="?",
+        type=positive,
+        metavar="N",
+        help="its number; without one, the list of chapters",
+    )
     option("--answer", metavar="A", help="only check an answer: exit status 0 if right, 1 if wrong")
+    option("--no-model", action="store_true", help="show what needs a model, but do not run it")
     model_option(command, MODEL)
     run_options(command)
 
@@ -59,17 +66,20 @@ def _contents(chapters: tuple[Chapter, ...]) -> Iterator[str]:
     ]
     yield "How the model works. Each chapter shows code, runs it, and ends with an exercise.\n\n"
     yield outputs.table(["", "chapter", "needs a model"], rows, right=(0,))
-    yield f"\nThe model is {MODEL}, unless --model names another. Begin with: bge learn 1\n"
+    yield f"\nThe model is {MODEL}, unless --model names another; or none, with --no-model.\n"
+    yield "Begin with: bge learn 1\n"
 
 
 def _show(chapter: Chapter, number: int, options: Namespace) -> None:
     """On a terminal it waits after each page, and asks the exercise."""
     from engine.lesson.bert import Bert
 
-    bert = Bert(options.model, threads=options.threads, offline=options.offline)
-    # A model that is missing is reported before the first page.
-    used = f"Computed with {bert.embedder.name}.\n" if chapter.needs_model else ""
-    outputs.write_out([f"Chapter {number}. {chapter.title}\n{used}\n"])
+    bert = None
+    outputs.write_out([f"Chapter {number}. {chapter.title}\n"])
+    if chapter.needs_model and not options.no_model:
+        bert = Bert(options.model, threads=options.threads, offline=options.offline)
+        outputs.write_out([f"Computed with {bert.embedder.name}.\n"])
+    outputs.write_out(["\n"])
     asks = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     for page in chapter.pages:
         outputs.write_out(page.render(bert))

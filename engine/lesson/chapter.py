@@ -12,7 +12,7 @@ from engine.lesson.bert import Bert
 from engine.lesson.exercise import Exercise
 
 WIDTH = 80  # characters of a line of prose
-INDENT = "    "
+INDENT = "  "
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class Page:
     def needs_model(self) -> bool:
         return self.run is not None and bool(inspect.signature(self.run).parameters)
 
-    def render(self, bert: Bert) -> Iterator[str]:
-        """The page in parts; the last one is computed after the others were taken."""
+    def render(self, bert: Bert | None) -> Iterator[str]:
+        """The page in parts; the last one is computed after the others were taken.
+
+        Without a Bert, what needs one is shown and not run.
+        """
         yield _wrapped(self.text)
         for function in (*self.shown, *([self.run] if self.run else [])):
             yield "\n" + _indented(source(function))
-        if self.run:
-            yield "\nprints\n\n" + _indented(self.printed(bert))
-
-    def printed(self, bert: Bert) -> str:
-        """What `run` prints."""
-        assert self.run
-        with redirect_stdout(io.StringIO()) as out:
-            self.run(*[bert] * self.needs_model)
-        return out.getvalue()
+        if self.run and self.needs_model and not bert:
+            yield "\nnot run, because it needs a model\n"
+        elif self.run:
+            with redirect_stdout(io.StringIO()) as out:
+                self.run(*[bert] * self.needs_model)
+            yield "\nprints\n\n" + _indented(out.getvalue())
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Exercise:
 
     def _number(self, given: str, right: float) -> str | None:
         try:
-            number = float(given.replace(",", "."))
+            number = float(given)
         except ValueError:
             return f"{given!r} is not a number. Give one such as {0.25 if self.within else 12}."
         if not math.isfinite(number):

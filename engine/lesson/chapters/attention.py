@@ -25,19 +25,22 @@ def without_the_root() -> None:
     random = np.random.default_rng(0)
     print("   K  √K  spread of scores  largest share  with 1/√K")
     for K in (4, 16, 64, 256, 1024):
-        queries, keys = random.standard_normal((200, K)), random.standard_normal((10, K))
+        queries, keys = random.standard_normal((2, 200, K))
         scores = queries @ keys.T
-        scaled = model.softmax(scores / math.sqrt(K)).max(axis=1).mean()
-        print(f"{K:4} {math.sqrt(K):3.0f} {scores.std():17.1f}", end="")
-        print(f"{model.softmax(scores).max(axis=1).mean():15.2f} {scaled:10.2f}")
+        root, spread, of_10 = math.sqrt(K), scores.std(), scores[:, :10]
+        scaled = model.softmax(of_10 / root).max(axis=1).mean()
+        plain = model.softmax(of_10).max(axis=1).mean()
+        print(f"{K:4} {root:3.0f} {spread:17.1f} {plain:14.2f} {scaled:9.2f}")
 
 
 def who_looks_where(bert: Bert) -> None:
-    found = explain(bert.embedder, "the dog bit the man because it was hungry")
+    text = "the dog bit the man because it was hungry"
+    found = explain(bert.embedder, text)
     shares_LL = found.attention_NHLL[-1].mean(axis=0)  # last layer, all heads
     for token, shares_L in zip(found.tokens, shares_LL, strict=True):
         largest = np.argsort(-shares_L)[:3]
-        print(f"{token:>8}:", *(f"{found.tokens[i]} {shares_L[i]:.2f}," for i in largest))
+        to = [f"{found.tokens[i]} {shares_L[i]:.2f}" for i in largest]
+        print(f"{token:>8}:", ", ".join(to))
 
 
 def share(divisor: float) -> float:

@@ -17,10 +17,11 @@ def score() -> None:
 
 def shares() -> None:
     first, second = 2 / math.sqrt(2), 0 / math.sqrt(2)
-    sum_ = math.exp(first) + math.exp(second)
     print(f"scores {first:.3f} {second:.3f}")
-    print(f"exp    {math.exp(first):.3f} {math.exp(second):.3f}, their sum {sum_:.3f}")
-    print(f"shares {math.exp(first) / sum_:.3f} {math.exp(second) / sum_:.3f}")
+    first, second = math.exp(first), math.exp(second)
+    sum_ = first + second
+    print(f"exp    {first:.3f} {second:.3f}, their sum {sum_:.3f}")
+    print(f"shares {first / sum_:.3f} {second / sum_:.3f}")
 
 
 def gather() -> None:

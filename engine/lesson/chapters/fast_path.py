@@ -64,8 +64,9 @@ def any_batch(bert: Bert) -> None:
     for precision in ("float32", "int16", "int8"):
         with bert.load(precision) as fast:
             alone = np.stack([fast.encode(text) for text in texts])
-            together, backwards = fast.encode(texts), fast.encode(texts[::-1])[::-1]
-        same = np.array_equal(alone, together) and np.array_equal(alone, backwards)
+            together = fast.encode(texts)
+            backwards = fast.encode(texts[::-1])[::-1]
+        same = (alone == together).all() and (alone == backwards).all()
         print(f"{precision:7}: the same bits in each batch: {same}; ", end="")
         print(f"from model.py: {np.abs(together - reference).max():.0e}")
 
@@ -84,8 +85,9 @@ def to_bge(bert: Bert) -> None:
         ("bge-large-en-v1.5", 1024, 4096, 24),
     ):
         print(f"{name:17} {parameters(30522, 512, 2, D, F, N):11,}")
-    counted = [step.parameters * step.repeats for step in steps(bert.config, tokens=1)]
-    print(f"{bert.embedder.name:17} {sum(counted):11,}, counted step by step")
+    found = steps(bert.config, tokens=1)
+    counted = sum(step.parameters * step.repeats for step in found)
+    print(f"{bert.embedder.name:17} {counted:11,}, counted step by step")
 
 
 def three_digits(*numbers: int) -> int:

@@ -12,7 +12,8 @@ from engine.lesson.exercise import Exercise
 
 def two_maps_are_one() -> None:
     random = np.random.default_rng(0)
-    x, up, down = (random.standard_normal(shape) for shape in ((1, 4), (4, 16), (16, 4)))
+    x, up = random.standard_normal((1, 4)), random.standard_normal((4, 16))
+    down = random.standard_normal((16, 4))
     print("two maps:", (x @ up @ down).round(3))
     print("one map: ", (x @ (up @ down)).round(3))
 
@@ -20,9 +21,9 @@ def two_maps_are_one() -> None:
 def curve() -> None:
     print("   x   Φ(x)  x Φ(x)    GELU    ReLU")
     for x in (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0):
-        below = 0.5 * (1 + math.erf(x / math.sqrt(2)))  # Φ(x)
-        gelu = float(model.gelu(np.array(x)))
-        print(f"{x:4} {below:6.3f} {x * below:7.3f} {gelu:7.3f} {max(x, 0.0):7.3f}")
+        phi = 0.5 * (1 + math.erf(x / math.sqrt(2)))
+        gelu, relu = float(model.gelu(np.array(x))), max(x, 0.0)
+        print(f"{x:4} {phi:6.3f} {x * phi:7.3f} {gelu:7.3f} {relu:7.3f}")
 
 
 def how_exact() -> None:
@@ -38,10 +39,12 @@ def in_the_model(bert: Bert) -> None:
     F, D = bert.weights.layers[0].up.w_OI.shape
     print(f"D is {D}, F is {F}; numbers of W in a layer:")
     print(f"  attention {4 * D * D:9,}  feed-forward {2 * D * F:9,}")
-    x_TD = model.embed(bert.batch("the bank of the river"), bert.weights, bert.config.eps)
+    batch = bert.batch("the bank of the river")
+    x_TD = model.embed(batch, bert.weights, bert.config.eps)
     wide_TF = model.linear(x_TD, bert.weights.layers[0].up)
+    negative = (wide_TF < 0).mean()
     off = (np.abs(model.gelu(wide_TF)) < 0.2).mean()
-    print(f"{(wide_TF < 0).mean():.0%} are negative; after GELU {off:.0%} are below 0.2 in size")
+    print(f"negative: {negative:.0%}; within 0.2 of 0 after GELU: {off:.0%}")
 
 
 def gelu_of_minus_two() -> float:

@@ -28,8 +28,9 @@ def what_heads_look_at(bert: Bert) -> None:
     found = explain(bert.embedder, "the bank of the river")
     N, H, L, _ = found.attention_NHLL.shape
     print(N, "layers of", H, "heads; K is", bert.config.hidden // H)
-    here, before = np.arange(1, L), np.arange(L - 1)
-    for name, there in (("itself", here), ("the one before", before), ("[CLS]", 0)):
+    here = np.arange(1, L)  # all tokens behind [CLS]
+    places = {"itself": here, "the one before": here - 1, "[CLS]": 0 * here}
+    for name, there in places.items():
         share_NH = found.attention_NHLL[:, :, here, there].mean(axis=-1)
         n, h = np.unravel_index(share_NH.argmax(), share_NH.shape)
         print(f"{name}: layer {n + 1}, head {h} gives {share_NH[n, h]:.2f}")

@@ -9,7 +9,8 @@ from engine.lesson.exercise import Exercise
 
 
 def pool() -> None:
-    x_LD = np.array([[1, 0], [3, 2], [2, 4]], np.float32)  # [CLS], a word, [SEP]
+    cls, word, sep = [1, 0], [3, 2], [2, 4]
+    x_LD = np.array([cls, word, sep], np.float32)
     print("mean", model.mean_pool(x_LD))
     print("cls ", model.cls_pool(x_LD))
 
@@ -17,7 +18,7 @@ def pool() -> None:
 def cosine_by_hand() -> None:
     a, b = np.array([3, 4], np.float32), np.array([6, 8], np.float32)
     c = np.array([-4, 3], np.float32)
-    print("lengths:", np.sqrt(3 * 3 + 4 * 4), np.sqrt(6 * 6 + 8 * 8), np.sqrt(4 * 4 + 3 * 3))
+    print("length of the first:", np.sqrt(3 * 3 + 4 * 4))
     units = model.normalize(np.array([a, b, c]))
     print("unit vectors\n", units.round(2))
     print("cosines\n", (units @ units.T).round(2))
@@ -26,14 +27,16 @@ def cosine_by_hand() -> None:
 def the_whole_model(bert: Bert) -> None:
     texts = ("a cat", "a kitten", "a bill of lading")
     batch = bert.batch(*texts)
-    x_TD = model.encode(batch, bert.weights, bert.config.heads, bert.config.eps)
-    pooled_SD = model.pool(x_TD, batch.cu_seqlens, [bert.config.pooling] * 3)
+    c = bert.config
+    x_TD = model.encode(batch, bert.weights, c.heads, c.eps)
+    pooled_SD = model.pool(x_TD, batch.cu_seqlens, [c.pooling] * 3)
     units_SD = model.normalize(pooled_SD)
     print("tokens of all texts", x_TD.shape, "vectors", units_SD.shape)
-    print("pooling:", bert.config.pooling)
+    print("pooling:", c.pooling)
     print("cosines\n", (units_SD @ units_SD.T).round(3))
     encoded = bert.embedder.encode(texts, normalize=True)
-    print(f"largest difference from encode: {np.abs(units_SD - encoded).max():.0e}")
+    largest = np.abs(units_SD - encoded).max()
+    print(f"largest difference from encode: {largest:.0e}")
 
 
 def cosine(a: tuple[float, ...], b: tuple[float, ...]) -> float:

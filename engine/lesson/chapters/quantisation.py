@@ -21,18 +21,21 @@ def by_hand() -> None:
 def a_product() -> None:
     w, x = np.array([0.5, -1.27, 0.024]), np.array([2.0, 1.0, -2.54])
     w_scale, x_scale = np.abs(w).max() / 127, np.abs(x).max() / 127
-    w_int, x_int = np.rint(w / w_scale).astype(int), np.rint(x / x_scale).astype(int)
+    w_int = np.rint(w / w_scale).astype(int)
+    x_int = np.rint(x / x_scale).astype(int)
     print("integers", w_int, "times", x_int, "sum up to", w_int @ x_int)
     print(f"times both scales: {w_int @ x_int * w_scale * x_scale:.4f}")
     print(f"in floats:         {w @ x:.4f}")
 
 
 def an_outlier() -> None:
-    w, x = np.random.default_rng(0).standard_normal((2, 1, 64)).astype(np.float32)
+    random = np.random.default_rng(0)
+    w, x = random.standard_normal((2, 1, 64)).astype(np.float32)
     x[0, 5] = 60
     block = quantize.block_size(64)
     root = np.sqrt(block)  # keeps the length
-    turned_w, turned_x = quantize.rotate(w, block) * root, quantize.rotate(x, block) * root
+    turned_w = quantize.rotate(w, block) * root
+    turned_x = quantize.rotate(x, block) * root
     for name, row in (("as it is", x), ("rotated", turned_x)):
         integers, scale = quantize.int8(row, pairs=False)
         error = np.linalg.norm(row - scale * integers)
@@ -49,9 +52,10 @@ def weights_of_the_model(bert: Bert) -> None:
         ("int16", w_OI, quantize.int16(w_OI)),
         ("int8", rotated, quantize.int8(rotated, pairs=False)),
     ):
-        error = np.linalg.norm(before - scales[:, None] * integers)
-        print(f"{name:5}: {integers.nbytes:,} bytes instead of {w_OI.nbytes:,}, ", end="")
-        print(f"error {error / np.linalg.norm(before):.1e} of the length")
+        lost = before - scales[:, None] * integers
+        error = np.linalg.norm(lost) / np.linalg.norm(before)
+        print(f"{name:5}: {integers.nbytes:,} bytes instead of", end="")
+        print(f" {w_OI.nbytes:,}, error {error:.1e} of the length")
 
 
 def vectors_of_the_model(bert: Bert) -> None:

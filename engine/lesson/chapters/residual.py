@@ -23,27 +23,27 @@ def by_hand() -> None:
 def twelve_layers() -> None:
     random = np.random.default_rng(0)
     D = 64
-    plain = with_residual = with_both = random.standard_normal((1, D))
+    plain = added = normed = random.standard_normal((1, D))
     norm = Norm(np.ones(D, np.float32), np.zeros(D, np.float32))
     print("layer  plain    x + f(x)  norm(x + f(x))")
     for n in range(1, 13):
-        w_DD = random.standard_normal((D, D)) * 0.5 / np.sqrt(D)  # f(x) is x W
-        plain = plain @ w_DD
-        with_residual = with_residual + with_residual @ w_DD
-        with_both = model.layer_norm(with_both + with_both @ w_DD, norm, 1e-12)
+        w_DD = random.standard_normal((D, D)) * 0.5 / np.sqrt(D)
+        plain = plain @ w_DD  # f(x) is x W
+        added = added + added @ w_DD
+        normed = model.layer_norm(normed + normed @ w_DD, norm, 1e-12)
         if n in (1, 6, 12):
-            lengths = [np.linalg.norm(x) for x in (plain, with_residual, with_both)]
-            print(f"{n:5}  {lengths[0]:<7.3f}  {lengths[1]:<8.1f}  {lengths[2]:.1f}")
+            a, b, c = (np.linalg.norm(x) for x in (plain, added, normed))
+            print(f"{n:5}  {a:<7.3f}  {b:<8.1f}  {c:.1f}")
 
 
 def along_the_layers(bert: Bert) -> None:
     found = explain(bert.embedder, "the bank of the river")
-    token = found.tokens[2]
-    x_ED = model.normalize(found.hidden_ELD[:, 2])  # one token, after each layer
+    x_ED = model.normalize(found.hidden_ELD[:, 2])  # of one token
+    print(f"{found.tokens[2]!r} after each layer")
+    print("layer  cosine with the layer before  with the embedding")
     for n in range(1, len(x_ED)):
         before, start = x_ED[n] @ x_ED[n - 1], x_ED[n] @ x_ED[0]
-        print(f"{token!r} after layer {n}: cosine with the layer before", end="")
-        print(f" {before:.2f}, with the embedding {start:.2f}")
+        print(f"{n:5}  {before:28.2f}  {start:18.2f}")
 
 
 def last_number() -> float:
