@@ -64,9 +64,9 @@ def _contents(chapters: tuple[Chapter, ...]) -> Iterator[str]:
         [str(i), chapter.title, "yes" if chapter.needs_model else "no"]
         for i, chapter in enumerate(chapters, 1)
     ]
-    yield "How the model works. Each chapter shows code, runs it, and ends with an exercise.\n\n"
+    yield "Each chapter shows code, runs it, and ends with an exercise.\n\n"
     yield outputs.table(["", "chapter", "needs a model"], rows, right=(0,))
-    yield f"\nThe model is {MODEL}, unless --model names another; or none, with --no-model.\n"
+    yield f"\nThe model is {MODEL}; --model names another, --no-model does without.\n"
     yield "Begin with: bge learn 1\n"
 
 
@@ -90,7 +90,7 @@ def _show(chapter: Chapter, number: int, options: Namespace) -> None:
     if asks:
         _ask(chapter.exercise)
     else:
-        outputs.write_out([f"\nTo check an answer: bge learn {number} --answer A\n"])
+        outputs.write_out([f"\nTo check an answer: bge learn {number} --answer 'A'\n"])
 
 
 def _ask(exercise: Exercise) -> None:

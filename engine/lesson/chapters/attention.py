@@ -56,8 +56,8 @@ CHAPTER = Chapter(
             """
             In chapter 1 the queries, keys and values were given. The model computes them: each is a
             linear map of the token's vector, x Wᵀ + b. Each number of the result is a dot product
-            of x with a row of W, plus a number of b. W and b were learned, others for queries, keys
-            and values and for each layer.
+            of x with a row of W, plus a number of b. W and b were learned. Queries, keys and values
+            have their own, in each layer.
             """,
             shown=(model.linear,),
             run=one_linear_map,

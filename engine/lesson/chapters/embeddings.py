@@ -48,9 +48,9 @@ CHAPTER = Chapter(
     (
         Page(
             """
-            A token id is only a number of a row. The model has a table with a row for each token of
-            its vocabulary, and the row is the vector of the token. These numbers were learned. V is
-            the number of rows, D the number of columns; D is the width of the model.
+            A token id is only the number of a row. The model has a table with a row for each token
+            of its vocabulary, and the row is the vector of the token. These numbers were learned. V
+            is the number of rows, D the number of columns; D is the width of the model.
             """,
             run=look_up,
         ),

@@ -36,12 +36,15 @@ def how_exact() -> None:
 
 
 def in_the_model(bert: Bert) -> None:
-    F, D = bert.weights.layers[0].up.w_OI.shape
+    layer, c = bert.weights.layers[0], bert.config
+    F, D = layer.up.w_OI.shape
     print(f"D is {D}, F is {F}; numbers of W in a layer:")
     print(f"  attention {4 * D * D:9,}  feed-forward {2 * D * F:9,}")
     batch = bert.batch("the bank of the river")
-    x_TD = model.embed(batch, bert.weights, bert.config.eps)
-    wide_TF = model.linear(x_TD, bert.weights.layers[0].up)
+    x_TD = model.embed(batch, bert.weights, c.eps)
+    x_TD += model.attention(x_TD, layer, batch.cu_seqlens, c.heads)
+    x_TD = model.layer_norm(x_TD, layer.attention_norm, c.eps)
+    wide_TF = model.linear(x_TD, layer.up)
     negative = (wide_TF < 0).mean()
     off = (np.abs(model.gelu(wide_TF)) < 0.2).mean()
     print(f"negative: {negative:.0%}; within 0.2 of 0 after GELU: {off:.0%}")
@@ -66,7 +69,7 @@ CHAPTER = Chapter(
             """
             Between them is GELU. It takes each number x times Φ(x). Φ(x), "phi", is the part of the
             normal distribution, the bell curve, that lies below x: nearly 0 for very negative x,
-            one half for 0, nearly 1 for large x. So large numbers pass, negative numbers become
+            one half for 0, nearly 1 for large x. So large numbers pass, very negative ones become
             almost 0, and between the two the curve is smooth. ReLU, an older function, has a corner
             at 0.
             """,

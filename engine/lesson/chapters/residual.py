@@ -67,11 +67,12 @@ CHAPTER = Chapter(
         ),
         Page(
             """
-            A layer does not replace a token's vector x. It computes f(x) and adds it: x + f(x).
-            This is the residual: what a layer does not change stays. And the sum goes through a
-            layer norm, or the sums would become larger from layer to layer. Look at the length of a
-            vector that goes through twelve random layers. Plain, it disappears. With the residual
-            alone, it grows. With both it stays.
+            Attention does not replace a token's vector x. It computes f(x), and that is added: x +
+            f(x). This is the residual: what f does not change stays. Feed-forward, the other half
+            of a layer, is added in the same way. And the sum goes through a layer norm, or the sums
+            would become larger from layer to layer. Look at the length of a vector that goes
+            through twelve random layers. Plain, it disappears. With the residual alone, it grows.
+            With both it stays.
             """,
             run=twelve_layers,
         ),

@@ -42,8 +42,8 @@ CHAPTER = Chapter(
         Page(
             """
             The model has a fixed list of tokens, its vocabulary. Common words are tokens. Rare
-            words are put together from pieces, so that every word can be written. WordPiece is the
-            rule that finds the pieces. You can read it on this page and the next. It is in
+            words are put together from pieces, so that nearly every word can be written. WordPiece
+            is the rule that finds the pieces. You can read it on this page and the next. It is in
             engine/lesson/wordpiece.py; the tests compare it with the library `tokenizers` on 1,000
             texts.
 
