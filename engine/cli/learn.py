@@ -46,7 +46,7 @@ def learn(options: Namespace) -> int:
     if number is None:
         if options.answer is not None:
             options.usage_error("--answer needs the chapter: bge learn 1 --answer 0.5")
-        outputs.write_out(_contents(CHAPTERS))
+        outputs.write_out(_contents(CHAPTERS, options.model))
         return 0
     if number > len(CHAPTERS):
         options.usage_error(f"there is no chapter {number}; give 1 to {len(CHAPTERS)}")
@@ -59,14 +59,14 @@ def learn(options: Namespace) -> int:
     return 0
 
 
-def _contents(chapters: tuple[Chapter, ...]) -> Iterator[str]:
+def _contents(chapters: tuple[Chapter, ...], model: str) -> Iterator[str]:
     rows = [
         [str(i), chapter.title, "yes" if chapter.needs_model else "no"]
         for i, chapter in enumerate(chapters, 1)
     ]
     yield "Each chapter shows code, runs it, and ends with an exercise.\n\n"
     yield outputs.table(["", "chapter", "needs a model"], rows, right=(0,))
-    yield f"\nThe model is {MODEL}; --model names another, --no-model does without.\n"
+    yield f"\nThe model is {model}; --model names another, --no-model does without.\n"
     yield "Begin with: bge learn 1\n"
 
 
@@ -74,12 +74,11 @@ def _show(chapter: Chapter, number: int, options: Namespace) -> None:
     """On a terminal it waits after each page, and asks the exercise."""
     from engine.lesson.bert import Bert
 
-    bert = None
-    outputs.write_out([f"Chapter {number}. {chapter.title}\n"])
+    bert, used = None, ""
     if chapter.needs_model and not options.no_model:
         bert = Bert(options.model, threads=options.threads, offline=options.offline)
-        outputs.write_out([f"Computed with {bert.embedder.name}.\n"])
-    outputs.write_out(["\n"])
+        used = f"Computed with {bert.embedder.name}.\n"  # loaded here: if it cannot be, stop now
+    outputs.write_out([f"Chapter {number}. {chapter.title}\n{used}\n"])
     asks = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     for page in chapter.pages:
         outputs.write_out(page.render(bert))

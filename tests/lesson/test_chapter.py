@@ -1,14 +1,17 @@
 """How a page is written, and what all chapters together promise."""
 
 import re
+import shlex
 
 import pytest
 
 from engine import model
+from engine.cli import main
 from engine.lesson.bert import Bert
 from engine.lesson.chapter import Chapter, Page, source
 from engine.lesson.chapters import CHAPTERS
 from engine.lesson.exercise import Exercise
+from tests.support.paths import ROOT
 
 
 def seven() -> None:
@@ -80,6 +83,16 @@ def test_references_to_other_chapters(chapter: Chapter) -> None:
     for page in chapter.pages:
         for number in map(int, re.findall(r"[Cc]hapter (\d+)", page.text)):
             assert told[number] in CHAPTERS[number - 1].title
+
+
+def test_files_and_commands_that_are_told_exist() -> None:
+    prose = "\n".join(page.text for chapter in CHAPTERS for page in chapter.pages)
+    files = re.findall(r"engine/[\w/]+\.py", prose)
+    assert len(files) > 5 and all((ROOT / file).is_file() for file in files)
+    commands = re.findall(r"^ +bge (\S.*?)   ", prose, re.M)
+    assert len(commands) == 2
+    for command in commands:
+        main._parser().parse_args(shlex.split(command))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.title)

@@ -1,5 +1,7 @@
 """Chapter 2."""
 
+import pytest
+
 from engine.lesson import wordpiece
 from engine.lesson.bert import Bert
 from engine.lesson.chapters.words import CHAPTER, TEXTS
@@ -20,7 +22,7 @@ def test_chapter(bert: Bert) -> None:
     assert rest[0] == "same: unbelievable !"
 
 
-def test_a_difference_would_be_seen(bert: Bert, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_difference_would_be_seen(bert: Bert, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wordpiece, "clean", str)
     assert "DIFFERENT: [UNK] !" in "".join(CHAPTER.pages[-1].render(bert))
 
