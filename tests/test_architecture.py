@@ -38,6 +38,7 @@ LAYERS = (
     {"util", "explain"},
     {"serve", "jobs", "compat", "adapters", "lesson"},
     {"search"},
+    {"export"},
     {"cli"},
     {"__main__"},
 )
@@ -61,6 +62,7 @@ SEARCHED = {
     "jobs.writing.record",
     "jobs.writing.stored",
 }  # jobs' outputs
+EXPORTED = {"jobs.options", "jobs.writing.stored", "search.output", "system.progress"}
 EXPLAINED = {
     "model", "batch", "checks", "options", "checkpoint.config", "checkpoint.weights",
     "tokenizer.tokens", "system.blas", "system.threads",
@@ -84,7 +86,11 @@ IMPORTED_IN = {
     "sqlalchemy": {"serve.queue"},
     "opentelemetry": {"serve.http.spans"},
     "tiktoken": {"serve.dialects.openai_ids"},
-    "pyarrow": {"jobs", "search"},
+    "pyarrow": {"jobs", "search", "export"},
+    "apsw": {"export.sqlite"},
+    "sqlite_vec": {"export.sqlite"},
+    "psycopg": {"export.postgres"},
+    "lancedb": {"export.lance"},
     "ray": {"jobs.ray", "jobs.cluster"},
 }
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "jsonpickle", "marshal", "shelve"}
@@ -190,8 +196,9 @@ def test_applications_import_only_the_public_api(module: str) -> None:
         "compat": PUBLIC_API | {"catalog.registry"},
         "adapters": PUBLIC_API,
         "search": PUBLIC_API | SEARCHED | {"system.blas", "system.cores"},
+        "export": PUBLIC_API | EXPORTED,
         "cli": PUBLIC_API
-        | {"catalog.registry", "catalog.pull", "serve", "jobs", "search", "explain"}
+        | {"catalog.registry", "catalog.pull", "serve", "jobs", "search", "explain", "export"}
         | LEARNED,
     }
     if part(module) in allowed:

@@ -14,7 +14,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 import engine
-from engine.cli import embed, errors, explain, learn, models, search
+from engine.cli import embed, errors, explain, export, learn, models, search
 from engine.cli.options import (
     model_argument,
     model_option,
@@ -206,6 +206,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], i
     "explain": ("Show what the model does with a text.", explain.describe, explain.explain),
     "learn": ("How the model works, in ten chapters.", learn.describe, learn.learn),
     "search": ("Find the nearest rows of a job's output.", search.describe, search.search),
+    "export": ("Copy a job's output to a database.", export.describe, export.export),
     "models": ("List the models that are known by name.", _models, models.models),
     "pull": ("Download a model, verify and prepare it.", _pull, models.pull),
     "verify": ("Compare computed vectors with published ones.", _verify, models.verify),

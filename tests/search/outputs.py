@@ -43,6 +43,7 @@ def write_output(
     """A finished job of these vectors; `changes` are those of its manifest."""
     facts = manifest(vectors.shape[1], **changes)
     table = pa.table({"id": range(len(vectors)), **(columns or {})})
+    facts["columns"] = [f"{field.name}: {field.type}" for field in table.schema]
     with Store(Folders.of(folder), facts, 1) as store:
         starts = range(0, max(1, len(vectors)), shard_rows)
         for part, start in enumerate(starts):

@@ -83,9 +83,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Server]:
-    """A new cluster, running; stopped and deleted at the end."""
-    programs, owner = _programs(), _owner()
+def cluster(programs: Path | None = None) -> Iterator[Server]:
+    """A new cluster, running; stopped and deleted at the end. programs: the folder of initdb."""
+    programs, owner = programs or _programs(), _owner()
     folder = Path(tempfile.mkdtemp(prefix="bge-postgres-"))
     try:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
