@@ -81,7 +81,7 @@ IMPORTED_IN = {
     "starlette": {"serve"},
     "uvicorn": {"serve"},
     "uvloop": {"serve"},
-    "orjson": {"serve"},
+    "orjson": {"serve", "export.postgres"},
     "prometheus_client": {"serve"},
     "sqlalchemy": {"serve.queue"},
     "opentelemetry": {"serve.http.spans"},

@@ -24,6 +24,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 EXTRAS = {
     "apsw": "sqlite",
     "lancedb": "lancedb",
+    "orjson": "postgres",
     "psycopg": "postgres",
     "pyarrow": "jobs",
     "sqlite_vec": "sqlite",

@@ -1,6 +1,9 @@
-"""An output as a table of LanceDB, with the types that its columns have.
+"""An output as a table of LanceDB, with the types that its columns have. To read it:
 
-lancedb.connect("folder").open_table("documents").search(vector).limit(5).to_arrow()
+    lancedb.connect("folder").open_table("documents").search(vector).limit(5).to_arrow()
+
+A table that is replaced stays in the folder as an earlier version until `Table.optimize` removes
+it.
 """
 
 from collections.abc import Iterator
@@ -18,14 +21,14 @@ def write_lance(tables: Tables, folder: Path, table: str, replace: bool) -> None
     """Write `table` in `folder`. InputError: it is there."""
     schema = tables.columns.append(pa.field(EMBEDDING, pa.list_(pa.float32(), tables.dim)))
     reader = pa.RecordBatchReader.from_batches(schema, _batches(tables))
-    mode = "overwrite" if replace else "create"
     try:
         database = lancedb.connect(folder)
-        if not replace and _is_there(database, table):
+        there = _is_there(database, table)
+        if there and not replace:
             raise InputError(
                 f"the table {table} is there already; give another --table, or --replace."
             )
-        database.create_table(table, reader, mode=mode)
+        database.create_table(table, reader, mode="overwrite" if there else "create")
     except InputError:
         raise
     except (OSError, RuntimeError, ValueError) as error:

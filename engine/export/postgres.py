@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any, LiteralString
 
+import orjson
 import psycopg
 import pyarrow as pa
 from psycopg import sql
@@ -84,10 +85,9 @@ def _vector_type(connection: psycopg.Connection[Any], dim: int) -> sql.Composed:
 
 
 def _texts(part: pa.Table) -> Iterator[str]:
-    """Vectors as pgvector writes them; nine digits restore the same float32."""
-    vectors = vectors_of(part)
-    layout = f"[{','.join(['%.9g'] * vectors.shape[1])}]"
-    return (layout % tuple(row) for row in vectors.tolist())
+    """Vectors as pgvector reads them: a list of numbers, as short as restores the same float32."""
+    for row in vectors_of(part):
+        yield orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _type(kind: pa.DataType) -> LiteralString:

@@ -7,8 +7,9 @@
     WHERE embedding MATCH ? AND k = 5 AND v.rowid IN (SELECT rowid FROM documents WHERE year > 2020)
     ORDER BY distance
 
-The columns are not in the virtual table, which takes no NULL there and 16 columns at most. `apsw`
-is used because Python's own `sqlite3` is often built without extensions.
+The columns are not in the virtual table, which takes no NULL there and 16 columns at most. All is
+one transaction; meanwhile readers go on where the file is in WAL mode, and wait where it is not.
+`apsw` is used because Python's own `sqlite3` is often built without extensions.
 """
 
 from collections.abc import Iterator
