@@ -86,7 +86,7 @@ IMPORTED_IN = {
     "sqlalchemy": {"serve.queue"},
     "opentelemetry": {"serve.http.spans"},
     "tiktoken": {"serve.dialects.openai_ids"},
-    "pyarrow": {"jobs", "search", "export"},
+    "pyarrow": {"jobs", "search", "export", "cli.outputs"},
     "apsw": {"export.sqlite"},
     "sqlite_vec": {"export.sqlite"},
     "psycopg": {"export.postgres"},

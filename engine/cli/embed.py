@@ -24,12 +24,16 @@ def embed(options: Namespace) -> int:
     Memory does not grow with the number of texts.
     """
     form = _format(options)
+    if form == "parquet":
+        outputs.check_parquet()
     texts = _texts(options)
     with outputs.opened(options.output) as file:
         embedder = inputs.load_model(options)
         blocks = _blocks(embedder, texts, options)
         if form == "npy":
             outputs.write_npy(file, blocks, _dim(embedder, options))
+        elif form == "parquet":
+            outputs.write_parquet(file, blocks, _dim(embedder, options))
         else:
             outputs.write_out(_pieces(form, blocks, embedder, options), file)
     return 0
@@ -68,17 +72,16 @@ def _format(options: Namespace) -> str:
         if suffix.lower() not in outputs.SUFFIXES:
             options.usage_error(_unknown_suffix(options.output, suffix))
         return outputs.SUFFIXES[suffix.lower()]
-    if options.format == "npy" and not to_file:
-        options.usage_error("--format npy needs -o FILE")
+    if options.format in outputs.BINARY and not to_file:
+        options.usage_error(f"--format {options.format} needs -o FILE")
     return options.format or ("preview" if sys.stdout.isatty() else "jsonl")
 
 
 def _unknown_suffix(name: str, suffix: str) -> str:
     known = ", ".join(filter(None, outputs.SUFFIXES))
-    parquet = "; `bge job` writes Parquet" if suffix.lower() in (".parquet", ".pq") else ""
     return (
         f"-o {name}: {suffix} is not a format of bge embed; the suffix must be one of {known}, or "
-        f"give --format{parquet}"
+        "give --format"
     )
 
 

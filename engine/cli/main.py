@@ -26,7 +26,7 @@ from engine.cli.signals import Terminated, terminable
 from engine.errors import InputError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
-FORMATS = ("jsonl", "json", "csv", "npy", "preview")
+FORMATS = ("jsonl", "json", "csv", "npy", "parquet", "preview")
 NO_SUFFIX = "without -o, preview on a terminal and jsonl elsewhere"
 EXTRA_COMMANDS = {  # they need optional dependencies
     "serve": "The HTTP service: Cloudflare's, OpenAI's and TEI's protocols.",

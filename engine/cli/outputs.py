@@ -1,4 +1,4 @@
-"""The output formats of the command. Each is a generator of strings, except npy, which is binary.
+"""The output formats of the command. Each is a generator of strings, except npy and Parquet.
 
 Numbers have nine significant digits, enough to restore the same float32.
 """
@@ -6,6 +6,7 @@ Numbers have nine significant digits, enough to restore the same float32.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -15,7 +16,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from engine.errors import InputError
+from engine.errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
 SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".npy": "npy",
-    "": "jsonl",
+    ".parquet": "parquet", "": "jsonl",
 }  # fmt: skip
 STANDARD = (None, "-", "/dev/stdout")  # values of -o; standard output is never replaced by rename
+BINARY = ("npy", "parquet")  # formats that are not for a terminal
 PREVIEW_NUMBERS = 5
+ROW_GROUP = 16  # blocks in a row group of Parquet
 
 
 def jsonl(blocks: Iterable[Block]) -> Iterator[str]:
@@ -89,6 +92,34 @@ def write_npy(file: IO[bytes], blocks: Iterable[Block], dim: int) -> None:
     npy.write_array_header_1_0(file, header(rows))
     if file.tell() != start:
         raise AssertionError(f"the npy header grew from {start} to {file.tell()} bytes")
+
+
+def write_parquet(file: IO[bytes], blocks: Iterator[Block], dim: int) -> None:
+    """Writes the columns `text` and `embedding`, a list of `dim` float32, as a job's shards do.
+
+    Lone surrogates in a text become question marks.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({"text": pa.string(), "embedding": pa.list_(pa.float32(), dim)})
+    packing = {"text": "zstd", "embedding.list.element": "none"}  # numbers would not shrink
+    with pq.ParquetWriter(file, schema, compression=packing, use_dictionary=False) as writer:
+        while group := list(itertools.islice(blocks, ROW_GROUP)):
+            texts = [text.encode("utf-8", "replace") for block, _ in group for text in block]
+            flat = pa.concat_arrays([pa.array(vectors_SD.reshape(-1)) for _, vectors_SD in group])
+            lists = pa.FixedSizeListArray.from_arrays(flat, dim)
+            writer.write_table(pa.table([pa.array(texts, pa.string()), lists], schema=schema))
+
+
+def check_parquet() -> None:
+    """Raises EngineError if pyarrow is missing: before the model is loaded."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "pyarrow":
+            raise
+        raise EngineError("Parquet needs pyarrow: pip install 'bge-engine[jobs]'") from error
 
 
 def matrix_table(texts: Sequence[str], rows: Sequence[Sequence[float]]) -> Iterator[str]:

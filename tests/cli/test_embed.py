@@ -3,10 +3,13 @@
 import csv
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import engine
@@ -85,7 +88,7 @@ def test_floats_come_back_to_the_bit() -> None:
     assert np.array_equal(back.view(np.uint32), values[0].view(np.uint32))
 
 
-@pytest.mark.parametrize("form", ["jsonl", "json", "csv", "npy"])
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv", "npy", "parquet"])
 @pytest.mark.parametrize("told_by", ["option", "suffix"])
 def test_every_format_holds_the_same_vectors(
     bge: Run, embedder: engine.Embedder, tmp_path: Path, form: str, told_by: str
@@ -118,6 +121,13 @@ def test_without_a_suffix_it_is_json_lines_and_format_goes_before_the_suffix(
 def read_back(file: Path, form: str) -> tuple[list[str] | None, np.ndarray]:
     if form == "npy":
         return None, np.load(file)
+    if form == "parquet":
+        table = pq.read_table(file)
+        vectors = table.column("embedding").combine_chunks()
+        assert pa.types.is_fixed_size_list(vectors.type) and table.column_names[0] == "text"
+        return table.column("text").to_pylist(), np.asarray(vectors.flatten()).reshape(
+            len(vectors), -1
+        )
     if form == "csv":
         header, *rows = csv.reader(file.open(newline="", encoding="utf-8"))
         assert header == ["text", *(f"e{i}" for i in range(len(header) - 1))]
@@ -135,6 +145,20 @@ def read_back(file: Path, form: str) -> tuple[list[str] | None, np.ndarray]:
 def test_no_texts(bge: Run, form: str, content: str) -> None:
     run = bge("embed", *HERE, "--truncate-dim", "3", "-", "--format", form)
     assert run.status == 0 and run.out.startswith(content) and (content or not run.out)
+
+
+def test_no_texts_as_parquet(bge: Run, tmp_path: Path) -> None:
+    assert bge("embed", *HERE, "-", "-o", str(tmp_path / "none.parquet")).status == 0
+    table = pq.read_table(tmp_path / "none.parquet")
+    assert len(table) == 0 and table.schema.field("embedding").type == pa.list_(pa.float32(), 40)
+
+
+def test_parquet_without_pyarrow_says_so_before_the_model_is_loaded(
+    bge: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # type: ignore[arg-type]
+    run = bge("embed", "--model", "./none", "a", "-o", str(tmp_path / "out.parquet"))
+    assert run.status == 1 and "pip install 'bge-engine[jobs]'" in run.err
 
 
 def test_no_texts_as_npy(bge: Run, tmp_path: Path) -> None:

@@ -69,14 +69,11 @@ def test_no_command_shows_them_all_and_is_wrong_usage(bge: Run) -> None:
         (["embed", "a", "-"], "- reads all texts from standard input"),
         (["embed", "a", "--field", "text"], "--field can be used only with --file or -"),
         (["embed", "a", "--format", "npy"], "--format npy needs -o FILE"),
-        (
-            ["embed", "a", "-o", "out.parquet"],
-            "-o out.parquet: .parquet is not a format of bge embed",
-        ),
-        (["embed", "a", "-o", "out.parquet"], "or give --format; `bge job` writes Parquet"),
+        (["embed", "a", "--format", "parquet", "-o", "-"], "--format parquet needs -o FILE"),
+        (["embed", "a", "-o", "out.arrow"], "-o out.arrow: .arrow is not a format of bge embed"),
         (
             ["embed", "a", "-o", "o.jsonl.GZ"],
-            "one of .jsonl, .ndjson, .json, .csv, .npy, or give --format",
+            "one of .jsonl, .ndjson, .json, .csv, .npy, .parquet, or give --format",
         ),
         (["embed", "a", "-o", "out.txt"], "out.txt: .txt is not a format"),
         (["embed", "a", "--format", "xml"], "invalid choice: 'xml'"),

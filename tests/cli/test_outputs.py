@@ -5,9 +5,19 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from engine.cli.outputs import csv_rows, json_array, jsonl, one_line, opened, table, write_npy
+from engine.cli.outputs import (
+    csv_rows,
+    json_array,
+    jsonl,
+    one_line,
+    opened,
+    table,
+    write_npy,
+    write_parquet,
+)
 from engine.errors import InputError
 
 BLOCKS = [
@@ -54,6 +64,17 @@ def test_npy_knows_its_rows_at_the_end_and_needs_a_file_for_that() -> None:
         pytest.raises(InputError, match="cannot be written to a pipe"),
     ):
         write_npy(pipe, iter(BLOCKS), 2)
+
+
+def test_parquet_has_row_groups_of_many_blocks() -> None:
+    file = io.BytesIO()
+    write_parquet(file, iter(BLOCKS * 20 + [(["\ud800"], BLOCKS[1][1])]), 2)
+    read = pq.ParquetFile(file)
+    groups = [read.metadata.row_group(i).num_rows for i in range(read.num_row_groups)]
+    assert groups == [24, 24, 13]
+    rows = read.read().to_pylist()
+    assert rows[1] == {"text": 'b "q", c', "embedding": [0.0, 0.25]}
+    assert rows[-1] == {"text": "?", "embedding": [3.0, float(np.float32(1e-8))]}
 
 
 def test_a_file_has_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
