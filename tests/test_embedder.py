@@ -291,7 +291,7 @@ def test_progress_is_shown_on_request(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == ("", "")
     toy_embedder().encode(["red"] * 3, show_progress_bar=True)
     out, err = capsys.readouterr()
-    assert out == "" and "\r3/3 (100 %) texts" in err
+    assert out == "" and "] 3 of 3 texts, " in err
     toy_embedder().encode(iter(["red"] * 3), show_progress_bar=True)
     assert "\r3 texts" in capsys.readouterr().err
 

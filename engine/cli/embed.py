@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli import inputs, outputs
+from engine.system.progress import Progress
 
 if TYPE_CHECKING:
     from engine import Embedder
@@ -27,9 +28,10 @@ def embed(options: Namespace) -> int:
     if form == "parquet":
         outputs.check_parquet()
     texts = _texts(options)
+    progress = _progress(options)
     with outputs.opened(options.output) as file:
         embedder = inputs.load_model(options)
-        blocks = _blocks(embedder, texts, options)
+        blocks = _blocks(embedder, texts, options, progress)
         if form == "npy":
             outputs.write_npy(file, blocks, _dim(embedder, options))
         elif form == "parquet":
@@ -95,7 +97,9 @@ def _texts(options: Namespace) -> Iterator[str]:
     return inputs.open_texts(options.texts, options.file, options.field)
 
 
-def _blocks(embedder: Embedder, texts: Iterator[str], options: Namespace) -> Iterator[Block]:
+def _blocks(
+    embedder: Embedder, texts: Iterator[str], options: Namespace, progress: Progress
+) -> Iterator[Block]:
     """Blocks: m texts and their vectors, (m, D) float32, for each chunk."""
     waiting: deque[str] = deque()
 
@@ -104,9 +108,10 @@ def _blocks(embedder: Embedder, texts: Iterator[str], options: Namespace) -> Ite
             waiting.append(text)
             yield text
 
-    choices = {**_choices(embedder, options), "show_progress_bar": _progress(options)}
-    for vectors_SD in embedder.stream(passing(), chunk=CHUNK, **choices):
-        yield [waiting.popleft() for _ in range(len(vectors_SD))], vectors_SD
+    with progress:
+        for vectors_SD in embedder.stream(passing(), chunk=CHUNK, **_choices(embedder, options)):
+            yield [waiting.popleft() for _ in range(len(vectors_SD))], vectors_SD
+            progress.add(len(vectors_SD))
 
 
 def _choices(embedder: Embedder, options: Namespace) -> dict[str, Any]:
@@ -119,10 +124,18 @@ def _choices(embedder: Embedder, options: Namespace) -> dict[str, Any]:
     }
 
 
-def _progress(options: Namespace) -> bool:
-    """Whether to show progress: for many texts, on a terminal that does not show the vectors."""
-    to_terminal = options.output in outputs.STANDARD and sys.stdout.isatty()
-    return sys.stderr.isatty() and options.texts in ([], ["-"]) and not to_terminal
+def _progress(options: Namespace) -> Progress:
+    """Shown for many texts: on a terminal that does not show the vectors, and in a log if they go
+    to a file. The texts of a file are counted first, if nobody waits for the vectors meanwhile.
+    """
+    many, to_file = options.texts in ([], ["-"]), options.output not in outputs.STANDARD
+    if sys.stderr.isatty():
+        progress = Progress(None, many and (to_file or not sys.stdout.isatty()))
+    else:
+        progress = Progress(None, many and to_file, log="bge embed")
+    if progress.shown and to_file and options.file and Path(options.file).is_file():
+        progress.total = sum(1 for _ in inputs.open_texts([], options.file, options.field))
+    return progress
 
 
 def _prompt(embedder: Embedder, options: Namespace) -> str:

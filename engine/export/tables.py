@@ -31,7 +31,7 @@ class Tables:
         self.columns = self._columns(self._output.shards[0]).schema  # without the vectors
 
     def __iter__(self) -> Iterator[pa.Table]:
-        with Progress(self.count, self._shown) as progress:
+        with Progress(self.count, self._shown, unit="rows") as progress:
             for shard in self._output.shards:
                 vectors = Source(shard.stem, shard.rows, self._output.manifest).read()
                 values = vectors.values.astype(np.float32)  # a copy: a mapped file is not aligned

@@ -1,4 +1,4 @@
-"""Progress on standard error: one line redrawn on a terminal, else a line every 30 s."""
+"""Progress on standard error: one line with a bar on a terminal, else a line every 30 s."""
 
 import sys
 import threading
@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import IO
 
+from engine.system.progress import LOG_SECONDS, clock, with_bar
+
 TERMINAL_SECONDS = 0.25
-LOG_SECONDS = 30.0
 
 
 class Progress:
@@ -57,12 +58,15 @@ class Progress:
         if self._total_rows is not None:
             rows = f"{self._rows_before + self._rows:,} of {self._total_rows:,} rows"
         parts = [rows, f"{self._tokens / max(seconds, 1e-9):,.0f} tokens/s"]
-        fresh = self._read - self._began_at
-        if self._total and fresh > 0:
-            share = min(self._read / self._total, 1.0)
-            left = seconds / fresh * max(self._total - self._read, 0)
+        if (share := self._share()) is not None:
+            left = seconds / (self._read - self._began_at) * max(self._total - self._read, 0)
             parts += [f"{share:.1%}", f"{clock(left)} left"]
         return ", ".join(parts)
+
+    def _share(self) -> float | None:
+        """The share of the input that is done; None until this run has added to it."""
+        known = self._total and self._read > self._began_at
+        return min(self._read / self._total, 1.0) if known else None
 
     def close(self) -> None:
         """Clear the line on the terminal."""
@@ -71,7 +75,10 @@ class Progress:
             self._stream.flush()
 
     def _write(self, line: str) -> None:
-        self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"bge job: {line}\n")
+        if self._terminal:
+            self._stream.write(f"\r\x1b[K{with_bar(line, self._share())}")
+        else:
+            self._stream.write(f"bge job: {line}\n")
         self._stream.flush()
 
 
@@ -107,9 +114,3 @@ class Summary:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def clock(seconds: float) -> str:
-    """Hours, minutes, seconds: 3725 -> "1:02:05"."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

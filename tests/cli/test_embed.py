@@ -209,6 +209,25 @@ def test_texts_over_the_limit(bge: Run) -> None:
     assert run.status == 1 and "this model takes 59" in run.err
 
 
+# --- progress
+
+
+def test_a_log_gets_the_number_of_texts_of_a_file(
+    bge: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.system.progress.LOG_SECONDS", 0)
+    (tmp_path / "rows.jsonl").write_text('{"text": "a\\nb"}\n\n' * 300)
+    words = ["embed", *HERE, "--file", str(tmp_path / "rows.jsonl")]
+    first, last = bge(*words, "-o", str(tmp_path / "out.npy")).err.splitlines()
+    assert first.startswith("bge embed: 256 of 300 texts, ") and first.endswith(" left")
+    assert last.startswith("bge embed: 300 of 300 texts, ")
+    assert bge(*words).err == ""  # a pipe: no file is written
+    (tmp_path / "bad.txt").write_bytes(b"good\n" * 300 + b"\xff\n")
+    words = ["embed", "--model", "./none", "--file", str(tmp_path / "bad.txt")]
+    run = bge(*words, "-o", str(tmp_path / "never.npy"))  # before a model is loaded
+    assert run.status == 1 and "bad.txt, line 301: not UTF-8" in run.err
+
+
 # --- whole or not at all
 
 

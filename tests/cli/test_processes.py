@@ -97,7 +97,8 @@ def test_a_terminal_shows_a_preview(load: Load) -> None:
 def test_a_terminal_shows_progress_only_for_long_work(tmp_path: Path) -> None:
     (tmp_path / "texts").write_text("one\ntwo\n")
     words = ["embed", *HERE, "--file", str(tmp_path / "texts"), "-o", str(tmp_path / "out.npy")]
-    assert "2 texts," in on_a_terminal(*BGE, *words)
+    assert "] 2 of 2 texts," in on_a_terminal(*BGE, *words)
+    assert "2 texts," in on_a_terminal("sh", "-c", f"{shlex.join([*BGE, *words[:-2]])} | cat")
     assert on_a_terminal(*BGE, "embed", *HERE, "one", "-o", str(tmp_path / "out.npy")) == ""
 
 
