@@ -92,8 +92,6 @@ def _texts(part: pa.Table) -> Iterator[str]:
 
 def _type(kind: pa.DataType) -> LiteralString:
     types = pa.types
-    if types.is_dictionary(kind):
-        return _type(kind.value_type)
     if types.is_boolean(kind):
         return "boolean"
     if kind == pa.uint64() or types.is_decimal(kind):

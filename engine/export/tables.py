@@ -47,7 +47,14 @@ class Tables:
             return _from_lines(shard.file(".ids.jsonl"), self._output.manifest["columns"])
         with pq.ParquetFile(shard.file(".parquet")) as file:
             names = [name for name in file.schema_arrow.names if name not in (EMBEDDING, SCALE)]
-            return file.read(columns=names)
+            return _without_dictionaries(file.read(columns=names))
+
+
+def _without_dictionaries(table: pa.Table) -> pa.Table:
+    """Values in place of indices, by which older releases of LanceDB cannot filter."""
+    types = {field.name: field.type for field in table.schema}
+    plain = {n: t.value_type if pa.types.is_dictionary(t) else t for n, t in types.items()}
+    return table.cast(pa.schema(plain))
 
 
 def _from_lines(path: Path, columns: list[str]) -> pa.Table:
@@ -70,8 +77,6 @@ def values(column: pa.ChunkedArray) -> list[Any]:
     An unsigned integer of 64 bits is text too, because databases have no such type.
     """
     kind, types = column.type, pa.types
-    if types.is_dictionary(kind):
-        return values(column.cast(kind.value_type))
     if types.is_nested(kind):
         return [_text(value) for value in column.to_pylist()]
     numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)

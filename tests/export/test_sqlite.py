@@ -92,7 +92,7 @@ def test_readers_see_the_old_table_until_the_new_one_is_complete(
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("ROWID", "a column is named rowid"), ("ID", "cannot be written: duplicate column name")],
+    [("ROWID", "a column is named rowid"), ("ID", "cannot be written: .*duplicate column name")],
 )
 def test_column_names_that_sqlite_cannot_have(tmp_path: Path, name: str, message: str) -> None:
     out = output(tmp_path / "out", unit(2), columns={name: [1, 2]})
@@ -102,7 +102,7 @@ def test_column_names_that_sqlite_cannot_have(tmp_path: Path, name: str, message
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path, out: Path) -> None:
     (tmp_path / "a.db").write_text("a letter " * 1000)
-    with pytest.raises(EngineError, match=r"a\.db cannot be written: file is not a database"):
+    with pytest.raises(EngineError, match=r"a\.db cannot be written: .*file is not a database"):
         export.write(out, f"sqlite:///{tmp_path / 'a.db'}", replace=True)
     assert (tmp_path / "a.db").read_text() == "a letter " * 1000
     with pytest.raises(EngineError, match="unable to open database file"):

@@ -30,6 +30,7 @@ def test_the_columns_of_parquet_keep_their_types(tmp_path: Path) -> None:
     tables = Tables(output(tmp_path / "out"))
     assert tables.columns.names == ["id", *COLUMNS]
     assert tables.columns.field("year").type == pa.int16()
+    assert tables.columns.field("lang").type == pa.string()  # decoded
     found = pa.concat_tables(tables)
     for name in tables.columns.names[1:]:
         expected = pa.table({name: COLUMNS[name]}).column(name)
@@ -56,7 +57,6 @@ def test_the_columns_of_json_lines_are_numbers_booleans_and_texts(tmp_path: Path
         (pa.array([0.5, None], pa.float32()), [0.5, None]),
         (pa.array([True, None]), [True, None]),
         (pa.array(["a", None], pa.large_string()), ["a", None]),
-        (pa.array(["a", None]).dictionary_encode(), ["a", None]),
         (pa.array([b"\xff"], pa.binary(1)), [b"\xff"]),
         (pa.array([None, None]), [None, None]),
         (pa.array([1], pa.timestamp("ns")), ["1970-01-01 00:00:00.000000001"]),

@@ -85,7 +85,7 @@ class Server:
 @contextlib.contextmanager
 def cluster(programs: Path | None = None) -> Iterator[Server]:
     """A new cluster, running; stopped and deleted at the end. programs: the folder of initdb."""
-    programs, owner = programs or _programs(), _owner()
+    programs, owner = programs or installed(), _owner()
     folder = Path(tempfile.mkdtemp(prefix="bge-postgres-"))
     try:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
@@ -100,7 +100,7 @@ def cluster(programs: Path | None = None) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _programs() -> Path:
+def installed() -> Path:
     """The folder of initdb: on the PATH, or the newest of Debian's versions."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
