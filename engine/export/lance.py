@@ -32,7 +32,8 @@ def write_lance(tables: Tables, folder: Path, table: str, replace: bool) -> None
     except InputError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        raise EngineError(f"{folder} cannot be written: {error}") from error
+        reason = str(error).partition(" Detail: Python exception")[0]  # without the traceback
+        raise EngineError(f"{folder} cannot be written: {reason}") from error
 
 
 def _is_there(database: lancedb.DBConnection, table: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import InputError
+from engine.errors import EngineError, InputError
 from engine.jobs.options import EMBEDDING, SCALE
 from engine.jobs.writing.stored import Source
 from engine.search.output import Shard, read_output
@@ -31,16 +31,30 @@ class Tables:
         self.columns = self._columns(self._output.shards[0]).schema  # without the vectors
 
     def __iter__(self) -> Iterator[pa.Table]:
+        """EngineError: a shard cannot be read, or a job has replaced the output meanwhile."""
         with Progress(self.count, self._shown, unit="rows") as progress:
             for shard in self._output.shards:
-                vectors = Source(shard.stem, shard.rows, self._output.manifest).read()
-                values = vectors.values.astype(np.float32)  # a copy: a mapped file is not aligned
-                if vectors.scales is not None:
-                    values *= vectors.scales[:, None]
-                flat = pa.array(values.reshape(-1))
-                lists = pa.FixedSizeListArray.from_arrays(flat, self.dim)
-                yield self._columns(shard).append_column(EMBEDDING, lists)
+                try:
+                    table = self._read(shard)
+                except (OSError, ValueError) as error:
+                    raise EngineError(
+                        f"{shard.stem} cannot be read ({error}). `bge job --verify` finds what is "
+                        "damaged."
+                    ) from error
+                yield table
                 progress.add(shard.rows)
+        if read_output(self._output.folder) != self._output:
+            raise EngineError(
+                f"{str(self._output.folder)!r} was replaced while it was read; export it again."
+            )
+
+    def _read(self, shard: Shard) -> pa.Table:
+        vectors = Source(shard.stem, shard.rows, self._output.manifest).read()
+        values = vectors.values.astype(np.float32)  # a copy: a mapped file is not aligned
+        if vectors.scales is not None:
+            values *= vectors.scales[:, None]
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), self.dim)
+        return self._columns(shard).append_column(EMBEDDING, lists)
 
     def _columns(self, shard: Shard) -> pa.Table:
         if self._output.manifest["format"] == "npy":

@@ -1,5 +1,6 @@
 """The rows of an output, in each of its formats and types."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,26 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         Tables(tmp_path / "none")
     with pytest.raises(EngineError, match="has not finished"):
         Tables(write_output(tmp_path / "half", VECTORS, finish=False))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_damaged_shard_is_named(tmp_path: Path, form: str) -> None:
+    out = write_output(tmp_path / "out", VECTORS, format=form)
+    path = (
+        out / {"parquet": "part-000000-000001.parquet", "npy": "part-000000-000001.ids.jsonl"}[form]
+    )
+    path.write_bytes(b"x" * path.stat().st_size)
+    tables = iter(Tables(out))
+    next(tables)
+    with pytest.raises(EngineError, match=r"part-000000-000001 cannot be read .*--verify"):
+        next(tables)
+
+
+def test_an_output_that_is_replaced_meanwhile_is_not_exported(tmp_path: Path) -> None:
+    tables = iter(Tables(write_output(tmp_path / "out", VECTORS)))
+    next(tables)
+    for name in ("out", "out.job"):
+        shutil.rmtree(tmp_path / name)
+    write_output(tmp_path / "out", -VECTORS, inputs=[{"name": "another"}])
+    with pytest.raises(EngineError, match="was replaced while it was read; export it again"):
+        list(tables)
