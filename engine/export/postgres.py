@@ -3,8 +3,9 @@
     SELECT id, embedding <=> $1 AS distance FROM documents ORDER BY distance LIMIT 5;
     CREATE INDEX ON documents USING hnsw (embedding vector_cosine_ops);
 
-A new table is filled by COPY and then takes the name, in one transaction. Indexes are for whoever
-knows the queries.
+A new table is filled by COPY and then takes the name, in one transaction. It has none of the
+indexes and grants of the table that it replaces. PostgreSQL refuses to replace a table that a view
+uses.
 """
 
 import secrets

@@ -33,7 +33,7 @@ def write_sqlite(tables: Tables, path: Path, table: str, replace: bool) -> None:
     if ROWID in (name.lower() for name in tables.columns.names):
         raise InputError(f"a column is named {ROWID}, which SQLite needs for itself.")
     try:
-        connection = apsw.Connection(str(path))
+        connection = apsw.Connection(str(path.absolute()))  # never ":memory:" or "file:"
         try:
             connection.set_busy_timeout(WAIT_MS)
             connection.enable_load_extension(True)

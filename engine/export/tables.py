@@ -15,7 +15,8 @@ from engine.jobs.writing.stored import Source
 from engine.search.output import Shard, read_output
 from engine.system.progress import Progress
 
-PLAIN = ("string", "bool", "int8", "int16", "int32", "int64", "float", "double")
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+PLAIN = ("string", "bool", "float", "double", *INTEGERS)  # types that come back from JSON
 
 
 class Tables:

@@ -60,6 +60,14 @@ def test_any_sqlite_reads_the_columns(tmp_path: Path, out: Path) -> None:
     )  # fmt: skip
 
 
+def test_a_name_that_means_no_file_to_sqlite_is_a_file(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    export.write(out, "sqlite:///:memory:")
+    assert ask(tmp_path / ":memory:", "SELECT count(*) FROM documents") == [(ROWS,)]
+
+
 def test_a_table_that_is_there_is_replaced_on_request(tmp_path: Path, out: Path) -> None:
     file = tmp_path / "a.db"
     export.write(out, f"sqlite:///{file}")
