@@ -10,7 +10,7 @@ BAR = 20  # characters
 
 
 class Progress:
-    """Counts texts, or other things that `unit` names, and tells rate and remaining time.
+    """Counts texts, or other things that `unit` names, and shows rate and remaining time.
 
     total: their number; None if it is not known. shown: False writes nothing. log: None draws one
     line again and again, at most ten times a second; a name writes a line that begins with it every
