@@ -10,12 +10,15 @@ from engine.jobs.options import (
     INPUT_FORMATS,
     NULLS,
     OUTPUT_FORMATS,
-    Fields,
+    QUOTINGS,
     Options,
-    check_names,
-    parse_template,
+    parse_dialect,
+    parse_fields,
 )
 from engine.literals import PRECISIONS
+
+# what makes `fields` and `dialect`, or is no part of a job
+USED = ("text", "id", "keep", "null", "delimiter", "quoting", "encoding", "debug", "verify")
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -23,8 +26,9 @@ def parse(argv: Sequence[str]) -> Options:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        fields = Fields(parse_template(args.text), args.id, tuple(args.keep), args.null)
-        check_names(fields, chunked=args.chunk_tokens is not None)
+        chunked = args.chunk_tokens is not None
+        fields = parse_fields(args.text, args.id, args.keep, args.null, chunked=chunked)
+        dialect = parse_dialect(args.delimiter, args.quoting, args.encoding)
     except InputError as error:
         parser.error(str(error))
     if args.keep_removed and not args.update:
@@ -32,9 +36,10 @@ def parse(argv: Sequence[str]) -> Options:
     if args.chunk_overlap and args.chunk_tokens is None:
         parser.error("--chunk-overlap needs --chunk-tokens")
     values = vars(args)
-    for used in ("text", "id", "keep", "null", "debug", "verify"):
+    for used in USED:
         del values[used]
-    return Options(**{**values, "inputs": tuple(args.inputs), "fields": fields})
+    made = {"inputs": tuple(args.inputs), "fields": fields, "dialect": dialect}
+    return Options(**{**values, **made})
 
 
 def folder_to_verify(argv: Sequence[str]) -> str | None:
@@ -81,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some rows were rejected "
         "(listed with reasons in OUTPUT.job/rejects.jsonl), 130 stopped by Ctrl-C or SIGTERM.",
     )
-    _add_input(parser.add_argument_group("input"))
+    inputs = parser.add_argument_group("input")
+    _add_files(inputs)
+    _add_rows(inputs)
     _add_model(parser.add_argument_group("model"))
     _add_chunks(parser.add_argument_group("long texts"))
     _add_output(parser.add_argument_group("output"))
@@ -94,23 +101,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_input(group: argparse._ArgumentGroup) -> None:
+def _add_files(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "inputs",
         nargs="+",
         metavar="INPUT",
         help="a file, folder or glob; - is standard input. "
-        "Text lines, jsonl, csv, tsv or Parquet, by file name; gzip, zstd, bz2 and xz are "
-        "detected",
+        "Text lines, jsonl, csv, tsv or Parquet, by file name; .json is jsonl, or one array of "
+        "objects; gzip, zstd, bz2 and xz are detected",
     )
     add("--input-format", choices=INPUT_FORMATS, help="default: from the file name (text for -)")
+    add("--delimiter", metavar="C", help="of csv and tsv (default: comma, tab)")
+    add(
+        "--quoting",
+        choices=QUOTINGS,
+        help="of csv and tsv; none: quotes are ordinary characters (default: standard)",
+    )
+    add(
+        "--encoding",
+        metavar="NAME",
+        help="such as cp1252 (default: UTF-8, or UTF-16 where the file begins with its mark)",
+    )
+
+
+def _add_rows(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
         "--text",
         default="text",
         metavar="COLUMN",
         help="the column to embed, or a template such "
-        'as "{title}\\n{body}" (default: text; the only column of text lines)',
+        'as "{title}\\n{body}" (default: text; the only column of text lines). In all of these '
+        "options a.b is the field b of a, and folders such as lang=en make a column",
     )
     add(
         "--id",
@@ -124,14 +147,17 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
         action="extend",
         default=[],
         metavar="A,B",
-        help="other columns to copy to the output",
+        help="other columns to copy to the output. Types are Parquet's own; of JSON lines, what "
+        "the first 10,000 rows need; else string. A:int64 (or float64, bool, string) declares "
+        "one, in --id too",
     )
     add(
         "--null",
+        default="reject",
         choices=NULLS,
-        default=NULLS[0],
-        help="a null or missing column of the text: reject the row, take it as empty, or leave it "
-        "out of the template (default: %(default)s)",
+        help="a null or missing column of the text: reject the row; take it as empty; or leave it "
+        "out, with the literal before it in the template, also where it is empty "
+        "(default: %(default)s)",
     )
     add("--max-rejects", type=_count, metavar="N", help="stop when more than N rows are rejected")
 

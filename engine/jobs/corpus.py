@@ -13,6 +13,7 @@ from engine.jobs.options import Options
 from engine.jobs.pipeline import Stages
 from engine.jobs.progress import Progress, Summary
 from engine.jobs.reading import inputs
+from engine.jobs.reading.rows import with_types
 from engine.jobs.update import Planner, Reuse
 from engine.jobs.writing import manifest
 from engine.jobs.writing.exchange import complete, exchange, next_of
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 def plan(options: Options, embedder: "Embedder") -> tuple[Job, dict[str, Any]]:
     """Find the inputs and describe the job, as its manifest does; nothing is written yet."""
-    sources = inputs.find(options.inputs, options.input_format, options.output)
+    sources = inputs.find(options.inputs, options.input_format, options.output, options.dialect)
+    options = replace(options, fields=with_types(sources, options.fields))
     schema = manifest.schema_of(sources, options.fields)
     how = manifest.how(options, embedder)
     description = manifest.describe(options, how, embedder, sources, schema)

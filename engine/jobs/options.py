@@ -1,19 +1,22 @@
 """The options of a job."""
 
+import codecs
 import re
 import string
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from engine.errors import InputError
 from engine.literals import Precision
 
 EMBEDDING, SCALE, FILE, ROW = "embedding", "scale", "file", "row"
 CHUNK, START, END, TEXT = "chunk", "start", "end", "text"  # with --chunk-tokens
-INPUT_FORMATS = ("text", "jsonl", "csv", "tsv", "tsv-unquoted", "parquet")
-NULLS = REJECT, EMPTY, SKIP_FIELD = "reject", "empty", "skip-field"  # what --null may be
+INPUT_FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
 OUTPUT_FORMATS = ("parquet", "npy")
 DTYPES = ("float32", "float16", "int8")
+TYPES = ("string", "int64", "float64", "bool")
+NULLS = ("reject", "empty", "skip-field")
+QUOTINGS = ("standard", "none")
 ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 
 
@@ -24,30 +27,54 @@ class Template:
     literals: tuple[str, ...]
     columns: tuple[str, ...]
 
-    def render(self, values: Sequence[str | None]) -> str:
-        """The text. A value that is None is left out, with the literal that joins it to the others:
-        of "{title}\n{body}" only the other one is left, and no line break.
+    def render(self, values: Sequence[str]) -> str:
+        if len(values) == 1 and self.literals == ("", ""):
+            return values[0]
+        pairs = zip(values, self.literals[1:], strict=True)
+        return self.literals[0] + "".join(value + literal for value, literal in pairs)
+
+    def render_filled(self, values: Sequence[str]) -> str:
+        """Leave out empty values, each with the literal before it.
+
+        The text then begins or ends with a value: "Title: {a}\\nBody: {b}." without `a` is "B.".
+        At least one value is not empty.
         """
-        first, *joints, last = self.literals
-        text, before = first, ""
-        for value, joint in zip(values, (*joints, last), strict=True):
-            if value is not None:
-                text, before = text + before + value, joint
-        return text + last
+        filled = [index for index, value in enumerate(values) if value]
+        text = "".join(self.literals[index] + values[index] for index in filled)
+        if filled[0] > 0:
+            text = text.removeprefix(self.literals[filled[0]])
+        return text + (self.literals[-1] if filled[-1] == len(values) - 1 else "")
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Which columns of the input make the text, identify the row, or are copied."""
+    """Which columns of the input make the text, identify the row, or are copied.
+
+    null: what becomes of a null in the text, one of NULLS. types: of copied columns, where given;
+    string for others, or their own where the format has types.
+    """
 
     text: Template
     id: str | None
     keep: tuple[str, ...]
-    null: str = REJECT  # what becomes of a row whose text has a null or missing column
+    null: str = "reject"
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def carried(self) -> tuple[str, ...]:
         return ((self.id,) if self.id else ()) + self.keep
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the bytes of a file are to be read; None is the default of its format.
+
+    delimiter, quoting: of CSV and TSV. encoding: UTF-8, or as a byte order mark says.
+    """
+
+    delimiter: str | None = None
+    quoting: str | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +95,7 @@ class Options:
     chunk_overlap: float
     fields: Fields
     input_format: str | None
+    dialect: Dialect
     format: str
     dtype: str
     shard_rows: int
@@ -109,6 +137,49 @@ def _pieces(text: str) -> list[tuple[str, str | None, str | None, str | None]]:
 
 def _unescape(literal: str) -> str:
     return re.sub(r"\\(.)", lambda match: ESCAPES.get(match[1], match[0]), literal)
+
+
+def parse_column(text: str) -> tuple[str, str | None]:
+    """Read a name of --id or --keep, such as "year" or "year:int64", as name and type."""
+    name, _, kind = text.rpartition(":")
+    return (name, kind) if name and kind in TYPES else (text, None)
+
+
+def parse_fields(
+    text: str, id: str | None, keep: Sequence[str], null: str, *, chunked: bool = False
+) -> Fields:
+    """InputError: a column is named twice, or like one of the output's own."""
+    columns = [parse_column(each) for each in keep]
+    kept = tuple(name for name, _ in columns)
+    if id is not None:
+        columns.append(parse_column(id))
+        id = columns[-1][0]
+    types = {name: kind for name, kind in columns if kind}
+    fields = Fields(parse_template(text), id, kept, null, types)
+    check_names(fields, chunked=chunked)
+    return fields
+
+
+def parse_dialect(delimiter: str | None, quoting: str | None, encoding: str | None) -> Dialect:
+    """InputError: the delimiter is not one character, or Python does not know the encoding."""
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
+        raise InputError(
+            f"--delimiter {delimiter!r} is not one character; give one, such as ; or |"
+        )
+    return Dialect(delimiter, quoting, None if encoding is None else _encoding(encoding))
+
+
+def _encoding(name: str) -> str | None:
+    """Return Python's name; None for UTF-8, the default, where bad bytes concern only their row."""
+    try:
+        "a".encode(name)  # LookupError also where it is a codec of something else than text
+        known = codecs.lookup(name).name
+    except (LookupError, UnicodeError):
+        raise InputError(
+            f"--encoding {name!r} is not one that Python knows; give one such as cp1252"
+        ) from None
+    return None if known == "utf-8" else known
 
 
 def check_names(fields: Fields, *, chunked: bool = False) -> None:

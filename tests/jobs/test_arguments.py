@@ -3,7 +3,7 @@
 import pytest
 
 from engine.jobs.arguments import parse
-from engine.jobs.options import Fields, Options, parse_template
+from engine.jobs.options import Dialect, Fields, Options, parse_fields, parse_template
 from tests.jobs.support import job
 
 
@@ -13,8 +13,8 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         inputs=("in.txt",), output="out", model="bge-base-en-v1.5", precision="float32",
         revision=None, offline=False, threads=None, pooling=None, prompt=None, query=False,
         normalize=None, truncate_dim=None, chunk_tokens=None, chunk_overlap=0.0,
-        fields=Fields(parse_template("text"), None, ()), input_format=None, format="parquet",
-        dtype="float32", shard_rows=4096, max_rejects=None,
+        fields=Fields(parse_template("text"), None, ()), input_format=None, dialect=Dialect(),
+        format="parquet", dtype="float32", shard_rows=4096, max_rejects=None,
         ray=None, quiet=False, update=False, keep_removed=False,
     )  # fmt: skip
 
@@ -22,7 +22,8 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_option_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BGE_MODEL", "other")
     words = (
-        "a b - -o out --text {t}! --id i --keep c,d --keep e --input-format csv --precision int8 "
+        "a b - -o out --text {t}! --id i:int64 --keep c,d:bool --keep e --null empty "
+        "--input-format csv --delimiter ; --quoting none --encoding Latin-1 --precision int8 "
         "--revision r --offline --threads 3 --pooling cls --query --no-normalize --truncate-dim 7 "
         "--ray auto --format npy --dtype int8 --shard-rows 9 --max-rejects 0 --quiet "
         "--update --keep-removed --chunk-tokens 99 --chunk-overlap 0.2"
@@ -31,11 +32,12 @@ def test_each_option_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         inputs=("a", "b", "-"), output="out", model="other", precision="int8", revision="r",
         offline=True, threads=3, pooling="cls", prompt=None, query=True, normalize=False,
         truncate_dim=7, chunk_tokens=99, chunk_overlap=0.2,
-        fields=Fields(parse_template("{t}!"), "i", ("c", "d", "e")), input_format="csv",
-        format="npy", dtype="int8", shard_rows=9, max_rejects=0, ray="auto",
-        quiet=True, update=True, keep_removed=True,
+        fields=parse_fields("{t}!", "i:int64", ["c", "d:bool", "e"], "empty"), input_format="csv",
+        dialect=Dialect(";", "none", "iso8859-1"), format="npy", dtype="int8", shard_rows=9,
+        max_rejects=0, ray="auto", quiet=True, update=True, keep_removed=True,
     )  # fmt: skip
     assert parse(["a", "-o", "o", "--prompt", ""]).prompt == ""
+    assert parse(["a", "-o", "o", "--encoding", "UTF8"]).dialect == Dialect()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,8 @@ def test_each_option_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a -o out --chunk-tokens 9 --chunk-overlap 0.6", "0.6 is not from 0 to 0.5"),
         ("a -o out --chunk-tokens 9 --chunk-overlap nan", "nan is not from 0 to 0.5"),
         ("a -o out --chunk-overlap 0.1", "--chunk-overlap needs --chunk-tokens"),
+        ("a -o out --delimiter ;;", "';;' is not one character"),
+        ("a -o out --encoding rot13", "'rot13' is not one that Python knows"),
         ("a -o out --out x", "unrecognized arguments"),
     ],
 )

@@ -15,7 +15,7 @@ from engine.jobs.reading.inputs import Source
 from engine.jobs.reading.row_text import BadRow
 
 BLOCK_ROWS = 1024
-BUFFER_BYTES = 1 << 20
+DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error, UnicodeError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,14 @@ def reading(source: Source) -> Iterator[None]:
     """Turn the errors of a damaged or unreadable file into an EngineError that names it."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error, pa.ArrowException) as error:
+    except DAMAGE as error:
         raise EngineError(f"input {source.name!r} cannot be read completely: {error}") from error
+
+
+def shown_id(value: pa.Scalar) -> str | int | float | None:
+    """Return an id as the list of rejected rows shows it, which is JSON."""
+    plain = value.as_py()
+    return plain if plain is None or isinstance(plain, str | int | float) else str(plain)
 
 
 def check_columns(source: Source, fields: Fields, columns: Sequence[str]) -> None:
@@ -52,3 +58,10 @@ def check_columns(source: Source, fields: Fields, columns: Sequence[str]) -> Non
                 f"input {source.name!r} has {columns.count(name)} columns {name!r}; rename all but "
                 "one of them"
             )
+
+
+def carried_schema(fields: Fields) -> pa.Schema:
+    """Return the types of the copied columns, for formats whose columns have none."""
+    return pa.schema(
+        [(name, pa.type_for_alias(fields.types.get(name, "string"))) for name in fields.carried]
+    )

@@ -4,22 +4,25 @@ import glob
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from engine.errors import InputError
-from engine.jobs.options import INPUT_FORMATS
+from engine.jobs.options import INPUT_FORMATS, Dialect
 
 STDIN = "-"
+DEFAULT = Dialect()
 SPLIT_BYTES = 64 << 20
 WHOLE_BYTES = 64 << 20  # larger files are fingerprinted by samples
 SAMPLE_BYTES = 1 << 20
 SUFFIXES = {
-    ".txt": "text", ".text": "text", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".txt": "text", ".text": "text", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
 COMPRESSED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,14 @@ class Source:
     name: str
     format: str
     size: int
+    dialect: Dialect = DEFAULT
+
+    @property
+    def partitions(self) -> dict[str, str | None]:
+        """The columns that folders of the path give: "lang=en/a.csv" has lang, with value "en"."""
+        pairs = [part.partition("=") for part in Path(self.name).parts[:-1] if "=" in part]
+        named = {unquote(name): unquote(value) for name, _, value in pairs if name}
+        return {key: None if value == NULL_PARTITION else value for key, value in named.items()}
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the manifest stores of the file, to detect a change.
@@ -57,12 +68,15 @@ def _samples(size: int) -> list[tuple[int, int]]:
     return [(start, SAMPLE_BYTES) for start in (0, last // 2, last)]
 
 
-def find(inputs: Sequence[str], format: str | None, output: str) -> list[Source]:
+def find(
+    inputs: Sequence[str], format: str | None, output: str, dialect: Dialect = DEFAULT
+) -> list[Source]:
     """Resolve files, folders and globs to sources, in the order given and by name within each.
 
     A folder gives every file below it with a known suffix, except names that begin with a dot or
-    an underscore. InputError: nothing found, a file named twice, an unknown format, different
-    formats, or an output inside an input folder.
+    an underscore, and except .json beside others. InputError: nothing found, a file named twice, an
+    unknown format, different formats, an option for another format, or an output inside an input
+    folder.
     """
     for item in inputs:
         if Path(item).is_dir() and Path(output).resolve().is_relative_to(Path(item).resolve()):
@@ -81,7 +95,16 @@ def find(inputs: Sequence[str], format: str | None, output: str) -> list[Source]
         raise InputError(
             f"the inputs are of different formats: {', '.join(formats)}; run one job for each"
         )
-    return sources
+    for source in sources[:1]:
+        _check_dialect(source.format, dialect)
+    return [replace(source, dialect=dialect) for source in sources]
+
+
+def _check_dialect(format: str, dialect: Dialect) -> None:
+    if format not in ("csv", "tsv") and (dialect.delimiter or dialect.quoting):
+        raise InputError(f"--delimiter and --quoting are for csv and tsv; the inputs are {format}")
+    if format == "parquet" and dialect.encoding:
+        raise InputError("--encoding is for text; the inputs are parquet, which says how it is")
 
 
 def fingerprints(sources: Iterable[Source]) -> list[dict[str, Any]]:
@@ -124,10 +147,12 @@ def _folder(folder: str, format: str | None) -> list[Source]:
     below = (path for path in Path(folder).rglob("*") if path.is_file())
     shown = [path for path in below if not _hidden(path.relative_to(folder))]
     wanted = sorted(str(path) for path in shown if format or format_of(path.name))
+    if not format:  # .json files beside others describe them, as those of Hugging Face do
+        wanted = [name for name in wanted if _suffix(name) != ".json"] or wanted
     if not wanted:
         raise InputError(
-            f"folder {folder!r} has no file that ends in {', '.join(SUFFIXES)} (also with .gz, "
-            ".zst, .bz2 or .xz); for other names give --input-format"
+            f"folder {folder!r} has no file that ends in {', '.join(SUFFIXES)} (also followed by "
+            f"{', '.join(COMPRESSED)}); for other names give --input-format"
         )
     return [_source(name, format) for name in wanted]
 
@@ -137,11 +162,18 @@ def _hidden(path: Path) -> bool:
 
 
 def format_of(name: str) -> str | None:
-    """Return the format for a file name, ignoring that of a compression; None if unknown."""
+    """Return the format for a file name, ignoring those of COMPRESSED; None if unknown."""
+    return SUFFIXES.get(_suffix(name))
+
+
+def _suffix(name: str) -> str:
     path = Path(name.lower())
-    if path.suffix in COMPRESSED:
-        path = path.with_suffix("")
-    return SUFFIXES.get(path.suffix)
+    return (path.with_suffix("") if is_compressed(name) else path).suffix
+
+
+def is_compressed(name: str) -> bool:
+    """Return whether the name says so; what is read is decided by the content."""
+    return Path(name.lower()).suffix in COMPRESSED
 
 
 def _source(name: str, format: str | None) -> Source:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from engine.jobs import chunking
 from engine.jobs.embedding import How
 from engine.jobs.options import Fields, Options
 from engine.jobs.reading import inputs
+from engine.jobs.reading.blocks import carried_schema
 from engine.jobs.reading.inputs import Source
 from engine.jobs.writing.shards import output_schema
 
@@ -74,6 +76,7 @@ def describe(
         "dtype": options.dtype,
         "shard_rows": options.shard_rows,
         "keep_removed": options.keep_removed,
+        **asdict(options.dialect),
         "inputs": inputs.fingerprints(sources),
     }
 
@@ -84,7 +87,7 @@ def _written(schema: pa.Schema, how: How) -> list[pa.Field]:
 
 def schema_of(sources: list[Source], fields: Fields) -> pa.Schema:
     """Return the types of the other output columns. InputError: two files differ."""
-    carried = pa.schema([(name, pa.string()) for name in fields.carried])
+    carried = carried_schema(fields)
     if sources and sources[0].format == "parquet":
         from engine.jobs.reading.columnar import parquet_schema
 

@@ -66,7 +66,8 @@ def rejects_name(key: Key) -> str:
 
 
 def rejects_lines(rejects: list[Reject]) -> bytes:
-    lines = (json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
+    facts = ({k: v for k, v in asdict(reject).items() if v is not None} for reject in rejects)
+    lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in facts)
     return "".join(lines).encode(errors="backslashreplace")
 
 

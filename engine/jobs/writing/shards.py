@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.jobs.options import FILE, ROW, Fields
-from engine.jobs.reading.blocks import Block
+from engine.jobs.reading.blocks import Block, shown_id
 from engine.jobs.reading.inputs import Source
 from engine.jobs.reading.readers import blocks
 from engine.jobs.reading.row_text import BadRow
@@ -34,6 +34,7 @@ class Reject:
     file: str
     row: int
     reason: str
+    id: str | int | float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Shard:
     rejects: list[Reject]
     digest: str
     size: int
+    id: str | None = None  # the column with the ids
 
     def without(self, bad: Mapping[int, str]) -> "Shard":
         """Return the shard with the texts in `bad` (index -> reason) moved to its rejects."""
@@ -62,7 +64,7 @@ class Shard:
         kept = [i for i in range(len(self.texts)) if i not in bad]
         # The chunks of one row are one reject.
         rejects = dict.fromkeys(
-            Reject(self.files[file], row, bad[i])
+            Reject(self.files[file], row, bad[i], self._id(i))
             for i, (file, row) in enumerate(self.places)
             if i in bad
         )
@@ -74,6 +76,9 @@ class Shard:
             rejects=sorted([*self.rejects, *rejects], key=self._position),
         )
 
+    def _id(self, row: int) -> str | int | float | None:
+        return shown_id(self.columns.column(self.id)[row]) if self.id else None
+
     def _position(self, reject: Reject) -> tuple[int, int]:
         return self.files.index(reject.file), reject.row
 
@@ -82,7 +87,7 @@ class Shard:
         head = {
             "key": self.key, "last": self.last, "digest": self.digest, "size": self.size,
             "rejects": [asdict(reject) for reject in self.rejects],
-            "files": self.files, "places": self.places,
+            "files": self.files, "places": self.places, "id": self.id,
         }  # fmt: skip
         table = self.columns.append_column(TEXTS, pa.array(self.texts, pa.large_string()))
         sink = pa.BufferOutputStream()
@@ -145,14 +150,16 @@ class _Cut:
             file = files.index(block.source.name)
             for row, text in zip(block.rows[start:stop], block.texts[start:stop], strict=True):
                 if isinstance(text, BadRow):
-                    rejects.append(Reject(block.source.name, row, text.reason))
+                    rejects.append(Reject(block.source.name, row, text.reason, text.id))
                 else:
                     texts.append(text)
                     places.append((file, row))
         batches = [_good_rows(*piece, fields, schema) for piece in self.slices]
         columns = pa.Table.from_batches(batches, schema=schema).combine_chunks()
         digest = _digest(texts, rejects, columns)
-        return Shard(key, last, texts, files, places, columns, rejects, digest, self.size)
+        return Shard(
+            key, last, texts, files, places, columns, rejects, digest, self.size, fields.id
+        )
 
 
 def _good_rows(

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import EngineError, InputError
 from engine.jobs.options import Fields, parse_template
-from engine.jobs.reading.blocks import check_columns, reading
+from engine.jobs.reading.blocks import check_columns, reading, shown_id
 from engine.jobs.reading.inputs import Source, find
 
 
@@ -37,3 +37,10 @@ def test_a_damaged_file_is_named(source: Source, error: Exception) -> None:
         raise error
     with pytest.raises(KeyError), reading(source):  # a mistake of ours stays one
         raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, None), ("a", "a"), (5, 5), (b"a", "b'a'"), ([1], "[1]")]
+)
+def test_an_id_is_shown_as_json_can(value: object, shown: object) -> None:
+    assert shown_id(pa.scalar(value)) == shown

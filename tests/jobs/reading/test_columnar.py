@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import EngineError, InputError
 from engine.jobs.options import Fields, parse_template
+from engine.jobs.reading import lines
 from engine.jobs.reading.blocks import Block
 from engine.jobs.reading.columnar import parquet_blocks, parquet_schema
 from engine.jobs.reading.inputs import Source
@@ -37,7 +38,7 @@ def test_carried_columns_keep_plain_types_and_rows_their_numbers(tmp_path: Path)
     (block,) = parquet_blocks(made, FIELDS)
     assert list(block.rows) == [0, 1, 2] and block.position == made.size
     assert block.texts[0] == "a"
-    assert block.texts[1:] == [BadRow("'text' is null"), BadRow("'id' is null or not UTF-8")]
+    assert block.texts[1:] == [BadRow("'text' is null", "y"), BadRow("'id' is null or not UTF-8")]
     assert block.columns.to_pylist()[0] == {"id": "x", "n": 1}
 
 
@@ -52,6 +53,16 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     unused = ("other", pa.array([1]))
     made = source(tmp_path / "a.parquet", text, unused, unused, ("id", text[1]), ("n", text[1]))
     assert parquet_schema(made, FIELDS).names == ["id", "n"]
+
+
+def test_a_text_is_bounded_as_in_other_formats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "MAX_ROW_BYTES", 1000)
+    rows = pa.array(["a", "b" * 1001])
+    made = source(tmp_path / "a.parquet", ("text", rows), ("id", rows), ("n", rows))
+    (block,) = parquet_blocks(made, FIELDS)
+    assert block.texts == ["a", BadRow(lines.too_long("text"), "b" * 1001)]
 
 
 def cut(data: bytes) -> bytes:

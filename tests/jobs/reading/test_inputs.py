@@ -15,6 +15,7 @@ from engine.jobs.reading.inputs import STDIN, Source, find, fingerprints, format
     [
         ("a.txt", "text"), ("a.TEXT", "text"), ("a.jsonl", "jsonl"), ("a.ndjson.gz", "jsonl"),
         ("a.csv.zst", "csv"), ("a.tsv.zstd", "tsv"), ("a.pq", "parquet"), ("A.PARQUET", "parquet"),
+        ("a.json", "jsonl"), ("a.json.bz2", "jsonl"), ("a.txt.xz", "text"),
         ("a", None), ("a.gz", None), ("a.md", None), (".csv", None), ("csv", None),
     ],
 )  # fmt: skip
@@ -34,6 +35,16 @@ def test_sources_in_the_order_given(tmp_path: Path) -> None:
     ]  # fmt: skip
     named = [source.name for source in find([folder], "text", "elsewhere")]
     assert named == [f"{folder}/c.txt", f"{folder}/e.md"]
+
+
+def test_json_beside_other_files_of_a_folder_is_not_read(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json.gz"):
+        (tmp_path / name).write_text("[]")
+    names = [str(tmp_path / "a.json"), str(tmp_path / "b.json.gz")]
+    assert [source.name for source in find([str(tmp_path)], None, "elsewhere")] == names
+    (tmp_path / "c.json.csv").write_text("text\n")
+    (found,) = find([str(tmp_path)], None, "elsewhere")
+    assert found.name == str(tmp_path / "c.json.csv")
 
 
 def test_an_output_within_the_input_is_refused(tmp_path: Path) -> None:
@@ -88,3 +99,11 @@ def test_small_neighbours_share_a_split(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(inputs, "SPLIT_BYTES", 10)
     sources = [Source(str(n), "text", size) for n, size in enumerate([4, 6, 1, 30, 0, 9])]
     assert [[int(s.name) for s in split] for split in splits(sources)] == [[0, 1], [2], [3], [4, 5]]
+
+
+def test_folders_of_a_path_name_columns() -> None:
+    source = Source(
+        "data/lang=en/day=2020%2F1/x=a=b/none=__HIVE_DEFAULT_PARTITION__/f=1.csv", "csv", 1
+    )
+    assert source.partitions == {"lang": "en", "day": "2020/1", "x": "a=b", "none": None}
+    assert Source("data/=x/a.csv", "csv", 1).partitions == {}

@@ -1,11 +1,9 @@
 """One row's values to its text and its carried columns, or to a reason."""
 
-from dataclasses import replace
-
 import pytest
 
-from engine.jobs.options import Fields, parse_template
-from engine.jobs.reading.row_text import MISSING, BadRow, compose, text_and_carried
+from engine.jobs.options import Fields, parse_fields, parse_template
+from engine.jobs.reading.row_text import BadRow, compose, text_and_carried
 
 FIELDS = Fields(parse_template("{title}: {body}"), "id", ("n",))
 ROW = {"id": 7, "title": "A", "body": "b", "n": {"x": [1, "é"]}, "more": 1}
@@ -30,12 +28,13 @@ def test_a_row_is_a_text_and_what_is_carried_as_strings() -> None:
 def test_a_bad_row_carries_nothing_but_its_reason(change: dict[str, object], reason: str) -> None:
     bad, carried = text_and_carried({**ROW, **change}, FIELDS)
     assert isinstance(bad, BadRow) and bad.reason.startswith(reason)
+    assert bad.id == (None if "id" in change else "7")
     assert carried == [None, None]
 
 
 def test_a_missing_column_is_not_a_null_one() -> None:
     bad, _ = text_and_carried({"id": 1, "title": "A"}, FIELDS)
-    assert bad == BadRow("there is no 'body'")
+    assert bad == BadRow("there is no 'body'", "1")
 
 
 def test_a_row_that_could_not_be_read_stays_bad() -> None:
@@ -47,26 +46,9 @@ def test_compose_takes_values_in_the_order_of_the_columns() -> None:
     assert compose(["東", ""], FIELDS) == "東: "
 
 
-@pytest.mark.parametrize(
-    ("null", "values", "text"),
-    [
-        ("empty", [None, "b"], ": b"),
-        ("empty", ["A", MISSING], "A: "),
-        ("empty", [None, None], ": "),
-        ("skip-field", [None, "b"], "b"),
-        ("skip-field", ["A", MISSING], "A"),
-        ("skip-field", ["A", "b"], "A: b"),
-    ],
-)
-def test_a_null_column_is_empty_or_left_out(null: str, values: list[object], text: str) -> None:
-    assert compose(values, replace(FIELDS, null=null)) == text
-
-
-def test_a_text_of_nulls_only_is_rejected() -> None:
-    skipping = replace(FIELDS, null="skip-field")
-    assert compose([None, MISSING], skipping) == BadRow("'title', 'body': null or missing")
-    assert isinstance(compose([3, "b"], skipping), BadRow)
-    ends = Fields(parse_template("<{a}|{b}/{c}>"), None, (), "skip-field")
-    assert compose([None, "b", "c"], ends) == "<b/c>"
-    assert compose(["a", None, "c"], ends) == "<a|c>"
-    assert compose(["a", "b", None], ends) == "<a|b>"
+def test_a_rejected_row_has_its_id_in_the_type_of_its_column() -> None:
+    fields = parse_fields("text", "id:int64", ["n:int64"], "reject")
+    bad, _ = text_and_carried({"id": "7", "text": "a", "n": "x"}, fields)
+    assert isinstance(bad, BadRow) and bad.id == 7
+    bad, _ = text_and_carried({"id": "x", "text": "a"}, fields)
+    assert isinstance(bad, BadRow) and bad.id is None and bad.reason.startswith("'id' is 'x', not")

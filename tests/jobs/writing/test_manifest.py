@@ -39,6 +39,9 @@ def corpus(tmp_path: Path) -> Path:
         (["--format", "npy"], "format: was 'parquet', is 'npy'"),
         (["--shard-rows", "5"], "shard_rows: was 4096, is 5"),
         (["--text", "a {text}"], "text: was"),
+        (["--null", "empty"], "null: was 'reject', is 'empty'"),
+        (["--delimiter", ";"], "delimiter: was None, is ';'"),
+        (["--encoding", "cp1252"], "encoding: was None, is 'cp1252'"),
     ],
 )
 def test_each_option_that_decides_bytes_is_told(corpus: Path, words: list[str], told: str) -> None:

@@ -119,3 +119,15 @@ def test_a_digest_tells_texts_ids_and_rejects_apart(tmp_path: Path) -> None:
     assert base != digest({"id": 1, "text": "a"}, {"id": 2, "text": "bc"})
     assert base != digest({"id": 1, "text": "ab"}, {"id": 3, "text": "c"})
     assert base != digest({"id": 1, "text": "ab"}, {"id": 2, "text": "c"}, {"id": 3})
+
+
+def test_rejects_carry_the_id(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(
+        '{"text": 1, "id": "a"}\n{"text": "x", "id": "b"}\n{"text": "y"}\n'
+    )
+    fields = Fields(parse_template("text"), "id", ())
+    sources = find([str(tmp_path / "in.jsonl")], None, "elsewhere")
+    schema = output_schema(pa.schema([("id", pa.string())]), fields)
+    (shard,) = shards(0, sources, fields, schema, 100)
+    sent = Shard.from_bytes(shard.to_bytes())
+    assert [reject.id for reject in sent.without({0: "not finite"}).rejects] == ["a", "b", None]
