@@ -1,6 +1,7 @@
 """The inputs of the command: a model, and texts.
 
-Texts come from arguments, from the lines of a file, or from a field of JSON lines, CSV or TSV.
+Texts come from arguments, from the lines of a file, or from a field of JSON lines, CSV or TSV. What
+needs a library (Parquet, compressed files) or is rare (an array of JSON) is read as `bge job` does.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import engine
+from engine import jobs
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,13 +25,10 @@ if TYPE_CHECKING:
     from engine import Embedder
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-JSON_LINES = (".jsonl", ".ndjson", ".json")
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
+SEPARATORS = {"csv": ",", "tsv": "\t"}
 MAX_FIELD = 16 << 20  # characters of a CSV field; limits memory if a quote is never closed
 NOT_TEXT = {  # suffixes of other formats, and what to do instead
-    ".parquet .pq": "bge job reads Parquet",
-    ".gz .zst .zstd": "bge job reads them; or unpack the file: zcat F | bge embed -",
-    ".bz2 .xz .zip .7z .tar": "unpack it first",
+    ".zip .7z .tar .tgz .lz4 .br .z": "unpack it first",
     ".arrow .feather .orc .avro .npy .npz .sqlite .db": "convert it to .jsonl or .csv first",
     ".xlsx .xls .ods .pdf .docx .doc .odt": "save it as .csv, or as plain text, first",
 }
@@ -61,15 +61,23 @@ def open_texts(arguments: list[str], file: str | None, field: str | None) -> Ite
     suffix = Path(file).suffix.lower()
     if suffix in BINARY:
         raise InputError(f"{file}: {suffix} files are not supported; {BINARY[suffix]}.")
+    format = jobs.format_of(file) or "text"
+    if format == "text" and field is not None:
+        format = "jsonl"
+    if format == "parquet" or jobs.is_compressed(file):
+        return jobs.texts(file, field or "text", format)
     lines = _open(file)
-    if suffix in SEPARATORS:
-        return _csv_texts(lines, file, field or "text", SEPARATORS[suffix])
-    if field is None and suffix in JSON_LINES:
+    if suffix == ".json" and lines.peek(1).removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == b"[":
+        lines.close()
+        return jobs.texts(file, field or "text", format)
+    if format in SEPARATORS:
+        return _csv_texts(lines, file, field or "text", SEPARATORS[format])
+    if field is None and format == "jsonl":
         field = "text"
     return _texts(lines, file, field)
 
 
-def _open(file: str) -> IO[bytes]:
+def _open(file: str) -> BufferedReader:
     return Path(file).open("rb")
 
 

@@ -138,7 +138,7 @@ def _parser() -> Parser:
 def _embed(command: Parser) -> None:
     option = command.add_argument
     option("texts", nargs="*", metavar="TEXT", help="- reads the lines of standard input")
-    option("--file", metavar="F", help="one text per line; or *.jsonl, *.csv, *.tsv with --field")
+    option("--file", metavar="F", help="one text per line; or *.jsonl, *.csv, *.tsv, *.parquet")
     option("--field", metavar="NAME", help="the field or column with the text (default: text)")
     option("-o", "--output", metavar="FILE", help="written completely or not at all")
     option("--format", choices=FORMATS, help="default: from the suffix of -o; " + NO_SUFFIX)

@@ -10,7 +10,9 @@ rest of `writing` (what is on disk, and what a second run finds there); `job`, `
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from engine.errors import EngineError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,3 +26,31 @@ def main(argv: Sequence[str]) -> int:
     from engine.jobs.command import main as run
 
     return run(argv)
+
+
+def format_of(name: str) -> str | None:
+    """Return the format that a file's name tells: text, jsonl, csv, tsv or parquet; else None."""
+    from engine.jobs.reading import inputs
+
+    return inputs.format_of(name)
+
+
+def is_compressed(name: str) -> bool:
+    """Return whether a file's name tells that it is compressed in a way that jobs can read."""
+    from engine.jobs.reading import inputs
+
+    return inputs.is_compressed(name)
+
+
+def texts(file: str, column: str, format: str) -> Iterator[str]:
+    """Iterate over the texts of a file as a job reads them. InputError: a row has none.
+
+    EngineError: the file is damaged, or pyarrow is not installed (before the first text).
+    """
+    try:
+        from engine.jobs.reading.texts import texts_of
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"to read {file} needs pyarrow: pip install 'bge-engine[jobs]'"
+        ) from error
+    return texts_of(file, column, format)

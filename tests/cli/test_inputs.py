@@ -1,8 +1,15 @@
 """Texts from CSV and TSV, and files that are not read as lines of text."""
 
+import bz2
 import csv
+import gzip
+import io
+import lzma
+import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import engine
@@ -69,9 +76,6 @@ def test_a_field_without_end_is_bounded(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("in.parquet", "bge job reads Parquet"),
-        ("in.PQ", "bge job reads Parquet"),
-        ("in.jsonl.gz", "zcat F | bge embed -"),
         ("in.zip", "unpack it first"),
         ("in.xlsx", "save it as .csv, or as plain text, first"),
     ],
@@ -85,11 +89,60 @@ def test_what_is_not_text_is_refused_with_a_remedy(tmp_path: Path, name: str, re
 
 def test_json_is_never_text(tmp_path: Path) -> None:
     assert read(tmp_path, b'{"text": "a"}\n', "in.json") == ["a"]
-    assert "line 1: a list; it must be an object with the field 'text'" in refusal(
+    assert read(tmp_path, b' [{"text": "a"},\n{"text": "b"}]', "in.json") == ["a", "b"]
+    assert "in.json, row 0 (from 0): the row is a JSON str, not an object." in refusal(
         tmp_path, b'["a"]', "in.json"
     )
     assert read(tmp_path, b'{"body": "a"}\n', "in.txt", "body") == ["a"]
     assert read(tmp_path, b'{"body": "a"}\n', "in.txt") == ['{"body": "a"}']
+
+
+PACKED = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda data: bytes(pa.Codec("zstd").compress(data, asbytes=True)),
+}
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_compressed_files_are_read_as_they_are_unpacked(tmp_path: Path, packing: str) -> None:
+    for name, content, field in (
+        ("a.txt", "eins\nzwei ü\n", None),
+        ("a.log", "eins\nzwei ü\n", None),
+        ("a.txt", '{"t": "eins"}\n{"t": "zwei ü"}', "t"),
+        ("a.jsonl", '{"text": "eins"}\n{"text": "zwei ü"}', None),
+        ("a.csv", 't,n\neins,1\n"zwei ü",2\n', "t"),
+        ("a.tsv", "t\tn\neins\t1\nzwei ü\t2\n", "t"),
+    ):
+        packed = PACKED[packing](content.encode())
+        assert read(tmp_path, packed, name + packing, field) == ["eins", "zwei ü"]
+        assert read(tmp_path, content.encode(), name, field) == ["eins", "zwei ü"]
+
+
+def test_parquet_is_read_and_a_null_is_refused(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a", "b"], "body": ["c", None]}), sink)
+    assert read(tmp_path, sink.getvalue(), "in.parquet") == ["a", "b"]
+    told = refusal(tmp_path, sink.getvalue(), "in.PQ", "body")
+    assert "in.PQ, row 1 (from 0): 'body' is null." in told
+    assert "has no column 'title'" in refusal(tmp_path, sink.getvalue(), "in.pq", "title")
+    with pytest.raises(engine.EngineError, match="cannot be read completely"):
+        read(tmp_path, b"junk", "in.parquet")
+
+
+@pytest.mark.parametrize("name", ["in.parquet", "in.jsonl.gz"])
+def test_without_pyarrow_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for module in [each for each in sys.modules if each.startswith("engine.jobs.reading.")]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(
+        engine.EngineError, match=r"needs pyarrow: pip install 'bge-engine\[jobs\]'"
+    ):
+        read(tmp_path, b"x", name)
+    assert read(tmp_path, b"x", "in.txt") == ["x"]
 
 
 def test_the_command_reads_csv(bge: Run, tmp_path: Path) -> None:
