@@ -62,7 +62,7 @@ def open_texts(arguments: list[str], file: str | None, field: str | None) -> Ite
     if suffix in BINARY:
         raise InputError(f"{file}: {suffix} files are not supported; {BINARY[suffix]}.")
     format = jobs.format_of(file) or "text"
-    if format == "text" and field is not None:
+    if format in ("text", "document") and field is not None:
         format = "jsonl"
     if format == "parquet" or jobs.is_compressed(file):
         return jobs.texts(file, field or "text", format)
@@ -70,6 +70,8 @@ def open_texts(arguments: list[str], file: str | None, field: str | None) -> Ite
     if suffix == ".json" and lines.peek(1).removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == b"[":
         lines.close()
         return jobs.texts(file, field or "text", format)
+    if format == "document":
+        return _decoded([lines.read()], file)
     if format in SEPARATORS:
         return _csv_texts(lines, file, field or "text", SEPARATORS[format])
     if field is None and format == "jsonl":

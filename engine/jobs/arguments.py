@@ -108,16 +108,16 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         metavar="INPUT",
         help="a file, folder or glob; - is standard input. "
-        "Text lines, jsonl, csv, tsv or Parquet, by file name; .json is jsonl, or one array of "
-        "objects; gzip, zstd, bz2 and xz are detected",
+        "Text lines, jsonl, csv, tsv or Parquet, by file name; .md is one document; .json is "
+        "jsonl, or one array of objects; gzip, zstd, bz2 and xz are detected",
     )
-    add("--input-format", choices=INPUT_FORMATS, help="default: from the file name (text for -)")
+    kinds = (
+        "default: from the file name (text for -); text: a row for each line; document: one file"
+    )
+    add("--input-format", choices=INPUT_FORMATS, help=kinds)
     add("--delimiter", metavar="C", help="of csv and tsv (default: comma, tab)")
-    add(
-        "--quoting",
-        choices=QUOTINGS,
-        help="of csv and tsv; none: quotes are ordinary characters (default: standard)",
-    )
+    quotes = "of csv and tsv; none: quotes are ordinary characters (default: standard)"
+    add("--quoting", choices=QUOTINGS, help=quotes)
     add(
         "--encoding",
         metavar="NAME",
@@ -132,7 +132,7 @@ def _add_rows(group: argparse._ArgumentGroup) -> None:
         default="text",
         metavar="COLUMN",
         help="the column to embed, or a template such "
-        'as "{title}\\n{body}" (default: text; the only column of text lines). In all of these '
+        'as "{title}\\n{body}" (default: text; the only column of plain text). In all of these '
         "options a.b is the field b of a, and folders such as lang=en make a column",
     )
     add(

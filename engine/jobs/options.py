@@ -11,7 +11,7 @@ from engine.literals import Precision
 
 EMBEDDING, SCALE, FILE, ROW = "embedding", "scale", "file", "row"
 CHUNK, START, END, TEXT = "chunk", "start", "end", "text"  # with --chunk-tokens
-INPUT_FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
+INPUT_FORMATS = ("text", "document", "jsonl", "csv", "tsv", "parquet")
 OUTPUT_FORMATS = ("parquet", "npy")
 DTYPES = ("float32", "float16", "int8")
 TYPES = ("string", "int64", "float64", "bool")

@@ -154,3 +154,9 @@ def test_the_command_reads_csv(bge: Run, tmp_path: Path) -> None:
     run = bge("embed", *HERE, "--file", str(tmp_path / "in.csv"), "-o", str(tmp_path / "o.csv"))
     assert run.status == 1 and "in.csv, line 2: not CSV" in run.err
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_markdown_file_is_one_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_bytes("\ufeff# Title\n\nBody\n".encode())
+    assert list(open_texts([], str(path), None)) == ["# Title\n\nBody\n"]

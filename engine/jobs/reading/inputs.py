@@ -17,10 +17,13 @@ DEFAULT = Dialect()
 SPLIT_BYTES = 64 << 20
 WHOLE_BYTES = 64 << 20  # larger files are fingerprinted by samples
 SAMPLE_BYTES = 1 << 20
+DOCUMENTS = (".md", ".markdown")
 SUFFIXES = {
     ".txt": "text", ".text": "text", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet",
+    **dict.fromkeys(DOCUMENTS, "document"),
 }  # fmt: skip
+TABLES = ("jsonl", "csv", "tsv", "parquet")
 COMPRESSED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -74,9 +77,9 @@ def find(
     """Resolve files, folders and globs to sources, in the order given and by name within each.
 
     A folder gives every file below it with a known suffix, except names that begin with a dot or
-    an underscore, and except .json beside others. InputError: nothing found, a file named twice, an
-    unknown format, different formats, an option for another format, or an output inside an input
-    folder.
+    an underscore, and .json and .md files that describe others. InputError: nothing found, a file
+    named twice, an unknown format, different formats, an option for another format, or an output
+    inside an input folder.
     """
     for item in inputs:
         if Path(item).is_dir() and Path(output).resolve().is_relative_to(Path(item).resolve()):
@@ -93,7 +96,8 @@ def find(
     formats = sorted({source.format for source in sources})
     if len(formats) > 1:
         raise InputError(
-            f"the inputs are of different formats: {', '.join(formats)}; run one job for each"
+            f"the inputs are of different formats: {', '.join(formats)}; run one job for each, or "
+            "give --input-format"
         )
     for source in sources[:1]:
         _check_dialect(source.format, dialect)
@@ -147,14 +151,22 @@ def _folder(folder: str, format: str | None) -> list[Source]:
     below = (path for path in Path(folder).rglob("*") if path.is_file())
     shown = [path for path in below if not _hidden(path.relative_to(folder))]
     wanted = sorted(str(path) for path in shown if format or format_of(path.name))
-    if not format:  # .json files beside others describe them, as those of Hugging Face do
-        wanted = [name for name in wanted if _suffix(name) != ".json"] or wanted
+    wanted = wanted if format else _without_descriptions(wanted)
     if not wanted:
         raise InputError(
             f"folder {folder!r} has no file that ends in {', '.join(SUFFIXES)} (also followed by "
             f"{', '.join(COMPRESSED)}); for other names give --input-format"
         )
     return [_source(name, format) for name in wanted]
+
+
+def _without_descriptions(names: list[str]) -> list[str]:
+    """Leave out files that describe the data beside them: README.md, and .json beside others."""
+    suffixes = {_suffix(name) for name in names}
+    without = set(DOCUMENTS) if any(SUFFIXES[each] in TABLES for each in suffixes) else set()
+    if suffixes - {".json", *DOCUMENTS}:
+        without.add(".json")
+    return [name for name in names if _suffix(name) not in without]
 
 
 def _hidden(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Lines of bounded length, and the rows of text files."""
+"""Lines of bounded length, and the rows of text files: each line, or the whole file."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -28,17 +28,18 @@ def lines(stream: BinaryIO) -> Iterator[tuple[int, str | BadRow]]:
     for number, raw in enumerate(raw_lines(stream)):
         if raw is None:
             yield number, BadRow(too_long("line"))
-        elif b"\0" in raw:
-            yield number, BadRow(f"the line holds {NUL}")
         else:
-            yield number, _decode(raw.removesuffix(b"\n").removesuffix(b"\r"), first=not number)
+            line = raw.removesuffix(b"\n").removesuffix(b"\r")
+            yield number, _decode(line, "line", first=not number)
 
 
 def too_long(what: str) -> str:
     return f"the {what} is longer than {MAX_ROW_BYTES >> 20} MiB"
 
 
-def _decode(raw: bytes, first: bool = False) -> str | BadRow:
+def _decode(raw: bytes, what: str, first: bool) -> str | BadRow:
+    if b"\0" in raw:
+        return BadRow(f"the {what} holds {NUL}")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
@@ -47,11 +48,24 @@ def _decode(raw: bytes, first: bool = False) -> str | BadRow:
 
 
 def text_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
+    _check_columns(source, fields)
+    for number, line in lines(stream):
+        yield number, line if isinstance(line, BadRow) else {"text": line}
+
+
+def document_rows(stream: BinaryIO, source: Source, fields: Fields) -> Rows:
+    """One row: the whole file."""
+    _check_columns(source, fields)
+    raw = stream.read(MAX_ROW_BYTES + 1)
+    too_large = len(raw) > MAX_ROW_BYTES
+    text = BadRow(too_long("file")) if too_large else _decode(raw, "file", first=True)
+    yield 0, text if isinstance(text, BadRow) else {"text": text}
+
+
+def _check_columns(source: Source, fields: Fields) -> None:
     known = {"text", *source.partitions}
     if unknown := set(fields.text.columns + fields.carried) - known:
         raise InputError(
-            f"input {source.name!r} is text lines, whose only column is 'text'; it has no "
+            f"input {source.name!r} is plain text, whose only column is 'text'; it has no "
             f"{sorted(unknown)[0]!r}. For other formats give --input-format."
         )
-    for number, line in lines(stream):
-        yield number, line if isinstance(line, BadRow) else {"text": line}

@@ -11,13 +11,16 @@ from engine.jobs.reading.blocks import reading
 from engine.jobs.reading.column_types import MISSING, common_type, type_name
 from engine.jobs.reading.inputs import STDIN, Source
 from engine.jobs.reading.json_rows import jsonl_rows
-from engine.jobs.reading.lines import text_rows
+from engine.jobs.reading.lines import document_rows, text_rows
 from engine.jobs.reading.row_text import BadRow, Rows, lookup
 from engine.jobs.reading.separated import csv_rows
 from engine.jobs.reading.streams import open_stream
 
 SAMPLE_ROWS = 10_000
-ROWS = {"text": text_rows, "jsonl": jsonl_rows, "csv": csv_rows, "tsv": csv_rows}
+ROWS = {
+    "text": text_rows, "document": document_rows, "jsonl": jsonl_rows, "csv": csv_rows,
+    "tsv": csv_rows,
+}  # fmt: skip
 
 
 def rows(stream: io.BufferedReader, source: Source, fields: Fields) -> Rows:

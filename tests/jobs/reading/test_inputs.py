@@ -16,7 +16,8 @@ from engine.jobs.reading.inputs import STDIN, Source, find, fingerprints, format
         ("a.txt", "text"), ("a.TEXT", "text"), ("a.jsonl", "jsonl"), ("a.ndjson.gz", "jsonl"),
         ("a.csv.zst", "csv"), ("a.tsv.zstd", "tsv"), ("a.pq", "parquet"), ("A.PARQUET", "parquet"),
         ("a.json", "jsonl"), ("a.json.bz2", "jsonl"), ("a.txt.xz", "text"),
-        ("a", None), ("a.gz", None), ("a.md", None), (".csv", None), ("csv", None),
+        ("a.md", "document"), ("a.markdown.gz", "document"),
+        ("a", None), ("a.gz", None), ("a.rst", None), (".csv", None), ("csv", None),
     ],
 )  # fmt: skip
 def test_a_name_tells_the_format(name: str, format: str | None) -> None:
@@ -24,7 +25,7 @@ def test_a_name_tells_the_format(name: str, format: str | None) -> None:
 
 
 def test_sources_in_the_order_given(tmp_path: Path) -> None:
-    for name in ("b.txt", "a.txt", "z/c.txt", "z/.hidden.txt", "z/_done/d.txt", "z/e.md"):
+    for name in ("b.txt", "a.txt", "z/c.txt", "z/.hidden.txt", "z/_done/d.txt", "z/e.rst"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("12345")
     b, a, folder = (str(tmp_path / name) for name in ("b.txt", "a.txt", "z"))
@@ -34,7 +35,31 @@ def test_sources_in_the_order_given(tmp_path: Path) -> None:
         Source(STDIN, "text", 0),
     ]  # fmt: skip
     named = [source.name for source in find([folder], "text", "elsewhere")]
-    assert named == [f"{folder}/c.txt", f"{folder}/e.md"]
+    assert named == [f"{folder}/c.txt", f"{folder}/e.rst"]
+
+
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        ("README.md a.csv b.json", "a.csv"),
+        ("README.md a.json", "a.json"),
+        ("README.md notes.md", "README.md notes.md"),
+        ("a.txt b.json", "a.txt"),
+        ("a.txt b.md", None),
+    ],
+)
+def test_files_that_describe_others_are_not_read(
+    names: str, read: str | None, tmp_path: Path
+) -> None:
+    for name in names.split():
+        (tmp_path / name).write_text("[]")
+    if read is None:
+        with pytest.raises(InputError, match="different formats: document, text"):
+            find([str(tmp_path)], None, "elsewhere")
+        assert len(find([str(tmp_path)], "document", "elsewhere")) == 2
+    else:
+        found = [Path(source.name).name for source in find([str(tmp_path)], None, "elsewhere")]
+        assert found == read.split()
 
 
 def test_json_beside_other_files_of_a_folder_is_not_read(tmp_path: Path) -> None:

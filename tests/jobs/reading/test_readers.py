@@ -276,7 +276,7 @@ def test_a_parquet_column_of_numbers_is_no_text(tmp_path: Path) -> None:
 
 
 def test_a_folder_gives_its_files_by_name_without_hidden_ones(tmp_path: Path) -> None:
-    for name in ("b.txt", "a.txt", "sub/c.txt.gz", "_out/d.txt", ".e.txt", "notes.md"):
+    for name in ("b.txt", "a.txt", "sub/c.txt.gz", "_out/d.txt", ".e.txt", "notes.rst"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x\n")
     names = [source.name for source in find([str(tmp_path)], None, "elsewhere")]
