@@ -75,8 +75,10 @@ def check_known(names: Iterable[str]) -> None:
     known = [field.name for field in fields(EncodeOptions)]
     for name in names:
         if name not in known:
-            advice = ELSEWHERE.get(name, f"the options are {', '.join(known)}")
-            raise UnknownOption(f"encode has no option {name}: {advice}.")
+            advice = f"the options are {', '.join(known)}."
+            if name in ELSEWHERE:
+                advice = f"{ELSEWHERE[name]}. Or use engine.compat.SentenceTransformer."
+            raise UnknownOption(f"encode has no option {name}: {advice}")
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:

@@ -51,7 +51,7 @@ def test_the_three_lists_of_options_agree() -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("normalize_embeddings", "use normalize"),
+        ("normalize_embeddings", "use normalize. Or use engine.compat.SentenceTransformer"),
         ("precision", "call engine.quantize"),
         ("promt", "the options are prompt, prompt_name, pooling, normalize, truncate_dim, on_tr"),
     ],
