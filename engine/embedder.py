@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from functools import partial
-from typing import Unpack
+from typing import Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from engine.checks import checked_ids, not_finite
 from engine.errors import InputError, NotFinite
 from engine.literals import OnTruncate, Pooling
 from engine.options import (
+    ChunkArgs,
     CutCount,
     EncodeArgs,
     EncodeOptions,
@@ -26,6 +27,8 @@ from engine.tokenizer.tokens import Tokens
 from engine.vectors.chunks import Chunks, spans_within
 from engine.vectors.similarity import similarity
 
+Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
+Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 WINDOW = 2048  # texts that are tokenised and computed together, at least
 # Queries of 9 tokens make 4 batches for each thread, so that the last ones leave few threads idle.
 WINDOW_A_THREAD = 256
@@ -37,6 +40,10 @@ class Embedder(TokenEmbedder):
     Copying or unpickling one loads the same folder again.
     """
 
+    @overload  # a str is an Iterable[str] too; type checkers take the first that fits
+    def encode(self, texts: str, **options: Unpack[EncodeArgs]) -> Vector: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode(self, texts: Iterable[str], **options: Unpack[EncodeArgs]) -> Matrix: ...
     def encode(
         self,
         texts: str | Iterable[str],
@@ -78,11 +85,19 @@ class Embedder(TokenEmbedder):
         vectors = np.concatenate(parts) if parts else np.empty((0, truncate_dim or self.dim), "f4")
         return vectors[0] if isinstance(texts, str) else vectors
 
+    @overload
+    def encode_query(self, texts: str, **options: Unpack[EncodeArgs]) -> Vector: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_query(self, texts: Iterable[str], **options: Unpack[EncodeArgs]) -> Matrix: ...
     def encode_query(self, texts: str | Iterable[str], **options: Unpack[EncodeArgs]) -> Vectors:
         """As `encode`, with the checkpoint's prompt for queries, or none if it has none."""
         options["prompt"] = self._prompt("query", options)
         return self.encode(texts, **options)
 
+    @overload
+    def encode_document(self, texts: str, **options: Unpack[EncodeArgs]) -> Vector: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_document(self, texts: Iterable[str], **options: Unpack[EncodeArgs]) -> Matrix: ...
     def encode_document(self, texts: str | Iterable[str], **options: Unpack[EncodeArgs]) -> Vectors:
         """As `encode`, with the checkpoint's prompt for documents, or none if it has none."""
         options["prompt"] = self._prompt("document", options)
@@ -92,7 +107,7 @@ class Embedder(TokenEmbedder):
         """As `encode`, in another thread, for asyncio: the event loop goes on meanwhile."""
         import asyncio  # not with the library: few callers need it
 
-        return await asyncio.to_thread(self.encode, texts, **options)
+        return await asyncio.to_thread(lambda: self.encode(texts, **options))
 
     def _prompt(self, kind: str | None, options: EncodeArgs) -> str:
         """The text of `prompt`, else of `prompt_name`, else the checkpoint's prompt for `kind`."""
@@ -132,9 +147,7 @@ class Embedder(TokenEmbedder):
                 progress.add(len(window))
         cut.warn()
 
-    def _encode_window(
-        self, tokens: Sequence[Tokens], options: EncodeOptions, first: int
-    ) -> Vectors:
+    def _encode_window(self, tokens: list[Tokens], options: EncodeOptions, first: int) -> Vectors:
         """Vectors of one window; `first` is the index of its first text in the call.
 
         Texts of the same tokens are computed once.
@@ -175,6 +188,10 @@ class Embedder(TokenEmbedder):
         prompt = self.prompt_for(None, prompt)
         return spans_within(self._tokenizer, text, chunk_tokens, overlap, prompt)
 
+    @overload
+    def encode_chunks(self, texts: str, **options: Unpack[ChunkArgs]) -> Chunks: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_chunks(self, texts: Iterable[str], **options: Unpack[ChunkArgs]) -> list[Chunks]: ...
     def encode_chunks(
         self,
         texts: str | Iterable[str],
@@ -197,6 +214,10 @@ class Embedder(TokenEmbedder):
         chunks = Chunks.of_texts(spans, vectors, counts)
         return chunks[0] if isinstance(texts, str) else chunks
 
+    @overload
+    def count_tokens(self, texts: str) -> int: ...  # type: ignore[overload-overlap]
+    @overload
+    def count_tokens(self, texts: Iterable[str]) -> list[int]: ...
     def count_tokens(self, texts: str | Iterable[str]) -> int | list[int]:
         """Tokens of each text before truncation, with [CLS] and [SEP]; an int for one string."""
         counts = self._tokenizer.count(check_texts([texts] if isinstance(texts, str) else texts))

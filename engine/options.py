@@ -70,6 +70,13 @@ class EncodeArgs(TypedDict, total=False):
     show_progress_bar: bool
 
 
+class ChunkArgs(EncodeArgs, total=False):
+    """The **keywords of `Embedder.encode_chunks`."""
+
+    chunk_tokens: int | None
+    overlap: float
+
+
 def check_known(names: Iterable[str]) -> None:
     """UnknownOption unless `encode` has all options of these names."""
     known = [field.name for field in fields(EncodeOptions)]
