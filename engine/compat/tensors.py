@@ -27,7 +27,7 @@ def tensors(found: Any, *, stacked: bool) -> Any:
 
 def like(found: Any, *given: Any) -> Any:
     """The array as a tensor, if one of those given is a tensor."""
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    torch = sys.modules.get("torch")  # who passes a tensor has imported it
     if torch and any(isinstance(one, torch.Tensor) for one in given):
         return torch.from_numpy(found)
     return found
