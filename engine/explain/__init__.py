@@ -13,21 +13,27 @@ hidden state; depth e is what leaves layer e.
 
 from engine.explain.comparison import Comparison, Pair, compare
 from engine.explain.explanation import Explanation
+from engine.explain.inside import EmbeddingParts, LayerParts, embedding_parts, layer_parts
 from engine.explain.precisions import PrecisionError, precision_errors
 from engine.explain.shapes import Step, steps
 from engine.explain.trace import explain
-from engine.explain.words import Word, nearest_words
+from engine.explain.words import Word, nearest_words, words_near
 
 __all__ = [
     "Comparison",
+    "EmbeddingParts",
     "Explanation",
+    "LayerParts",
     "Pair",
     "PrecisionError",
     "Step",
     "Word",
     "compare",
+    "embedding_parts",
     "explain",
+    "layer_parts",
     "nearest_words",
     "precision_errors",
     "steps",
+    "words_near",
 ]

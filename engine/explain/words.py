@@ -7,7 +7,7 @@ import numpy as np
 from engine import InputError, model
 from engine.checkpoint.weights import load_weights
 from engine.embedder import Embedder
-from engine.explain.explanation import Explanation
+from engine.explain.explanation import Array, Explanation
 
 
 class Word(NamedTuple):
@@ -28,13 +28,18 @@ def nearest_words(
     depths = len(explanation.hidden_ELD)
     if not -depths <= depth < depths:
         raise InputError(f"depth is {depth}; this model has the depths 0 to {depths - 1}.")
-    word_VD = load_weights(embedder.config.transformer, embedder.config).word_VD
-    x_LD = explanation.hidden_ELD[depth]
-    if x_LD.shape[1] != word_VD.shape[1]:
+    x_LD, width = explanation.hidden_ELD[depth], embedder.config.hidden
+    if x_LD.shape[1] != width:
         raise InputError(
             f"the explanation is of {explanation.model}, with states of {x_LD.shape[1]} numbers; "
-            f"{embedder.name} has {word_VD.shape[1]}. Give the embedder that explained the text."
+            f"{embedder.name} has {width}. Give the embedder that explained the text."
         )
+    return words_near(embedder, x_LD, count)
+
+
+def words_near(embedder: Embedder, x_LD: Array, count: int = 5) -> list[list[Word]]:
+    """As `nearest_words`, for any states (L, D): such as those of one token at all depths."""
+    word_VD = load_weights(embedder.config.transformer, embedder.config).word_VD
     cosines_LV = model.normalize(x_LD) @ model.normalize(word_VD).T
     best = np.argsort(-cosines_LV, axis=1, kind="stable")[:, : max(0, count)]
     return [

@@ -8,7 +8,7 @@ import pytest
 
 import engine
 from engine.checkpoint.weights import load_weights
-from engine.explain import explain, nearest_words
+from engine.explain import explain, nearest_words, words_near
 from tests.conftest import Load
 
 
@@ -33,6 +33,15 @@ def test_before_the_first_layer_a_word_is_nearest_to_itself(load: Load) -> None:
     found = explain(embedder, "Unbelievably the bank raised its interest rates")
     words = nearest_words(embedder, found, depth=0, count=1)
     assert [nearest[0].text for nearest in words[1:-1]] == [*found.tokens[1:-1]]
+
+
+def test_one_token_at_all_depths(load: Load) -> None:
+    embedder = load("tiny", "reference")
+    found = explain(embedder, "the red fox")
+    words = words_near(embedder, found.hidden_ELD[:, 2], count=3)
+    for depth, nearest in enumerate(words):
+        expected = nearest_words(embedder, found, depth, 3)[2]
+        assert [word.text for word in nearest] == [word.text for word in expected]
 
 
 def test_wrong_depths_and_wrong_embedders(load: Load) -> None:
