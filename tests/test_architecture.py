@@ -36,7 +36,7 @@ LAYERS = (
     {"loading"},
     {"__init__"},
     {"util", "explain", "compat"},
-    {"serve", "jobs", "adapters", "lesson"},
+    {"serve", "jobs", "adapters", "lesson", "explore"},
     {"search"},
     {"export"},
     {"cli"},
@@ -78,8 +78,8 @@ IMPORTED_IN = {
     "filelock": {"catalog.pull"},
     "numba": {"fast"},
     "llvmlite": {"fast", "system.cpu"},
-    "starlette": {"serve"},
-    "uvicorn": {"serve"},
+    "starlette": {"serve", "explore"},
+    "uvicorn": {"serve", "explore"},
     "uvloop": {"serve"},
     "orjson": {"serve", "export.postgres"},
     "prometheus_client": {"serve"},
@@ -201,12 +201,13 @@ def test_applications_import_only_the_public_api(module: str) -> None:
         "explain": PUBLIC_API | EXPLAINED,
         "lesson": PUBLIC_API | EXPLAINED | {"explain", "fast.weights.quantize"},
         "compat": PUBLIC_API | {"catalog.registry", "options", "vectors.similarity"},
+        "explore": PUBLIC_API | {"explain", "model"},
         "adapters": PUBLIC_API | {"compat.arguments"},
         "search": PUBLIC_API | SEARCHED | {"system.blas", "system.cores"},
         "export": PUBLIC_API | EXPORTED,
         "cli": PUBLIC_API
         | {"catalog.registry", "catalog.pull", "serve", "jobs", "search", "explain", "export"}
-        | {"system.progress"}
+        | {"system.progress", "explore"}
         | LEARNED,
     }
     if part(module) in allowed:

@@ -1,0 +1,107 @@
+// All heads as small maps, one of them large, and how a weight is computed.
+
+import { ask, bar, byId, choice, choose, element, fillTable, fixed, latest, onChoice, quoted, vector } from "./common.js";
+import { showSteps } from "./code.js";
+import { heatMap } from "./draw.js";
+
+const MOST = 6; // tokens of the table
+let answer;
+let text;
+let map;
+let shown; // the layer and head of the large map
+
+export function show(found, itsText) {
+  [answer, text, shown] = [found, itsText, undefined];
+  const size = answer.tokens.length;
+  const rows = answer.attention.map((heads, n) => element("div", { className: "heads" }, ...heads.map((_, h) => {
+    const input = element("input", { type: "radio", name: "head", value: `${n + 1}.${h + 1}` });
+    input.setAttribute("aria-label", `layer ${n + 1}, head ${h + 1}`);
+    input.addEventListener("change", () => choose({ layer: n + 1, head: h + 1 }));
+    const small = element("canvas", { width: size, height: size });
+    return element("label", { title: `layer ${n + 1}, head ${h + 1}` }, input, small);
+  })));
+  byId("heads").replaceChildren(...rows);
+  paintAll();
+  map = heatMap(byId("map"), answer.tokens, answer.tokens, (token, other) => choose({ token, other }));
+}
+
+/** The small maps: one pixel a weight, so that a page of 144 heads is drawn at once. */
+export function paintAll() {
+  if (!answer) return;
+  const [red, green, blue] = getComputedStyle(byId("heads")).color.match(/\d+/g).map(Number);
+  const size = answer.tokens.length;
+  const maps = answer.attention.flat();
+  byId("heads").querySelectorAll("canvas").forEach((canvas, index) => {
+    const weights = maps[index].flat();
+    const most = Math.max(1, ...weights);
+    const image = new ImageData(size, size);
+    weights.forEach((weight, at) => {
+      image.data.set([red, green, blue, 255 * Math.sqrt(weight / most)], 4 * at);
+    });
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  });
+}
+
+byId("heads").addEventListener("keydown", (event) => {
+  const step = { ArrowUp: -1, ArrowDown: 1 }[event.key]; // left and right are the browser's
+  if (!step) return;
+  event.preventDefault();
+  const layer = Math.max(1, Math.min(answer.attention.length, choice.layer + step));
+  choose({ layer });
+  chosenInput().focus();
+});
+
+const chosenInput = () => byId("heads").querySelector(`[value="${choice.layer}.${choice.head}"]`);
+
+const loadHead = latest(async (signal, layer, head) => {
+  const detail = await ask("head", { text, layer, head }, signal);
+  choose({ detail: { ...detail, text, layer, head } });
+}, 80);
+
+onChoice(() => {
+  const { layer, head, token, other, detail } = choice;
+  const weights = answer.attention[layer - 1][head - 1];
+  chosenInput().checked = true;
+  if (shown !== `${layer}.${head}`) {
+    shown = `${layer}.${head}`;
+    byId("map-title").textContent = `Layer ${layer}, head ${head}`;
+    map.fill(weights);
+    loadHead(layer, head);
+  }
+  map.mark(token, other);
+  const [from, to] = [quoted(answer.tokens[token]), quoted(answer.tokens[other])];
+  const weight = weights[token][other] / answer.weight_one;
+  byId("cell").textContent = `${from} gathers ${fixed(100 * weight, 1)} % from ${to}`;
+  showRow(weights[token], from);
+  const known = detail?.text === text && detail.layer === layer && detail.head === head;
+  if (known) showSteps(byId("attention"), steps(detail, from, to));
+});
+
+function largest(row) {
+  return row.map((weight, j) => [weight / answer.weight_one, j]).sort((a, b) => b[0] - a[0]);
+}
+
+function showRow(row, from) {
+  const rows = largest(row).slice(0, MOST).map(([weight, j]) => [answer.tokens[j], bar(weight, fixed(weight))]);
+  fillTable(byId("gathers"), `${from} gathers most from`, ["Token", "Weight"], rows);
+}
+
+function steps(detail, from, to) {
+  const { token, other } = choice;
+  const { width, q, k, scores, largest: most, sums } = detail;
+  const scale = 1 / Math.sqrt(width);
+  const score = scores[token][other];
+  const less = score - most[token];
+  const weight = answer.attention[choice.layer - 1][choice.head - 1][token];
+  const parts = largest(weight).slice(0, 3).map(([value, j]) => `${fixed(value, 2)} v(${answer.tokens[j]})`);
+  return [
+    ["attention", "q_TD =", `the query of ${from}, what it looks for: ${vector(q[token].slice(0, 4))}, ${width} numbers in this head`],
+    ["attention", "k_TD =", `the key of ${to}, what it offers: ${vector(k[other].slice(0, 4))}`],
+    ["attention_weights", "scale =", `1 / √${width} = ${fixed(scale)}`],
+    ["attention_weights", "return softmax", `the score, scale · query · key: ${fixed(scale)} × ${fixed(score / scale)} = ${fixed(score)}`],
+    ["softmax", "-= scores", `less the largest score of ${from}: ${fixed(score)} − ${fixed(most[token])} = ${fixed(less)}`],
+    ["softmax", "np.exp", `exp(${fixed(less)}) = ${fixed(Math.exp(less), 4)}`],
+    ["softmax", "/= scores", `divided by the sum of the row: ${fixed(Math.exp(less), 4)} / ${fixed(sums[token])} = ${fixed(Math.exp(less) / sums[token], 4)}, the weight of this cell`],
+    ["attend", "gathered_HLK =", `${from} gathers ${parts.join(" + ")} + …, where v are the values`],
+  ];
+}

@@ -1,0 +1,107 @@
+// What all panels use. Text is only ever put into text nodes and attributes, never into HTML.
+
+export const byId = (id) => document.getElementById(id);
+
+/** A new element with those properties, and children that are elements or text. */
+export function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+/** A table's content: names of columns, and rows whose first cell is a heading. */
+export function fillTable(table, caption, names, rows) {
+  const heads = names.map((name) => element("th", { scope: "col" }, name));
+  const body = rows.map(([first, ...cells]) =>
+    element("tr", {}, element("th", { scope: "row" }, first), ...cells.map((cell) => element("td", {}, cell))));
+  table.replaceChildren(
+    element("caption", {}, caption),
+    element("thead", {}, element("tr", {}, ...heads)),
+    element("tbody", {}, ...body),
+  );
+}
+
+/** A horizontal bar of a table, for a share from 0 to 1; with the number as text after it. */
+export function bar(share, text) {
+  const line = element("span", { className: share < 0 ? "bar less" : "bar" });
+  line.style.setProperty("--share", Math.min(1, Math.abs(share)));
+  return element("span", { className: "barred" }, line, text);
+}
+
+/** A number with so many digits after the point, and a real minus sign. */
+export const fixed = (number, digits = 3) => number.toFixed(digits).replace("-", "−");
+
+/** The first numbers of a vector, as text. */
+export const vector = (numbers) => `(${numbers.map((one) => fixed(one, 2)).join(", ")}, …)`;
+
+export const quoted = (token) => `“${token}”`;
+
+/** The answer to a question; an Error with the server's message if there is none. */
+export async function ask(question, members = {}, signal = undefined) {
+  const response = await post(question, members, signal);
+  return response.json();
+}
+
+export async function post(question, members, signal) {
+  const response = await fetch(`/api/${question}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(members),
+    signal,
+  });
+  if (response.ok) return response;
+  const text = await response.text();
+  let message = text;
+  try {
+    message = JSON.parse(text).error;
+  } catch {
+    // not JSON
+  }
+  throw new Error(`${response.status}: ${String(message).slice(0, 500)}`);
+}
+
+/** A function that asks only once it has not been called for a while; an older answer is dropped. */
+export function latest(work, wait) {
+  let timer;
+  let controller;
+  return (...values) => {
+    clearTimeout(timer);
+    controller?.abort();
+    timer = setTimeout(() => {
+      controller = new AbortController();
+      const { signal } = controller;
+      work(signal, ...values).catch((error) => {
+        if (!signal.aborted) byId("status").replaceChildren(problem(error));
+      });
+    }, wait);
+  };
+}
+
+export const problem = (error) => element("span", { className: "problem" }, error.message);
+
+/** Runs `work` when the form is sent, and says in `status` how it went. */
+export function onSubmit(form, status, work) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button");
+    button.disabled = true;
+    status.textContent = "Computing …";
+    try {
+      status.textContent = await work();
+    } catch (error) {
+      status.replaceChildren(problem(error));
+    }
+    button.disabled = false;
+  });
+}
+
+// What is chosen: a token, another that it gathers from, a layer and a head, which count from 1.
+export const choice = { token: 1, other: 1, layer: 1, head: 1 };
+const listeners = [];
+
+export const onChoice = (listener) => listeners.push(listener);
+
+export function choose(changes) {
+  Object.assign(choice, changes);
+  for (const listener of listeners) listener();
+}

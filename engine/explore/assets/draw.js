@@ -1,0 +1,118 @@
+// Pictures in SVG. Colours come from the style sheet, so that light and dark need no redrawing.
+
+const WIDE = 24; // tokens: so many have large cells
+
+export function svg(name, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+const cut = (text, most = 10) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
+/**
+ * A heat map in `place`; `pointed(i, j)` is called for a cell under the pointer or by arrow keys.
+ * Returns functions: `fill(values)` shades the cells from 0 to the largest, `mark(i, j)` frames one.
+ */
+export function heatMap(place, rows, columns, pointed) {
+  const size = Math.max(rows.length, columns.length) <= WIDE ? 22 : 13;
+  const left = 84;
+  const top = 70;
+  const at = (i) => i * size + size / 2 + 4;
+  const names = [
+    ...rows.map((text, i) => svg("text", { class: "row", x: left - 6, y: top + at(i) }, cut(text))),
+    ...columns.map((text, j) => {
+      const where = `translate(${left + at(j)} ${top - 6}) rotate(-50)`;
+      return svg("text", { class: "column", transform: where }, cut(text));
+    }),
+  ];
+  const cells = rows.map((_, i) => columns.map((__, j) => svg("rect", {
+    class: "cell", "data-i": i, "data-j": j,
+    x: left + j * size, y: top + i * size, width: size - 1, height: size - 1,
+  })));
+  const frame = svg("rect", { class: "frame", width: size + 1, height: size + 1 });
+  const [width, height] = [left + columns.length * size + 50, top + rows.length * size + 2];
+  const picture = svg("svg", { width, height, "aria-hidden": "true" }, ...names, ...cells.flat(), frame);
+  place.replaceChildren(picture);
+  let marked = [0, 0];
+
+  picture.onpointerover = ({ target }) => {
+    if (target.dataset?.i) pointed(Number(target.dataset.i), Number(target.dataset.j));
+  };
+  place.onkeydown = (event) => {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const clamp = (value, most) => Math.max(0, Math.min(most - 1, value));
+    pointed(clamp(marked[0] + step[0], rows.length), clamp(marked[1] + step[1], columns.length));
+  };
+  return {
+    fill(values) {
+      const most = Math.max(1e-12, ...values.flat().map(Math.abs));
+      values.forEach((row, i) => row.forEach((value, j) => {
+        cells[i][j].setAttribute("fill-opacity", (Math.abs(value) / most).toFixed(3));
+        cells[i][j].classList.toggle("less", value < 0);
+      }));
+    },
+    mark(i, j) {
+      marked = [i, j];
+      frame.setAttribute("x", left + j * size - 1);
+      frame.setAttribute("y", top + i * size - 1);
+      names.forEach((name, n) => name.classList.toggle("on", n === i || n === rows.length + j));
+    },
+  };
+}
+
+/** From numbers of the data to a picture of that width and height, with a margin around it. */
+function scale(points, width, height, margin) {
+  const spread = (axis) => {
+    const all = points.map((point) => point[axis]);
+    return [Math.min(...all), Math.max(...all)];
+  };
+  const [[x0, x1], [y0, y1]] = [spread(0), spread(1)];
+  const place = (value, low, high, length) =>
+    margin + ((value - low) / Math.max(high - low, 1e-9)) * (length - 2 * margin);
+  return ([x, y]) => [place(x, x0, x1, width), height - place(y, y0, y1, height)];
+}
+
+const picture = (width, height, label, ...children) =>
+  svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img", "aria-label": label }, ...children);
+
+/** Numbered points with their names; `title` shows the whole name. */
+export function scatter(points, names, label) {
+  const [width, height] = [600, 380];
+  const put = scale(points, width, height, 30);
+  const marks = points.map((point, i) => {
+    const [x, y] = put(point);
+    const end = x > width * 0.6;
+    const words = { class: end ? "name end" : "name", x: end ? x - 10 : x + 10, y: y + 5 };
+    return svg("g", {}, svg("title", {}, names[i]), svg("circle", { class: "point", cx: x, cy: y, r: 5 }),
+      svg("text", words, `${i + 1} ${cut(names[i], 28)}`));
+  });
+  return picture(width, height, label, ...marks);
+}
+
+/** A line for each token through its points; that of `chosen` is thick, with the depths beside it. */
+export function paths(lines, chosen, label) {
+  const [width, height] = [600, 340];
+  const put = scale(lines.flat(), width, height, 24);
+  const trace = (line, name) => svg("polyline", { class: name, points: line.map((one) => put(one).join()).join(" ") });
+  const stops = lines[chosen].map((point, depth) => {
+    const [x, y] = put(point);
+    return svg("g", {}, svg("circle", { class: "point", cx: x, cy: y, r: 4 }),
+      svg("text", { class: "name", x: x + 7, y: y - 6 }, `${depth}`));
+  });
+  const faint = lines.map((line) => trace(line, "faint"));
+  return picture(width, height, label, ...faint, trace(lines[chosen], "thick"), ...stops);
+}
+
+/** Values as a strip of cells in one row, in a canvas; blue above 0 and red below. */
+export function strip(values, most, label) {
+  const cells = values.map((value, i) => svg("rect", {
+    class: value < 0 ? "cell less" : "cell", x: i, y: 0, width: 1.02, height: 1,
+    "fill-opacity": Math.min(1, Math.abs(value) / most).toFixed(3),
+  }));
+  const view = { viewBox: `0 0 ${values.length} 1`, preserveAspectRatio: "none", class: "strip", role: "img", "aria-label": label };
+  return svg("svg", view, ...cells);
+}

@@ -1,0 +1,63 @@
+// The page as a whole: asks about the text, and lets each panel show its part of the answer.
+
+import { ask, byId, choice, choose, element, fixed, latest, post, problem } from "./common.js";
+import { showSource } from "./code.js";
+import * as attention from "./attention.js";
+import * as layers from "./layers.js";
+import * as many from "./many.js";
+import * as pair from "./pair.js";
+import * as pooling from "./pooling.js";
+import * as precisions from "./precisions.js";
+import * as tokens from "./tokens.js";
+
+const currentText = () => byId("text").value;
+let about;
+
+async function explain(signal) {
+  const text = currentText();
+  byId("status").textContent = "Computing …";
+  const began = performance.now();
+  const answer = await ask("explain", { text }, signal);
+  const took = performance.now() - began;
+  tokens.show(answer);
+  attention.show(answer, text);
+  layers.show(answer, text);
+  pooling.show(answer, about);
+  const last = answer.tokens.length - 1;
+  choose({ token: Math.min(choice.token, last), other: Math.min(choice.other, last) });
+  byId("status").textContent = `${answer.count} tokens, ${fixed(took, 0)} ms`;
+}
+
+async function save() {
+  const response = await post("saved", { text: currentText() });
+  const url = URL.createObjectURL(await response.blob());
+  element("a", { href: url, download: "explanation.npz" }).click();
+  URL.revokeObjectURL(url);
+}
+
+const whenTyped = latest(explain, 250);
+const atOnce = latest(explain, 0);
+
+byId("text").addEventListener("input", whenTyped);
+byId("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  atOnce();
+});
+byId("save").addEventListener("click", () => {
+  save().catch((error) => byId("status").replaceChildren(problem(error)));
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", attention.paintAll);
+
+try {
+  about = await ask("about");
+  byId("model").textContent =
+    `${about.model}: from a text to a vector of ${about.dim} numbers, through ${about.layers} layers of ${about.heads} heads.`;
+  for (const section of document.querySelectorAll("[data-source]")) showSource(section, about.source);
+  choice.layer = about.layers;
+  pair.setUp(currentText);
+  many.setUp(about);
+  precisions.setUp(currentText);
+  atOnce();
+} catch (error) {
+  byId("status").replaceChildren(problem(error));
+}

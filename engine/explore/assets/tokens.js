@@ -1,0 +1,46 @@
+// The tokens of the text, and what is added up to make the vector of one.
+
+import { byId, choice, choose, element, fixed, onChoice, quoted, vector } from "./common.js";
+import { showSteps } from "./code.js";
+
+let answer;
+
+export function show(found) {
+  answer = found;
+  const items = answer.tokens.map((token, i) => {
+    const input = element("input", { type: "radio", name: "token", value: `${i}` });
+    input.addEventListener("change", () => choose({ token: i }));
+    const id = element("span", { className: "hint" }, `${answer.ids[i]}`);
+    return element("label", {}, input, element("span", { className: "token" }, token, id));
+  });
+  byId("token-list").replaceChildren(...items);
+  byId("tokens-about").textContent = about();
+}
+
+function about() {
+  const { tokens, count, cut, prompt } = answer;
+  const words = [`${count} tokens, with their numbers in the vocabulary.`];
+  if (cut) words.push(`The model's limit left out ${cut} more.`);
+  if (count > tokens.length) {
+    words.push(`The first ${tokens.length} are shown; sums and means are over all.`);
+  }
+  if (prompt) words.push(`The first ${prompt} are the model's prompt, which is not pooled.`);
+  return words.join(" ");
+}
+
+onChoice(() => {
+  const { token } = choice;
+  byId("token-list").querySelectorAll("input")[token].checked = true;
+  const { word, type, position, sum, mean, deviation } = answer.embedding;
+  const name = quoted(answer.tokens[token]);
+  const [total, center, wide] = [sum[token][0], mean[token], deviation[token]];
+  const part = (total - center) / wide;
+  showSteps(byId("tokens"), [
+    ["embed", "word_VD", `${name} is row ${answer.ids[token]} of the word table: ${vector(word[token])}`],
+    ["embed", "token_type_D", `plus the same for every token: ${vector(type)}`],
+    ["embed", "position_PD", `plus row ${token} of the position table: ${vector(position[token])}`],
+    ["layer_norm", "centred_TD =", `the first number, less the mean of all: ${fixed(total)} − ${fixed(center)} = ${fixed(total - center)}`],
+    ["layer_norm", "/= np.sqrt", `divided by the standard deviation: ${fixed(total - center)} / ${fixed(wide)} = ${fixed(part)}`],
+    ["embed", "return layer_norm", `scaled and shifted, this goes into layer 1: ${vector(answer.first[0][token])}`],
+  ]);
+});
