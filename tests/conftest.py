@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,15 @@ def load() -> Iterator[Load]:
     yield load_once
     for embedder in loaded:
         embedder.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. Not of the session: its event loop would be in the way of other tests' loops."""
+    from tests.support.browsing import chromium
+
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -24,13 +24,14 @@ from engine.explain import (
 )
 from engine.explore.pca import plane
 from engine.explore.source import functions
-from engine.literals import POOLINGS
+from engine.literals import POOLINGS, PRECISIONS
 
 SHOWN = 64  # tokens
 TEXTS = 20  # sentences of the matrix
 CHARACTERS = 20_000  # of a text
 FIRST = 4  # numbers of a vector in a formula
 PAIRS, WORDS = 8, 4
+COMPUTED = [name for name in PRECISIONS if name != "reference"]
 WEIGHT_ONE = 10_000  # attention weights are sent as integers: this is 1
 
 JSON = dict[str, Any]
@@ -53,9 +54,8 @@ class Answers:
             "heads": config.heads,
             "dim": config.hidden,
             "pooling": embedder.pooling,
+            "precisions": COMPUTED,
             "after_pooling": [module.kind for module in config.after_pooling],
-            "most_tokens": embedder.max_tokens,
-            "most_texts": TEXTS,
             "source": functions(),
         }
 
@@ -81,7 +81,7 @@ class Answers:
             "norms": _short(found.norms_EL()[:, :SHOWN]),
             "path": _short(points.reshape(len(x_ELD), -1, 2)),
             "path_shares": _short(shares),
-            "shares": _short(found.shares_EL()[-1, :SHOWN]),
+            "shares": _short(found.shares_EL()[-1, :SHOWN], 6),
             "column": _short(x_ELD[-1, :, 0]),
             "pooled": {name: _short(vector) for name, vector in poolings.items()},
             "cls_mean_cosine": float(units[0] @ units[1]),
@@ -136,7 +136,7 @@ class Answers:
         found = self._explain(_checked(text))
         if not 0 <= token < len(found.tokens):
             raise InputError(
-                f"token is {token}; this text has the tokens 0 to {len(found.tokens)}."
+                f"token is {token}; this text has the tokens 0 to {len(found.tokens) - 1}."
             )
         depths = words_near(self._embedder, found.hidden_ELD[:, token], WORDS)
         return {"words": [[[word.text, round(word.cosine, 3)] for word in each] for each in depths]}
@@ -173,15 +173,12 @@ class Answers:
             }
         return answer
 
-    def precisions(self, text: str) -> JSON:
-        """How far the vector of each precision is from that of `model.py`."""
-        errors = precision_errors(self._embedder, _checked(text))
-        return {
-            "precisions": [
-                {"name": one.precision, "angle": 1 - one.cosine, "largest": one.largest}
-                for one in errors
-            ]
-        }
+    def precision(self, text: str, name: str) -> JSON:
+        """How far the vector of a precision is from that of `model.py`."""
+        if name not in COMPUTED:
+            raise InputError(f"name is {name!r}; it must be one of {', '.join(COMPUTED)}.")
+        (error,) = precision_errors(self._embedder, _checked(text), [name])
+        return {"angle": 1 - error.cosine, "largest": error.largest}
 
     def saved(self, text: str) -> bytes:
         """An .npz file with all tokens, for `Explanation.load`."""

@@ -50,15 +50,18 @@ def app_of(embedder: Embedder) -> ASGIApp:
     def question(answer: Callable[..., Any]) -> Route:
         async def endpoint(request: Request) -> Response:
             members = _members(await _body(request), answer)
-            async with turn:
-                found = await run_in_threadpool(answer, **members)
+            try:
+                async with turn:
+                    found = await run_in_threadpool(answer, **members)
+            except asyncio.CancelledError:  # Ctrl-C
+                return Response(status_code=503)
             return Response(found) if isinstance(found, bytes) else JSONResponse(found)
 
         return Route(f"/api/{answer.__name__}", endpoint, methods=["POST"])
 
     asked: tuple[Callable[..., Any], ...] = (
         answers.about, answers.explain, answers.head, answers.words, answers.compare,
-        answers.matrix, answers.precisions, answers.saved,
+        answers.matrix, answers.precision, answers.saved,
     )  # fmt: skip
     files = StaticFiles(packages=[("engine.explore", "assets")], html=True)
     return Starlette(

@@ -79,24 +79,27 @@ export function latest(work, wait) {
 
 export const problem = (error) => element("span", { className: "problem" }, error.message);
 
-/** Runs `work` when the form is sent, and says in `status` how it went. */
-export function onSubmit(form, status, work) {
+/**
+ * When the form is sent: `show(await work())` says in `status` how it went. Of two, the later counts.
+ */
+export function onSubmit(form, status, work, show) {
+  let count = 0;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const button = form.querySelector("button");
-    button.disabled = true;
+    count += 1;
+    const mine = count;
     status.textContent = "Computing …";
     try {
-      status.textContent = await work();
+      const found = await work();
+      if (mine === count) status.textContent = show(found);
     } catch (error) {
-      status.replaceChildren(problem(error));
+      if (mine === count) status.replaceChildren(problem(error));
     }
-    button.disabled = false;
   });
 }
 
 // What is chosen: a token, another that it gathers from, a layer and a head, which count from 1.
-export const choice = { token: 1, other: 1, layer: 1, head: 1 };
+export const choice = {};
 const listeners = [];
 
 export const onChoice = (listener) => listeners.push(listener);

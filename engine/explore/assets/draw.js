@@ -76,38 +76,53 @@ function scale(points, width, height, margin) {
   return ([x, y]) => [place(x, x0, x1, width), height - place(y, y0, y1, height)];
 }
 
-const picture = (width, height, label, ...children) =>
-  svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img", "aria-label": label }, ...children);
+/** A picture as wide as its place, so that its text has the size of other text. */
+function plot(place, height, label, draw) {
+  const width = Math.max(280, Math.min(736, place.clientWidth));
+  const view = { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img", "aria-label": label };
+  place.replaceChildren(svg("svg", view, ...draw(width)));
+}
 
-/** Numbered points with their names; `title` shows the whole name. */
-export function scatter(points, names, label) {
-  const [width, height] = [600, 380];
-  const put = scale(points, width, height, 30);
-  const marks = points.map((point, i) => {
-    const [x, y] = put(point);
-    const end = x > width * 0.6;
-    const words = { class: end ? "name end" : "name", x: end ? x - 10 : x + 10, y: y + 5 };
-    return svg("g", {}, svg("title", {}, names[i]), svg("circle", { class: "point", cx: x, cy: y, r: 5 }),
-      svg("text", words, `${i + 1} ${cut(names[i], 28)}`));
+/** Numbered points with their names; pointing at one shows the whole name. */
+export function scatter(place, points, names, label) {
+  const height = 380;
+  plot(place, height, label, (width) => {
+    const put = scale(points, width, height, 30);
+    const taken = [];
+    return points.map((point, i) => {
+      const [x, y] = put(point);
+      const end = x > width / 2;
+      let line = y + 4; // of the name: lower, if another name is there
+      while (taken.some(([side, other]) => side === end && Math.abs(other - line) < 13)) line += 3;
+      taken.push([end, line]);
+      const at = { class: end ? "end" : "", x: end ? x - 9 : x + 9, y: line };
+      return svg("g", {}, svg("title", {}, names[i]), svg("circle", { class: "point", cx: x, cy: y, r: 5 }),
+        svg("text", at, `${i + 1} ${cut(names[i], Math.floor(width / 16))}`));
+    });
   });
-  return picture(width, height, label, ...marks);
 }
 
 /** A line for each token through its points; that of `chosen` is thick, with the depths beside it. */
-export function paths(lines, chosen, label) {
-  const [width, height] = [600, 340];
-  const put = scale(lines.flat(), width, height, 24);
-  const trace = (line, name) => svg("polyline", { class: name, points: line.map((one) => put(one).join()).join(" ") });
-  const stops = lines[chosen].map((point, depth) => {
-    const [x, y] = put(point);
-    return svg("g", {}, svg("circle", { class: "point", cx: x, cy: y, r: 4 }),
-      svg("text", { class: "name", x: x + 7, y: y - 6 }, `${depth}`));
+export function paths(place, lines, names, chosen, label) {
+  const height = 360;
+  plot(place, height, label, (width) => {
+    const put = scale(lines.flat(), width, height, 24);
+    const line = (points, name) => svg("polyline", { class: name, points: points.map((one) => put(one).join()).join(" ") });
+    const ends = lines.map((points, i) => {
+      const [x, y] = put(points.at(-1));
+      const at = { class: x > width - 70 ? "small end" : "small", x, y: y - 3 };
+      return svg("g", {}, line(points, "faint"), svg("text", at, cut(names[i])));
+    });
+    const stops = lines[chosen].map((point, depth) => {
+      const [x, y] = put(point);
+      return svg("g", {}, svg("circle", { class: "point", cx: x, cy: y, r: 4 }),
+        svg("text", { x: x + 6, y: y + 14 }, `${depth}`));
+    });
+    return [...ends, line(lines[chosen], "thick"), ...stops];
   });
-  const faint = lines.map((line) => trace(line, "faint"));
-  return picture(width, height, label, ...faint, trace(lines[chosen], "thick"), ...stops);
 }
 
-/** Values as a strip of cells in one row, in a canvas; blue above 0 and red below. */
+/** Values as the cells of one row, in one colour above 0 and in another below. */
 export function strip(values, most, label) {
   const cells = values.map((value, i) => svg("rect", {
     class: value < 0 ? "cell less" : "cell", x: i, y: 0, width: 1.02, height: 1,

@@ -21,7 +21,7 @@ byId("layer").addEventListener("change", () => choose({ layer: Number(byId("laye
 
 const loadWords = latest(async (signal, token) => {
   const { words } = await ask("words", { text, token }, signal);
-  showDepths(token, words.map((each) => each.map(([word]) => word).join("  ")));
+  showDepths(token, words.map((each) => each.map(([word]) => word).join(" · ")));
 }, 150);
 
 function showDepths(token, words) {
@@ -39,7 +39,7 @@ onChoice(() => {
     drawn = token;
     const lines = answer.tokens.map((_, i) => answer.path.map((points) => points[i]));
     const label = `The way of ${quoted(answer.tokens[token])} through the layers, among all tokens`;
-    byId("path").replaceChildren(paths(lines, token, label));
+    paths(byId("path"), lines, answer.tokens, token, label);
     showDepths(token, []);
     loadWords(token);
   }

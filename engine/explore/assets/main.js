@@ -25,6 +25,7 @@ async function explain(signal) {
   pooling.show(answer, about);
   const last = answer.tokens.length - 1;
   choose({ token: Math.min(choice.token, last), other: Math.min(choice.other, last) });
+  pair.again();
   byId("status").textContent = `${answer.count} tokens, ${fixed(took, 0)} ms`;
 }
 
@@ -53,11 +54,11 @@ try {
   byId("model").textContent =
     `${about.model}: from a text to a vector of ${about.dim} numbers, through ${about.layers} layers of ${about.heads} heads.`;
   for (const section of document.querySelectorAll("[data-source]")) showSource(section, about.source);
-  choice.layer = about.layers;
+  Object.assign(choice, { token: 2, other: 1, layer: Math.ceil(about.layers / 2), head: 1 });
   pair.setUp(currentText);
+  precisions.setUp(about, currentText);
+  await explain();
   many.setUp(about);
-  precisions.setUp(currentText);
-  atOnce();
 } catch (error) {
   byId("status").replaceChildren(problem(error));
 }

@@ -13,13 +13,16 @@ export function setUp(about) {
     button.checked = button.value === about.pooling;
     button.addEventListener("change", () => answer && show());
   }
-  onSubmit(byId("many-ask"), byId("many-status"), async () => {
+  const form = byId("many-ask");
+  onSubmit(form, byId("many-status"), async () => {
     const lines = byId("texts").value.split("\n").map((line) => line.trim()).filter(Boolean);
-    answer = await ask("matrix", { texts: lines });
-    texts = lines;
+    return [lines, await ask("matrix", { texts: lines })];
+  }, ([lines, found]) => {
+    [texts, answer] = [lines, found];
     show();
     return `${texts.length} texts`;
   });
+  form.requestSubmit();
 }
 
 const pooling = () => byId("many-pooling").querySelector("input:checked").value;
@@ -43,7 +46,7 @@ function show() {
     element("thead", {}, head),
     element("tbody", {}, ...rows),
   );
-  byId("scatter").replaceChildren(scatter(points, texts, `The texts on a plane, ${pooling()} pooling`));
+  scatter(byId("scatter"), points, texts, `The texts on a plane, ${pooling()} pooling`);
   byId("scatter-about").textContent =
     `Principal components (PCA): the two directions in which these vectors differ most, ${fixed(100 * (shares[0] + shares[1]), 0)} % of all differences. model.py has no part in this map.`;
   explain(0, Math.min(1, texts.length - 1));

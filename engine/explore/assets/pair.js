@@ -5,12 +5,16 @@ import { showSteps } from "./code.js";
 import { heatMap } from "./draw.js";
 
 export function setUp(currentText) {
-  onSubmit(byId("pair-ask"), byId("pair-status"), async () => {
-    const found = await ask("compare", { a: currentText(), b: byId("other").value });
-    show(found);
-    return `Cosine ${fixed(found.cosine, 4)}, of the two mean-pooled texts`;
-  });
+  onSubmit(byId("pair-ask"), byId("pair-status"),
+    () => ask("compare", { a: currentText(), b: byId("other").value }),
+    (found) => {
+      show(found);
+      return `Cosine ${fixed(found.cosine, 4)}, of the two mean-pooled texts`;
+    });
 }
+
+/** Compares again: the first text has changed. */
+export const again = () => byId("pair-ask").requestSubmit();
 
 function show({ a, b, cosine, contributions, pairs }) {
   const most = Math.max(...pairs.map(([, , value]) => Math.abs(value)));

@@ -1,15 +1,23 @@
 // The same text in float32, int16 and int8.
 
-import { ask, bar, byId, fillTable, onSubmit } from "./common.js";
+import { ask, bar, byId, fillTable, onSubmit, quoted } from "./common.js";
 import { showSteps } from "./code.js";
 
 const LOWEST = -14; // the exponent at which a bar ends
 
-export function setUp(currentText) {
-  onSubmit(byId("precisions-ask"), byId("precisions-status"), async () => {
-    const { precisions } = await ask("precisions", { text: currentText() });
-    show(precisions);
-    return "Measured";
+export function setUp(about, currentText) {
+  const status = byId("precisions-status");
+  onSubmit(byId("precisions-ask"), status, async () => {
+    const text = currentText();
+    const rows = [];
+    for (const name of about.precisions) {
+      status.textContent = `Computing in ${name} …`;
+      rows.push({ name, ...(await ask("precision", { text, name })) });
+    }
+    return [text, rows];
+  }, ([text, rows]) => {
+    show(rows);
+    return `Measured for ${quoted(text.length > 40 ? `${text.slice(0, 39)}…` : text)}`;
   });
 }
 

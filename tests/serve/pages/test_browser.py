@@ -1,31 +1,17 @@
-"""The pages in a real browser: what they do, that they stay on this server, and who can use them.
+"""The pages in a browser: what they do, that they stay on this server, and who can use them."""
 
-Chromium is the system's if it has one, else that of `playwright install chromium`.
-"""
-
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
+from functools import partial
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.serve.serving import Server, fake_server
+from tests.support import browsing
+from tests.support.browsing import accessible
 
 TOKEN = "a-token-of-the-tests"
 EVIL = "<img/src=x/onerror=document.title='run'>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -40,30 +26,7 @@ def locked() -> Iterator[Server]:
         yield server
 
 
-@contextmanager
-def opened(
-    browser: Browser, url: str, *, width: int = 1920, scheme: str = "light"
-) -> Iterator[Page]:
-    """A page; at the end: no error in its console, no request to elsewhere, not wider than the
-    window."""
-    seen: list[str] = []
-    problems: list[str] = []
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-    )
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.on("request", lambda request: seen.append(request.url))
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(url)
-    yield page
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.title() != "run" and not problems
-    assert {urlsplit(each).netloc for each in seen} == {urlsplit(url).netloc}
-    assert not any(TOKEN in each for each in seen)
-    context.close()
+opened = partial(browsing.opened, secret=TOKEN)
 
 
 def send_example(page: Page, operation: str) -> str:
@@ -157,12 +120,6 @@ def test_the_pages_are_accessible(
         page.get_by_role("link", name="API documentation").click()
         send_example(page, "createEmbeddings")
         assert accessible(page)
-
-
-def accessible(page: Page) -> bool:
-    found = Axe().run(page)
-    assert not found.violations_count, found.generate_report()
-    return True
 
 
 def test_the_keyboard_reaches_everything(browser: Browser, server: Server) -> None:
