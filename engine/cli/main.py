@@ -30,6 +30,7 @@ FORMATS = ("jsonl", "json", "csv", "npy", "parquet", "preview")
 NO_SUFFIX = "without -o, preview on a terminal and jsonl elsewhere"
 EXTRA_COMMANDS = {  # they need optional dependencies
     "serve": "The HTTP service: Cloudflare's, OpenAI's and TEI's protocols.",
+    "explore": "A page that shows what the model does with your texts.",
     "job": "Embed a corpus: files in, shards of vectors out; resumes after an interruption.",
 }
 
@@ -91,11 +92,13 @@ def _parse(parser: Parser, words: list[str]) -> Namespace:
 
 
 def _run_extra(name: str, words: list[str]) -> int:
-    """Runs `bge serve` or `bge job`, which parse their own options and need extras."""
-    extra = {"serve": "serve", "job": "jobs"}[name]
+    """Runs a command of EXTRA_COMMANDS, which parse their own options."""
+    extra = {"serve": "serve", "explore": "explore", "job": "jobs"}[name]
     try:
         if name == "serve":
             from engine.serve import main as run
+        elif name == "explore":
+            from engine.explore import main as run
         else:
             from engine.jobs import main as run
         return run(words)

@@ -4,17 +4,14 @@ Read `server` (the address, the start and the end), `app` (which request gets wh
 numbers, from `engine.explain`), `source` (the lines of `model.py`), then `assets/main.js`.
 """
 
-from collections.abc import Callable
-
-from engine import Embedder
+from collections.abc import Sequence
 
 
-def explore(load: Callable[[], Embedder], *, port: int, open_page: bool) -> int:
-    """Serves the page on 127.0.0.1 until Ctrl-C, and returns 0. Needs the extra `explore`.
+def main(argv: Sequence[str]) -> int:
+    """`bge explore`: 0 after Ctrl-C. Needs the extra `explore`, but not for --help or wrong usage.
 
-    load: called once the port is ours. port: 0 takes a free one. open_page: in the user's browser.
-    Raises EngineError if the port is taken, and what `load` raises.
+    Raises EngineError if the port is taken, and what `engine.load` raises.
     """
-    from engine.explore.server import serve
+    from engine.explore.command import main as run
 
-    return serve(load, port=port, open_page=open_page)
+    return run(argv)

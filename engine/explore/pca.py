@@ -10,16 +10,18 @@ def plane(vectors: ArrayLike) -> tuple[Floats, Floats]:
     """(points_N2, shares_2) of vectors (n, D), n >= 1.
 
     The axes are the two directions in which the vectors differ most; a share is the part of all
-    variance along an axis. The sign of an axis is free: its largest component is made positive, so
-    that the same vectors give the same picture. What has no second direction gets zeros.
+    variance along an axis. From the dot products of all pairs, (n, n), whose eigenvectors are the
+    points: for few vectors that is less work than an SVD. The sign of an axis is free: the point
+    farthest along it gets a positive number, so that the same vectors give the same picture.
     """
     x_ND = np.asarray(vectors, np.float64)
     centred_ND = x_ND - x_ND.mean(axis=0)
-    _, lengths, axes = np.linalg.svd(centred_ND, full_matrices=False)
-    axes_2D = np.zeros((2, x_ND.shape[1]))
-    axes_2D[: min(2, len(axes))] = axes[:2]
-    largest = np.abs(axes_2D).argmax(axis=1)
-    axes_2D *= np.where(axes_2D[[0, 1], largest] < 0, -1, 1)[:, None]
-    shares = np.zeros(2)
-    shares[: min(2, len(lengths))] = lengths[:2] ** 2 / max(float((lengths**2).sum()), 1e-30)
-    return centred_ND @ axes_2D.T, shares
+    variances, axes_NN = np.linalg.eigh(centred_ND @ centred_ND.T)  # smallest first
+    points_N2, shares = np.zeros((len(x_ND), 2)), np.zeros(2)
+    total = max(float(variances.sum()), 1e-30)
+    for axis in range(min(2, len(x_ND))):
+        variance, points_N = max(float(variances[-1 - axis]), 0.0), axes_NN[:, -1 - axis]
+        sign = np.sign(points_N[np.abs(points_N).argmax()])
+        points_N2[:, axis] = sign * np.sqrt(variance) * points_N
+        shares[axis] = variance / total
+    return points_N2, shares

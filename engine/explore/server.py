@@ -18,7 +18,11 @@ PATIENCE_S = 2  # at the end, for answers that are being computed
 
 
 def serve(load: Callable[[], Embedder], *, port: int, open_page: bool) -> int:
-    """As `engine.explore.explore`."""
+    """Serves the page until Ctrl-C, and returns 0.
+
+    load: called once the port is ours. port: 0 takes a free one. open_page: in the user's browser.
+    Raises EngineError if the port is taken, and what `load` raises.
+    """
     with _listen(port) as listener, load() as embedder:
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         print(f"bge: {embedder.name} is at {url} (Ctrl-C ends it)", file=sys.stderr, flush=True)

@@ -37,14 +37,16 @@ def without_extras(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(("command", "extra"), [("serve", "serve"), ("job", "jobs")])
+@pytest.mark.parametrize(
+    ("command", "extra"), [("serve", "serve"), ("explore", "explore"), ("job", "jobs")]
+)
 def test_a_room_explains_itself_without_its_extra(command: str, extra: str) -> None:
     shown = without_extras(command, "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith(f"usage: bge {command} ") and "--model" in shown.stdout
     wrong = without_extras(command, "--what")
     assert wrong.returncode == 2 and f"usage: bge {command} " in wrong.stderr
-    words = [] if command == "serve" else ["in.txt", "-o", "out"]
+    words = ["in.txt", "-o", "out"] if command == "job" else []
     run = without_extras(command, *words)
     assert run.returncode == 1
     assert run.stderr.startswith(f"bge: error: `bge {command}` needs ")

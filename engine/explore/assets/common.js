@@ -28,8 +28,9 @@ export function bar(share, text) {
   return element("span", { className: "barred" }, line, text);
 }
 
-/** A number with so many digits after the point, and a real minus sign. */
-export const fixed = (number, digits = 3) => number.toFixed(digits).replace("-", "−");
+/** A number with so many digits after the point, and a real minus sign, but none before zero. */
+export const fixed = (number, digits = 3) =>
+  (Number(number.toFixed(digits)) || 0).toFixed(digits).replace("-", "−");
 
 /** The first numbers of a vector, as text. */
 export const vector = (numbers) => `(${numbers.map((one) => fixed(one, 2)).join(", ")}, …)`;

@@ -55,7 +55,7 @@ try {
     `${about.model}: from a text to a vector of ${about.dim} numbers, through ${about.layers} layers of ${about.heads} heads.`;
   for (const section of document.querySelectorAll("[data-source]")) showSource(section, about.source);
   Object.assign(choice, { token: 2, other: 1, layer: Math.ceil(about.layers / 2), head: 1 });
-  pair.setUp(currentText);
+  pair.setUp(about, currentText);
   precisions.setUp(about, currentText);
   await explain();
   many.setUp(about);

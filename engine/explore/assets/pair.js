@@ -4,12 +4,13 @@ import { ask, bar, byId, fillTable, fixed, onSubmit, quoted } from "./common.js"
 import { showSteps } from "./code.js";
 import { heatMap } from "./draw.js";
 
-export function setUp(currentText) {
+export function setUp(about, currentText) {
+  const own = about.pooling === "mean" ? "" : `; ${about.model} itself pools by ${about.pooling}`;
   onSubmit(byId("pair-ask"), byId("pair-status"),
     () => ask("compare", { a: currentText(), b: byId("other").value }),
     (found) => {
       show(found);
-      return `Cosine ${fixed(found.cosine, 4)}, of the two mean-pooled texts`;
+      return `Cosine ${fixed(found.cosine, 4)}, of the two mean-pooled texts${own}`;
     });
 }
 
