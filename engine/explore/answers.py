@@ -4,6 +4,7 @@ Of a long text, the first SHOWN tokens are listed; means, shares and cosines are
 Letters as in `engine.explain`.
 """
 
+import inspect
 import tempfile
 from functools import lru_cache, partial
 from pathlib import Path
@@ -42,8 +43,8 @@ class Answers:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        # The page asks several questions about a text. Two: of BGE-base at its limit, 340 MB.
-        self._explain = lru_cache(maxsize=2)(partial(explain, embedder))
+        # The page asks several questions about one text; of BGE-base at its limit it is 170 MB.
+        self._explain = lru_cache(maxsize=1)(partial(explain, embedder))
 
     def about(self) -> JSON:
         """The model, the limits of the page, and the source of `model.py`."""
@@ -56,6 +57,7 @@ class Answers:
             "pooling": embedder.pooling,
             "precisions": COMPUTED,
             "after_pooling": [module.kind for module in config.after_pooling],
+            "legend": inspect.getdoc(model),
             "source": functions(),
         }
 

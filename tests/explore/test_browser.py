@@ -172,6 +172,8 @@ def test_formulas_and_lines_of_the_model_lead_to_each_other(browser: Browser) ->
             for step in page.locator(f"#{panel} .steps li").all():
                 line = page.locator(step.locator("a").get_attribute("href"))
                 assert line.locator("a").get_attribute("href") == f"#{step.get_attribute('id')}"
+        page.get_by_text("What the letters in model.py mean").click()
+        expect(page.locator("#legend")).to_contain_text("attention heads")
         step = page.locator("#attention .steps li").filter(has_text="exp(")
         line = page.locator("#attention .line", has_text="np.exp(")
         step.hover()

@@ -53,6 +53,7 @@ try {
   about = await ask("about");
   byId("model").textContent =
     `${about.model}: from a text to a vector of ${about.dim} numbers, through ${about.layers} layers of ${about.heads} heads.`;
+  byId("legend").textContent = about.legend;
   for (const section of document.querySelectorAll("[data-source]")) showSource(section, about.source);
   Object.assign(choice, { token: 2, other: 1, layer: Math.ceil(about.layers / 2), head: 1 });
   pair.setUp(about, currentText);

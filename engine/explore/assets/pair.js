@@ -10,7 +10,9 @@ export function setUp(about, currentText) {
     () => ask("compare", { a: currentText(), b: byId("other").value }),
     (found) => {
       show(found);
-      return `Cosine ${fixed(found.cosine, 4)}, of the two mean-pooled texts${own}`;
+      const { length } = found.a.tokens;
+      const cut = found.a.pooled > length ? `; the first ${length} tokens are shown` : "";
+      return `Cosine ${fixed(found.cosine, 4)}, of the two mean-pooled texts${own}${cut}`;
     });
 }
 
