@@ -228,7 +228,7 @@ def test_the_keyboard_reaches_everything(browser: Browser) -> None:
     with page_of(browser) as page:
         type_text(page)
         page.get_by_label("Your text", exact=True).focus()
-        for _ in range(2 + 7 + 1):  # the buttons, the links to the panels, the tokens
+        for _ in range(2 + 7 + 2):  # the buttons, the links to the panels, the letters, the tokens
             page.keyboard.press("Tab")
         page.keyboard.press("ArrowRight")
         assert page.evaluate("document.activeElement.value") == "3"

@@ -20,10 +20,10 @@ def test_ctrl_c_ends_it_quietly() -> None:
     assert explorer.stop(signal.SIGINT) == (0, "")
 
 
-def test_sigterm_ends_it_as_other_commands() -> None:
+def test_sigterm_ends_it_quietly_too() -> None:
     explorer = Explorer()
     assert explorer.ask("/").status == 200
-    assert explorer.stop(signal.SIGTERM) == (143, "")
+    assert explorer.stop(signal.SIGTERM) == (-signal.SIGTERM, "")
 
 
 def test_ctrl_c_while_connections_are_open() -> None:
