@@ -1,6 +1,8 @@
 // All heads as small maps, one of them large, and how a weight is computed.
 
-import { ask, bar, byId, choice, choose, element, fillTable, fixed, latest, onChoice, quoted, vector } from "./common.js";
+import {
+  ask, bar, byId, choice, choose, element, fillTable, fixed, latest, onChoice, quoted, vector,
+} from "./common.js";
 import { showSteps } from "./code.js";
 import { heatMap } from "./draw.js";
 
@@ -13,13 +15,15 @@ let shown; // the layer and head of the large map
 export function show(found, itsText) {
   [answer, text, shown] = [found, itsText, undefined];
   const size = answer.tokens.length;
-  const rows = answer.attention.map((heads, n) => element("div", { className: "heads" }, ...heads.map((_, h) => {
-    const input = element("input", { type: "radio", name: "head", value: `${n + 1}.${h + 1}` });
-    input.setAttribute("aria-label", `layer ${n + 1}, head ${h + 1}`);
-    input.addEventListener("change", () => choose({ layer: n + 1, head: h + 1 }));
-    const small = element("canvas", { width: size, height: size });
-    return element("label", { title: `layer ${n + 1}, head ${h + 1}` }, input, small);
-  })));
+  const small = (layer, head) => {
+    const input = element("input", { type: "radio", name: "head", value: `${layer}.${head}` });
+    input.setAttribute("aria-label", `layer ${layer}, head ${head}`);
+    input.addEventListener("change", () => choose({ layer, head }));
+    const canvas = element("canvas", { width: size, height: size });
+    return element("label", { title: `layer ${layer}, head ${head}` }, input, canvas);
+  };
+  const rows = answer.attention.map((heads, n) =>
+    element("div", { className: "heads" }, ...heads.map((_, h) => small(n + 1, h + 1))));
   byId("heads").replaceChildren(...rows);
   paintAll();
   map = heatMap(byId("map"), answer.tokens, answer.tokens, (token, other) => choose({ token, other }));
@@ -82,7 +86,8 @@ function largest(row) {
 }
 
 function showRow(row, from) {
-  const rows = largest(row).slice(0, MOST).map(([weight, j]) => [answer.tokens[j], bar(weight, fixed(weight))]);
+  const most = largest(row).slice(0, MOST);
+  const rows = most.map(([weight, j]) => [answer.tokens[j], bar(weight, fixed(weight))]);
   fillTable(byId("gathers"), `${from} gathers most from`, ["Token", "Weight"], rows);
 }
 
@@ -92,16 +97,26 @@ function steps(detail, from, to) {
   const scale = 1 / Math.sqrt(width);
   const score = scores[token][other];
   const less = score - most[token];
-  const weight = answer.attention[choice.layer - 1][choice.head - 1][token];
-  const parts = largest(weight).slice(0, 3).map(([value, j]) => `${fixed(value, 2)} v(${answer.tokens[j]})`);
+  const power = Math.exp(less);
+  const row = largest(answer.attention[choice.layer - 1][choice.head - 1][token]);
+  const parts = row.slice(0, 3).map(([value, j]) => `${fixed(value, 2)} v(${answer.tokens[j]})`);
+  const query = vector(q[token].slice(0, 4));
+  const key = vector(k[other].slice(0, 4));
   return [
-    ["attention", "q_TD =", `the query of ${from}, what it looks for: ${vector(q[token].slice(0, 4))}, ${width} numbers in this head`],
-    ["attention", "k_TD =", `the key of ${to}, what it offers: ${vector(k[other].slice(0, 4))}`],
-    ["attention_weights", "scale =", `1 / √${width} = ${fixed(scale)}`],
-    ["attention_weights", "return softmax", `the score, scale · query · key: ${fixed(scale)} × ${fixed(score / scale)} = ${fixed(score)}`],
-    ["softmax", "-= scores", `less the largest score of ${from}: ${fixed(score)} − ${fixed(most[token])} = ${fixed(less)}`],
-    ["softmax", "np.exp", `exp(${fixed(less)}) = ${fixed(Math.exp(less), 4)}`],
-    ["softmax", "/= scores", `divided by the sum of the row: ${fixed(Math.exp(less), 4)} / ${fixed(sums[token])} = ${fixed(Math.exp(less) / sums[token], 4)}, the weight of this cell`],
-    ["attend", "gathered_HLK =", `${from} gathers ${parts.join(" + ")} + …, where v are the values`],
+    ["attention", "q_TD =",
+      `the query of ${from}, what it looks for: ${query}, ${width} numbers in this head`],
+    ["attention", "k_TD =", `the key of ${to}, what it offers: ${key}`],
+    ["attention_weights", "scale =", `1 / √${width} = ${fixed(scale, 4)}`],
+    ["attention_weights", "return softmax",
+      "the score, scale times the dot product of query and key: ",
+      `${fixed(scale, 4)} × ${fixed(score / scale)} = ${fixed(score)}`],
+    ["softmax", "-= scores",
+      `less the largest score of ${from}: `,
+      `${fixed(score)} − ${fixed(most[token])} = ${fixed(less)}`],
+    ["softmax", "np.exp", `exp(${fixed(less)}) = ${fixed(power, 4)}`],
+    ["softmax", "/= scores",
+      `divided by the sum of the row: ${fixed(power, 4)} / ${fixed(sums[token])} = `,
+      `${fixed(power / sums[token], 4)}, the weight of this cell`],
+    ["attend", "gathered_HLK =", `${from} gathers ${parts.join(" + ")} + …, where v are values`],
   ];
 }

@@ -12,8 +12,10 @@ export function element(name, properties = {}, ...children) {
 /** A table's content: names of columns, and rows whose first cell is a heading. */
 export function fillTable(table, caption, names, rows) {
   const heads = names.map((name) => element("th", { scope: "col" }, name));
-  const body = rows.map(([first, ...cells]) =>
-    element("tr", {}, element("th", { scope: "row" }, first), ...cells.map((cell) => element("td", {}, cell))));
+  const body = rows.map(([first, ...cells]) => element(
+    "tr", {}, element("th", { scope: "row" }, first),
+    ...cells.map((cell) => element("td", {}, cell)),
+  ));
   table.replaceChildren(
     element("caption", {}, caption),
     element("thead", {}, element("tr", {}, ...heads)),
@@ -33,7 +35,8 @@ export const fixed = (number, digits = 3) =>
   (Number(number.toFixed(digits)) || 0).toFixed(digits).replace("-", "−");
 
 /** The first numbers of a vector, as text. */
-export const vector = (numbers) => `(${numbers.map((one) => fixed(one, 2)).join(", ")}, …)`;
+export const vector = (numbers, digits = 2) =>
+  `(${numbers.map((one) => fixed(one, digits)).join(", ")}, …)`;
 
 export const quoted = (token) => `“${token}”`;
 

@@ -2,6 +2,8 @@
 
 const WIDE = 24; // tokens: so many have large cells
 
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
 export function svg(name, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -33,7 +35,9 @@ export function heatMap(place, rows, columns, pointed) {
   })));
   const frame = svg("rect", { class: "frame", width: size + 1, height: size + 1 });
   const [width, height] = [left + columns.length * size + 50, top + rows.length * size + 2];
-  const picture = svg("svg", { width, height, "aria-hidden": "true" }, ...names, ...cells.flat(), frame);
+  const picture = svg(
+    "svg", { width, height, "aria-hidden": "true" }, ...names, ...cells.flat(), frame,
+  );
   place.replaceChildren(picture);
   let marked = [0, 0];
 
@@ -41,7 +45,7 @@ export function heatMap(place, rows, columns, pointed) {
     if (target.dataset?.i) pointed(Number(target.dataset.i), Number(target.dataset.j));
   };
   place.onkeydown = (event) => {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
     const clamp = (value, most) => Math.max(0, Math.min(most - 1, value));
@@ -96,7 +100,9 @@ export function scatter(place, points, names, label) {
       while (taken.some(([side, other]) => side === end && Math.abs(other - line) < 13)) line += 3;
       taken.push([end, line]);
       const at = { class: end ? "end" : "", x: end ? x - 9 : x + 9, y: line };
-      return svg("g", {}, svg("title", {}, names[i]), svg("circle", { class: "point", cx: x, cy: y, r: 5 }),
+      return svg("g", {},
+        svg("title", {}, names[i]),
+        svg("circle", { class: "point", cx: x, cy: y, r: 5 }),
         svg("text", at, `${i + 1} ${cut(names[i], Math.floor(width / 16))}`));
     });
   });
@@ -107,7 +113,8 @@ export function paths(place, lines, names, chosen, label) {
   const height = 360;
   plot(place, height, label, (width) => {
     const put = scale(lines.flat(), width, height, 24);
-    const line = (points, name) => svg("polyline", { class: name, points: points.map((one) => put(one).join()).join(" ") });
+    const line = (points, name) =>
+      svg("polyline", { class: name, points: points.map((one) => put(one).join()).join(" ") });
     const ends = lines.map((points, i) => {
       const [x, y] = put(points.at(-1));
       const at = { class: x > width - 70 ? "small end" : "small", x, y: y - 3 };
@@ -115,7 +122,8 @@ export function paths(place, lines, names, chosen, label) {
     });
     const stops = lines[chosen].map((point, depth) => {
       const [x, y] = put(point);
-      return svg("g", {}, svg("circle", { class: "point", cx: x, cy: y, r: 4 }),
+      return svg("g", {},
+        svg("circle", { class: "point", cx: x, cy: y, r: 4 }),
         svg("text", { x: x + 6, y: y + 14 }, `${depth}`));
     });
     return [...ends, line(lines[chosen], "thick"), ...stops];
@@ -128,6 +136,9 @@ export function strip(values, most, label) {
     class: value < 0 ? "cell less" : "cell", x: i, y: 0, width: 1.02, height: 1,
     "fill-opacity": Math.min(1, Math.abs(value) / most).toFixed(3),
   }));
-  const view = { viewBox: `0 0 ${values.length} 1`, preserveAspectRatio: "none", class: "strip", role: "img", "aria-label": label };
+  const view = {
+    viewBox: `0 0 ${values.length} 1`, preserveAspectRatio: "none", class: "strip",
+    role: "img", "aria-label": label,
+  };
   return svg("svg", view, ...cells);
 }

@@ -1,6 +1,8 @@
 // The states of a token at all depths, and what the two halves of a layer add to it.
 
-import { ask, byId, choice, choose, element, fillTable, fixed, latest, onChoice, quoted, vector } from "./common.js";
+import {
+  ask, byId, choice, choose, element, fillTable, fixed, latest, onChoice, quoted, vector,
+} from "./common.js";
 import { showSteps } from "./code.js";
 import { paths } from "./draw.js";
 
@@ -14,7 +16,8 @@ export function show(found, itsText) {
   byId("layer").replaceChildren(...layers);
   const [first, second] = answer.path_shares;
   byId("path-about").textContent =
-    `The two directions in which the states differ most, ${fixed(100 * (first + second), 0)} % of all differences.`;
+    "The picture has the two directions in which the states differ most, " +
+    `${fixed(100 * (first + second), 0)} % of all differences.`;
 }
 
 byId("layer").addEventListener("change", () => choose({ layer: Number(byId("layer").value) }));
@@ -48,12 +51,19 @@ onChoice(() => {
 
 function steps({ halves }) {
   const { token, layer } = choice;
-  const part = (name) => `${vector(halves[name].first[token])}, of length ${fixed(halves[name].length[token], 2)}`;
+  const name = quoted(answer.tokens[token]);
+  const part = (key) => {
+    const { first, length } = halves[key];
+    return `${vector(first[token])}, of length ${fixed(length[token], 2)}`;
+  };
   return [
-    ["encoder_layer", "mixed_TD = attention", `attention gives ${quoted(answer.tokens[token])}: ${part("attention")}`],
-    ["encoder_layer", "mixed_TD += x_TD", `added to what came into layer ${layer}: ${part("came")}`],
+    ["encoder_layer", "mixed_TD = attention", `attention gives ${name}: ${part("attention")}`],
+    ["encoder_layer", "mixed_TD += x_TD",
+      `added to what came into layer ${layer}: ${part("came")}`],
     ["encoder_layer", "x_TD = layer_norm", `normalised: ${part("between")}`],
-    ["encoder_layer", "ffn_TD = feed_forward", `the feed-forward network makes of that: ${part("feed_forward")}`],
-    ["encoder_layer", "return layer_norm", `added and normalised, the state after layer ${layer}: ${part("out")}`],
+    ["encoder_layer", "ffn_TD = feed_forward",
+      `the feed-forward network makes of that: ${part("feed_forward")}`],
+    ["encoder_layer", "return layer_norm",
+      `added and normalised, the state after layer ${layer}: ${part("out")}`],
   ];
 }

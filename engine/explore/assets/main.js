@@ -33,7 +33,7 @@ async function save() {
   const response = await post("saved", { text: currentText() });
   const url = URL.createObjectURL(await response.blob());
   element("a", { href: url, download: "explanation.npz" }).click();
-  URL.revokeObjectURL(url);
+  setTimeout(() => URL.revokeObjectURL(url), 60_000); // some browsers read it after the click
 }
 
 const whenTyped = latest(explain, 250);
@@ -52,7 +52,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", attention.
 try {
   about = await ask("about");
   byId("model").textContent =
-    `${about.model}: from a text to a vector of ${about.dim} numbers, through ${about.layers} layers of ${about.heads} heads.`;
+    `${about.model}: from a text to a vector of ${about.dim} numbers, ` +
+    `through ${about.layers} layers of ${about.heads} heads.`;
   byId("legend").textContent = about.legend;
   for (const section of document.querySelectorAll("[data-source]")) showSource(section, about.source);
   Object.assign(choice, { token: 2, other: 1, layer: Math.ceil(about.layers / 2), head: 1 });

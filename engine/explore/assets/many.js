@@ -47,16 +47,20 @@ function show() {
     element("tbody", {}, ...rows),
   );
   scatter(byId("scatter"), points, texts, `The texts on a plane, ${pooling()} pooling`);
+  const share = fixed(100 * (shares[0] + shares[1]), 0);
   byId("scatter-about").textContent =
-    `Principal components (PCA): the two directions in which these vectors differ most, ${fixed(100 * (shares[0] + shares[1]), 0)} % of all differences. model.py has no part in this map.`;
+    "Principal components (PCA): the two directions in which these vectors differ most, " +
+    `${share} % of all differences. model.py has no part in this map.`;
   explain(0, Math.min(1, texts.length - 1));
 }
 
 function explain(i, j) {
   const { cosines, first } = answer[pooling()];
-  const products = first[i].slice(0, 2).map((one, d) => `${fixed(one)} × ${fixed(first[j][d])}`);
+  const products = [0, 1].map((d) => `(${fixed(first[i][d])} × ${fixed(first[j][d])})`);
   showSteps(byId("many"), [
     ["pool", "pooled_SD[s] =", `each text is pooled by ${pooling()}`],
-    ["normalize", "return", `unit vectors: ${i + 1} is ${vector(first[i])}, ${j + 1} is ${vector(first[j])}; the dot product is their cosine, ${products.join(" + ")} + … = ${fixed(cosines[i][j])}`],
+    ["normalize", "return",
+      `unit vectors: ${i + 1} is ${vector(first[i])}, ${j + 1} is ${vector(first[j])}; `,
+      `the dot product is their cosine: ${products.join(" + ")} + … = ${fixed(cosines[i][j])}`],
   ]);
 }

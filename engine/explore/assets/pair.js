@@ -30,13 +30,17 @@ function show({ a, b, cosine, contributions, pairs }) {
     map.mark(i, j);
     const value = contributions[i][j];
     const [one, other] = [quoted(a.tokens[i]), quoted(b.tokens[j])];
-    byId("pair-cell").textContent = `${one} and ${other} give ${fixed(value, 4)} of ${fixed(cosine, 4)}`;
+    const part = `${fixed(value, 4)} of ${fixed(cosine, 4)}`;
+    byId("pair-cell").textContent = `${one} and ${other} give ${part}`;
     const lengths = a.length * b.length;
     const count = a.pooled * b.pooled;
     showSteps(byId("pair"), [
       ["mean_pool", "return", `u is the mean of ${a.pooled} states x, and v of ${b.pooled} states y`],
       ["normalize", "length_S1 =", `|u| = ${fixed(a.length)}, |v| = ${fixed(b.length)}`],
-      ["normalize", "return", `cosine = u · v / (|u| |v|) = Σ x · y / (${a.pooled} × ${b.pooled} × ${fixed(lengths)}); for x of ${one} and y of ${other}: ${fixed(value * count * lengths, 2)} / ${fixed(count * lengths, 2)} = ${fixed(value, 4)}`],
+      ["normalize", "return",
+        `cosine = u · v / (|u| |v|) = Σ x · y / (${a.pooled} × ${b.pooled} × ${fixed(lengths)}); `,
+        `for x of ${one} and y of ${other}: ${fixed(value * count * lengths, 2)} / `,
+        `${fixed(count * lengths, 2)} = ${fixed(value, 4)}`],
     ]);
   }
   const [i, j] = largest(contributions);

@@ -11,7 +11,8 @@ export function show(found, about) {
   const { tokens, shares, prompt, pooled } = answer;
   const others = about.after_pooling.filter((kind) => kind !== "Normalize");
   byId("pooling-about").textContent = [
-    `${about.model} pools by ${about.pooling}. For this text the two vectors have a cosine of ${fixed(answer.cls_mean_cosine)}.`,
+    `${about.model} pools by ${about.pooling}.`,
+    `For this text the two vectors have a cosine of ${fixed(answer.cls_mean_cosine)}.`,
     ...others.map((kind) => `Its module ${kind} follows, which is not shown here.`),
   ].join(" ");
   const most = Math.max(...shares.map(Math.abs));
@@ -24,7 +25,8 @@ export function show(found, about) {
   byId("strips").replaceChildren(...Object.entries(pooled).map(([name, values]) => {
     const largest = 3 * Math.sqrt(values.reduce((sum, one) => sum + one * one, 0) / values.length);
     const label = `the ${values.length} numbers of the ${name} vector`;
-    return element("div", { className: "labelled" }, element("span", {}, name), strip(values, largest, label));
+    const picture = strip(values, largest, label);
+    return element("div", { className: "labelled" }, element("span", {}, name), picture);
   }));
   showSteps(byId("pooling"), steps());
 }
@@ -46,6 +48,8 @@ function steps() {
     ["mean_pool", "return", `the first number: (${few}${more}) / ${numbers.length} = ${fixed(first)}`],
     ["cls_pool", "return", `the first number: ${fixed(numbers[0])}, that of the first token`],
     ["normalize", "length_S1 =", `the length of the mean vector: √(${fixed(first)}² + …) = ${fixed(length)}`],
-    ["normalize", "return", `the first number of the unit vector: ${fixed(first)} / ${fixed(length)} = ${fixed(first / length, 4)}`],
+    ["normalize", "return",
+      "the first number of the unit vector: ",
+      `${fixed(first)} / ${fixed(length)} = ${fixed(first / length, 4)}`],
   ];
 }

@@ -30,6 +30,8 @@ function show(found) {
   const rows = found.map(({ name, angle, largest }) => [name, logarithmic(angle), logarithmic(largest)]);
   fillTable(byId("errors"), "Errors", ["Precision", "1 − cosine", "Largest difference"], rows);
   showSteps(byId("precisions"), [
-    ["linear", "y_TO = x_TI", `this product, with W and x in ${found.map(({ name }) => name).join(", ")}: the vectors differ by at most ${found.map(({ largest }) => power(largest)).join(", ")}`],
+    ["linear", "y_TO = x_TI",
+      `this product, with W and x in ${found.map(({ name }) => name).join(", ")}: `,
+      `the vectors differ by at most ${found.map(({ largest }) => power(largest)).join(", ")}`],
   ]);
 }

@@ -36,11 +36,18 @@ onChoice(() => {
   const [total, center, wide] = [sum[token][0], mean[token], deviation[token]];
   const part = (total - center) / wide;
   showSteps(byId("tokens"), [
-    ["embed", "word_VD", `${name} is row ${answer.ids[token]} of the word table: ${vector(word[token])}`],
-    ["embed", "token_type_D", `plus the same for every token: ${vector(type)}`],
-    ["embed", "position_PD", `plus row ${token} of the position table: ${vector(position[token])}`],
-    ["layer_norm", "centred_TD =", `the first number, less the mean of all: ${fixed(total)} − ${fixed(center)} = ${fixed(total - center)}`],
-    ["layer_norm", "/= np.sqrt", `divided by the standard deviation: ${fixed(total - center)} / ${fixed(wide)} = ${fixed(part)}`],
-    ["embed", "return layer_norm", `scaled and shifted, this goes into layer 1: ${vector(answer.first[0][token])}`],
+    ["embed", "word_VD",
+      `${name} is row ${answer.ids[token]} of the word table: ${vector(word[token], 3)}`],
+    ["embed", "token_type_D", `plus the same for every token: ${vector(type, 3)}`],
+    ["embed", "position_PD",
+      `plus row ${token} of the position table: ${vector(position[token], 3)}`],
+    ["layer_norm", "centred_TD =",
+      "the first number, less the mean of all: ",
+      `${fixed(total, 4)} − ${fixed(center, 4)} = ${fixed(total - center, 4)}`],
+    ["layer_norm", "/= np.sqrt",
+      "divided by the standard deviation: ",
+      `${fixed(total - center, 4)} / ${fixed(wide, 4)} = ${fixed(part)}`],
+    ["embed", "return layer_norm",
+      `scaled and shifted, this goes into layer 1: ${vector(answer.first[0][token])}`],
   ]);
 });
