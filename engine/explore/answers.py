@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+import engine
 from engine import Embedder, InputError, model
 from engine.explain import (
     Explanation,
@@ -20,7 +21,6 @@ from engine.explain import (
     embedding_parts,
     explain,
     layer_parts,
-    precision_errors,
     words_near,
 )
 from engine.explore.pca import plane
@@ -42,7 +42,7 @@ class Answers:
     """The questions of the page, about one model. One question at a time."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
+        self._embedder, self._prompt = embedder, embedder.prompt_for(None)
         # The page asks several questions about one text; of BGE-base at its limit it is 170 MB.
         self._explain = lru_cache(maxsize=1)(partial(explain, embedder))
 
@@ -64,7 +64,7 @@ class Answers:
     def explain(self, text: str) -> JSON:
         """The tokens of a text, all attention weights, and the states on their way."""
         found = self._explain(_checked(text))
-        (tokens,) = self._embedder.tokenize([text], prompt=self._embedder.prompt_for(None))
+        (tokens,) = self._embedder.tokenize([text], prompt=self._prompt)
         x_ELD = found.hidden_ELD
         weights_NHLL = found.attention_NHLL[:, :, :SHOWN, :SHOWN]
         points, shares = plane(x_ELD[:, :SHOWN].reshape(-1, x_ELD.shape[2]))
@@ -176,11 +176,24 @@ class Answers:
         return answer
 
     def precision(self, text: str, name: str) -> JSON:
-        """How far the vector of a precision is from that of `model.py`."""
+        """The vector of a precision beside that of `model.py`; the first use prepares it."""
         if name not in COMPUTED:
             raise InputError(f"name is {name!r}; it must be one of {', '.join(COMPUTED)}.")
-        (error,) = precision_errors(self._embedder, _checked(text), [name])
-        return {"angle": 1 - error.cosine, "largest": error.largest}
+        mine, tokens = (
+            self._embedder,
+            self._embedder.tokenize([_checked(text)], prompt=self._prompt),
+        )
+        with engine.load(mine.folder, precision=name, threads=mine.threads, offline=True) as other:
+            vector, reference = (
+                each.encode_tokens(tokens)[0].astype(np.float64) for each in (other, mine)
+            )
+        lengths = max(float(np.linalg.norm(vector) * np.linalg.norm(reference)), 1e-12)
+        return {
+            "first": _short(vector[:FIRST], 6),
+            "reference": _short(reference[:FIRST], 6),
+            "angle": 1 - float(vector @ reference) / lengths,
+            "largest": float(np.abs(vector - reference).max()),
+        }
 
     def saved(self, text: str) -> bytes:
         """An .npz file with all tokens, for `Explanation.load`."""

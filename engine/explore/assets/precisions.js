@@ -1,6 +1,6 @@
 // The same text in float32, int16 and int8.
 
-import { ask, bar, byId, fillTable, onSubmit, quoted } from "./common.js";
+import { ask, bar, byId, fillTable, fixed, onSubmit, quoted } from "./common.js";
 import { showSteps } from "./code.js";
 
 const LOWEST = -14; // the exponent at which a bar ends
@@ -27,8 +27,12 @@ const logarithmic = (value) =>
   bar(Math.max(0, 1 - Math.log10(Math.max(value, 1e-16)) / LOWEST), power(Math.max(0, value)));
 
 function show(found) {
-  const rows = found.map(({ name, angle, largest }) => [name, logarithmic(angle), logarithmic(largest)]);
-  fillTable(byId("errors"), "Errors", ["Precision", "1 − cosine", "Largest difference"], rows);
+  const numbers = (some) => some.map((one) => fixed(one, 5)).join("  ");
+  const rows = found.map(({ name, first, angle, largest }) =>
+    [name, numbers(first), logarithmic(angle), logarithmic(largest)]);
+  rows.unshift(["model.py", numbers(found[0].reference), "", ""]);
+  const names = ["Precision", "First numbers", "1 − cosine", "Largest difference"];
+  fillTable(byId("errors"), "The vector in each precision, and its errors", names, rows);
   showSteps(byId("precisions"), [
     ["linear", "y_TO = x_TI",
       `this product, with W and x in ${found.map(({ name }) => name).join(", ")}: `,
