@@ -165,7 +165,7 @@ class Answers:
         checked = [_checked(text) for text in texts]
         answer: JSON = {}
         for pooling in POOLINGS:
-            vectors = self._embedder.encode(checked, pooling=pooling)
+            vectors = self._embedder.encode(checked, pooling=pooling, normalize=True)
             points, shares = plane(vectors)
             answer[pooling] = {
                 "cosines": _short(vectors @ vectors.T),

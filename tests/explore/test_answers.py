@@ -10,6 +10,7 @@ import engine
 from engine.explain import Explanation, compare, explain, nearest_words, precision_errors
 from engine.explore.answers import CHARACTERS, SHOWN, Answers
 from tests.conftest import Load
+from tests.support.synthetic import MODULES, write_checkpoint, write_json
 
 TEXT = "the red fox, and the blue one"
 OTHER = "a blue fox"
@@ -90,6 +91,17 @@ def test_many_texts(answers: Answers, load: Load) -> None:
         shown = [np.linalg.norm(points[0] - points[i]) for i in (1, 2)]
         np.testing.assert_allclose(shown, apart, atol=3e-4)
         assert sum(got[pooling]["shares"]) == pytest.approx(1, abs=2e-4)
+
+
+def test_cosines_of_a_checkpoint_that_does_not_normalise(tmp_path: Path) -> None:
+    folder = write_checkpoint(
+        tmp_path / "raw", hidden=40, layers=1, heads=4, ffn=56, vocab=242, positions=64
+    )
+    write_json(folder / "modules.json", MODULES[:2])
+    with engine.load(folder, precision="reference", threads=1) as embedder:
+        assert np.linalg.norm(embedder.encode(TEXT)) > 1.01
+        got = Answers(embedder).matrix([TEXT, OTHER])["mean"]["cosines"]
+    assert [got[0][0], got[1][1]] == [1, 1] and got[0][1] < 1
 
 
 @pytest.mark.parametrize("name", ["float32", "int16", "int8"])
