@@ -44,10 +44,13 @@ mimetypes.add_type("text/javascript", ".js")  # Windows may say text/plain, whic
 
 
 def app_of(embedder: Embedder) -> ASGIApp:
-    """The application. It computes one answer at a time."""
-    answers, turn = Answers(embedder), asyncio.Lock()
+    """The application. It computes one answer at a time.
 
-    def question(answer: Callable[..., Any]) -> Route:
+    Beside it one of a precision, which compiles kernels for a minute when it is new here.
+    """
+    answers, turn, other_turn = Answers(embedder), asyncio.Lock(), asyncio.Lock()
+
+    def question(answer: Callable[..., Any], turn: asyncio.Lock = turn) -> Route:
         async def endpoint(request: Request) -> Response:
             members = _members(await _body(request), answer)
             try:
@@ -61,11 +64,15 @@ def app_of(embedder: Embedder) -> ASGIApp:
 
     asked: tuple[Callable[..., Any], ...] = (
         answers.about, answers.explain, answers.head, answers.words, answers.compare,
-        answers.matrix, answers.precision, answers.saved,
+        answers.matrix, answers.saved,
     )  # fmt: skip
     files = StaticFiles(packages=[("engine.explore", "assets")], html=True)
     return Starlette(
-        routes=[*map(question, asked), Mount("/", files)],
+        routes=[
+            *map(question, asked),
+            question(answers.precision, other_turn),
+            Mount("/", files),
+        ],
         middleware=[
             Middleware(_WithHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),

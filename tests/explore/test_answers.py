@@ -95,7 +95,7 @@ def test_many_texts(answers: Answers, load: Load) -> None:
 
 def test_cosines_of_a_checkpoint_that_does_not_normalise(tmp_path: Path) -> None:
     folder = write_checkpoint(
-        tmp_path / "raw", hidden=40, layers=1, heads=4, ffn=56, vocab=242, positions=64
+        tmp_path / "raw", seed=1, hidden=40, layers=1, heads=4, ffn=56, vocab=242, positions=64
     )
     write_json(folder / "modules.json", MODULES[:2])
     with engine.load(folder, precision="reference", threads=1) as embedder:

@@ -1,7 +1,9 @@
 """Which request gets what: files, answers, and who is refused."""
 
+import asyncio
 import json
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,8 +11,11 @@ import numpy as np
 import pytest
 
 from engine.explain import explain
+from engine.explore.answers import Answers
+from engine.explore.app import app_of
 from tests.conftest import Load
 from tests.explore.serving import shared
+from tests.serve.test_app import Client
 
 
 def error_of(status: int, path: str, body: Any = None, **options: Any) -> str:
@@ -127,6 +132,29 @@ def test_a_wrong_member_is_explained(path: str, body: Any, told: str) -> None:
 def test_a_long_question_is_refused_while_it_is_read() -> None:
     body = json.dumps({"text": "a" * (1 << 20)}).encode()
     assert error_of(413, "/api/explain", body) == "the question is longer than 1,048,576 bytes."
+
+
+def test_a_precision_that_takes_long_delays_no_other_answer(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = threading.Event()
+
+    def precision(answers: Answers, text: str, name: str) -> dict[str, bool]:
+        return {"in time": ready.wait(30)}
+
+    monkeypatch.setattr(Answers, "precision", precision)
+
+    async def check() -> None:
+        client = Client(app_of(load("tiny", "reference")))
+        headers = {"content-type": "application/json", "host": "localhost"}
+        body = b'{"text": "a", "name": "int8"}'
+        slow = asyncio.create_task(client("POST", "/api/precision", body, **headers))
+        await asyncio.sleep(0)
+        assert (await client("POST", "/api/explain", b'{"text": "a"}', **headers)).status == 200
+        ready.set()
+        assert json.loads((await slow).body) == {"in time": True}
+
+    asyncio.run(check())
 
 
 def test_questions_at_the_same_time_get_their_own_answers() -> None:
