@@ -1,6 +1,6 @@
 """`bge explore`: a page on this machine that shows what the model does with your texts.
 
-Read `server` (the address, the start and the end), `app` (which request gets what), `answers` (the
+Read `server` (the address, the start and the end), `app` (which request gets what), `results` (the
 numbers, from `engine.explain`), `source` (the lines of `model.py`), then `assets/main.js`.
 """
 

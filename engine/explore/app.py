@@ -1,8 +1,8 @@
-"""Which request gets what: the page and its files, and a JSON endpoint for each question.
+"""Which request gets what: the page and its files, and a JSON endpoint for each kind of result.
 
 Only pages of this server may ask. The Host header must name this machine, so that no other site
-reaches us by a name of its own that leads here (DNS rebinding). A question is JSON by its
-content-type, which other sites cannot send without a preflight, and preflights get no permission.
+reaches us by a name of its own that leads here (DNS rebinding). A request for a result is JSON by
+its content-type, which other sites cannot send without a preflight, and preflights get no permission.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine import Embedder, InputError
 from engine.errors import EngineError
-from engine.explore.answers import Answers
+from engine.explore.results import Results
 
 MOST_BYTES = 1 << 20  # of a request
 HOSTS = ["127.0.0.1", "localhost"]
@@ -44,33 +44,33 @@ mimetypes.add_type("text/javascript", ".js")  # Windows may say text/plain, whic
 
 
 def app_of(embedder: Embedder) -> ASGIApp:
-    """The application. It computes one answer at a time.
+    """The application. It computes one result at a time.
 
     Beside it one of a precision, which compiles kernels for a minute when it is new here.
     """
-    answers, turn, other_turn = Answers(embedder), asyncio.Lock(), asyncio.Lock()
+    results, turn, other_turn = Results(embedder), asyncio.Lock(), asyncio.Lock()
 
-    def question(answer: Callable[..., Any], turn: asyncio.Lock = turn) -> Route:
+    def route(result: Callable[..., Any], turn: asyncio.Lock = turn) -> Route:
         async def endpoint(request: Request) -> Response:
-            members = _members(await _body(request), answer)
+            members = _members(await _body(request), result)
             try:
                 async with turn:
-                    found = await run_in_threadpool(answer, **members)
+                    found = await run_in_threadpool(result, **members)
             except asyncio.CancelledError:  # Ctrl-C
                 return Response(status_code=503)
             return Response(found) if isinstance(found, bytes) else JSONResponse(found)
 
-        return Route(f"/api/{answer.__name__}", endpoint, methods=["POST"])
+        return Route(f"/api/{result.__name__}", endpoint, methods=["POST"])
 
-    asked: tuple[Callable[..., Any], ...] = (
-        answers.about, answers.explain, answers.head, answers.words, answers.compare,
-        answers.matrix, answers.saved,
+    listed: tuple[Callable[..., Any], ...] = (
+        results.about, results.explain, results.head, results.words, results.compare,
+        results.matrix, results.saved,
     )  # fmt: skip
     files = StaticFiles(packages=[("engine.explore", "assets")], html=True)
     return Starlette(
         routes=[
-            *map(question, asked),
-            question(answers.precision, other_turn),
+            *map(route, listed),
+            route(results.precision, other_turn),
             Mount("/", files),
         ],
         middleware=[
@@ -98,26 +98,26 @@ class _WithHeaders:
 
 async def _body(request: Request) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, "the content-type of a question must be application/json.")
+        raise HTTPException(415, "the content-type of a request must be application/json.")
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"the question is longer than {MOST_BYTES:,} bytes.")
+            raise HTTPException(413, f"the request is longer than {MOST_BYTES:,} bytes.")
     return body
 
 
-def _members(body: bytes, answer: Callable[..., Any]) -> dict[str, Any]:
-    """The arguments of `answer` from a JSON object: all of them, each of its type."""
+def _members(body: bytes, result: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of `result` from a JSON object: all of them, each of its type."""
     try:
         members = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the question is not JSON: {error}.") from error
-    names = inspect.signature(answer).parameters
+        raise InputError(f"the request is not JSON: {error}.") from error
+    names = inspect.signature(result).parameters
     if not isinstance(members, dict) or members.keys() != names.keys():
         wanted = ", ".join(names) or "no members"
-        raise InputError(f"the question must be a JSON object with {wanted}.")
-    types = get_type_hints(answer)
+        raise InputError(f"the request must be a JSON object with {wanted}.")
+    types = get_type_hints(result)
     for name, value in members.items():
         if not _fits(value, types[name]):
             raise InputError(f"{name} is {value!r:.60}; it must be {KINDS[types[name]]}.")

@@ -14,7 +14,7 @@ from engine.explore.app import app_of
 
 HOST = "127.0.0.1"  # nobody else's machine: there is no authentication
 CONNECTIONS = 64
-PATIENCE_S = 2  # at the end, for answers that are being computed
+PATIENCE_S = 2  # at the end, for results that are being computed
 
 
 def serve(load: Callable[[], Embedder], *, port: int, open_page: bool) -> int:
@@ -27,7 +27,7 @@ def serve(load: Callable[[], Embedder], *, port: int, open_page: bool) -> int:
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         print(f"bge: {embedder.name} is at {url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         if open_page:
-            webbrowser.open(url)  # answered as soon as the server runs
+            webbrowser.open(url)  # loads as soon as the server runs
         config = uvicorn.Config(
             app_of(embedder),
             ws="none",

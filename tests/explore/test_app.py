@@ -1,4 +1,4 @@
-"""Which request gets what: files, answers, and who is refused."""
+"""Which request gets what: files, results, and who is refused."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from engine.explain import explain
-from engine.explore.answers import Answers
 from engine.explore.app import app_of
+from engine.explore.results import Results
 from tests.conftest import Load
 from tests.explore.serving import shared
 from tests.serve.test_app import Client
@@ -53,7 +53,7 @@ def test_other_files_are_not_served(path: str) -> None:
     assert error_of(404, path) == "Not Found"
 
 
-def test_an_answer_is_that_of_the_library(load: Load) -> None:
+def test_a_result_is_that_of_the_library(load: Load) -> None:
     found = explain(load("tiny", "reference"), "the red fox")
     reply = shared().ask("/api/explain", {"text": "the red fox"})
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
@@ -88,7 +88,7 @@ def test_a_foreign_name_for_this_machine_is_refused(host: str) -> None:
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_what_another_site_could_send_is_refused(kind: str) -> None:
     told = error_of(415, "/api/explain", {"text": "a"}, **{"content-type": kind})
-    assert told == "the content-type of a question must be application/json."
+    assert told == "the content-type of a request must be application/json."
     preflight = shared().ask("/api/explain", method="OPTIONS", origin="http://evil.example")
     assert preflight.status == 405
     assert not [name for name in preflight.headers if name.startswith("access-control")]
@@ -98,18 +98,18 @@ def test_what_another_site_could_send_is_refused(kind: str) -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"", "the question is not JSON: "),
-        (b"\xff", "the question is not JSON: "),
-        (b"[" * 100_000, "the question is not JSON: "),
-        ([], "the question must be a JSON object with text."),
-        ({}, "the question must be a JSON object with text."),
-        ({"text": "a", "other": 1}, "the question must be a JSON object with text."),
+        (b"", "the request is not JSON: "),
+        (b"\xff", "the request is not JSON: "),
+        (b"[" * 100_000, "the request is not JSON: "),
+        ([], "the request must be a JSON object with text."),
+        ({}, "the request must be a JSON object with text."),
+        ({"text": "a", "other": 1}, "the request must be a JSON object with text."),
         ({"text": 5}, "text is 5; it must be a string."),
         ({"text": None}, "text is None; it must be a string."),
         ({"text": "a" * 20_001}, "the text has 20,001 characters; this page takes at most 20,000."),
     ],
 )
-def test_a_wrong_question_is_explained(body: Any, told: str) -> None:
+def test_a_wrong_request_is_explained(body: Any, told: str) -> None:
     assert error_of(400, "/api/explain", body).startswith(told)
 
 
@@ -122,27 +122,27 @@ def test_a_wrong_question_is_explained(body: Any, told: str) -> None:
         ("matrix", {"texts": "abc"}, "texts is 'abc'; it must be a list of strings."),
         ("matrix", {"texts": ["a", 1]}, "texts is ['a', 1]; it must be a list of strings."),
         ("matrix", {"texts": ["a"] * 21}, "21 texts; this page compares 1 to 20."),
-        ("about", {"text": "a"}, "the question must be a JSON object with no members."),
+        ("about", {"text": "a"}, "the request must be a JSON object with no members."),
     ],
 )
 def test_a_wrong_member_is_explained(path: str, body: Any, told: str) -> None:
     assert error_of(400, f"/api/{path}", body).startswith(told)
 
 
-def test_a_long_question_is_refused_while_it_is_read() -> None:
+def test_a_long_request_is_refused_while_it_is_read() -> None:
     body = json.dumps({"text": "a" * (1 << 20)}).encode()
-    assert error_of(413, "/api/explain", body) == "the question is longer than 1,048,576 bytes."
+    assert error_of(413, "/api/explain", body) == "the request is longer than 1,048,576 bytes."
 
 
-def test_a_precision_that_takes_long_delays_no_other_answer(
+def test_a_precision_that_takes_long_delays_no_other_result(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready = threading.Event()
 
-    def precision(answers: Answers, text: str, name: str) -> dict[str, bool]:
+    def precision(results: Results, text: str, name: str) -> dict[str, bool]:
         return {"in time": ready.wait(30)}
 
-    monkeypatch.setattr(Answers, "precision", precision)
+    monkeypatch.setattr(Results, "precision", precision)
 
     async def check() -> None:
         client = Client(app_of(load("tiny", "reference")))
@@ -157,9 +157,9 @@ def test_a_precision_that_takes_long_delays_no_other_answer(
     asyncio.run(check())
 
 
-def test_questions_at_the_same_time_get_their_own_answers() -> None:
+def test_requests_at_the_same_time_get_their_own_results() -> None:
     texts = [f"the fox and {number} others" for number in range(12)]
     with ThreadPoolExecutor(6) as pool:
         found = [*pool.map(lambda text: shared().ask("/api/explain", {"text": text}).json, texts)]
-    for text, answer in zip(texts, found, strict=True):
-        assert answer == shared().ask("/api/explain", {"text": text}).json
+    for text, result in zip(texts, found, strict=True):
+        assert result == shared().ask("/api/explain", {"text": text}).json

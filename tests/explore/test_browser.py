@@ -20,7 +20,7 @@ EVIL = "<img/src=x/onerror=document.title='run'>"
 
 @contextmanager
 def page_of(browser: Browser, width: int = 1920, scheme: str = "light") -> Iterator[Page]:
-    """The page, when all that it asks by itself is answered."""
+    """The page, when all that it asks by itself is responded to."""
     with opened(browser, shared().url, width=width, scheme=scheme) as page:
         expect(page.locator("#status")).to_contain_text(" ms")
         for panel in ("tokens", "attention", "layers", "pooling", "pair", "many"):

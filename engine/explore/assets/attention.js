@@ -7,14 +7,14 @@ import { showSteps } from "./code.js";
 import { heatMap } from "./draw.js";
 
 const MOST = 6; // tokens of the table
-let answer;
+let result;
 let text;
 let map;
 let shown; // the layer and head of the large map
 
 export function show(found, itsText) {
-  [answer, text, shown] = [found, itsText, undefined];
-  const size = answer.tokens.length;
+  [result, text, shown] = [found, itsText, undefined];
+  const size = result.tokens.length;
   const small = (layer, head) => {
     const input = element("input", { type: "radio", name: "head", value: `${layer}.${head}` });
     input.setAttribute("aria-label", `layer ${layer}, head ${head}`);
@@ -22,19 +22,19 @@ export function show(found, itsText) {
     const canvas = element("canvas", { width: size, height: size });
     return element("label", { title: `layer ${layer}, head ${head}` }, input, canvas);
   };
-  const rows = answer.attention.map((heads, n) =>
+  const rows = result.attention.map((heads, n) =>
     element("div", { className: "heads" }, ...heads.map((_, h) => small(n + 1, h + 1))));
   byId("heads").replaceChildren(...rows);
   paintAll();
-  map = heatMap(byId("map"), answer.tokens, answer.tokens, (token, other) => choose({ token, other }));
+  map = heatMap(byId("map"), result.tokens, result.tokens, (token, other) => choose({ token, other }));
 }
 
 /** The small maps: one pixel a weight, so that a page of 144 heads is drawn at once. */
 export function paintAll() {
-  if (!answer) return;
+  if (!result) return;
   const [red, green, blue] = getComputedStyle(byId("heads")).color.match(/\d+/g).map(Number);
-  const size = answer.tokens.length;
-  const maps = answer.attention.flat();
+  const size = result.tokens.length;
+  const maps = result.attention.flat();
   byId("heads").querySelectorAll("canvas").forEach((canvas, index) => {
     const weights = maps[index].flat();
     const most = Math.max(1, ...weights);
@@ -50,7 +50,7 @@ byId("heads").addEventListener("keydown", (event) => {
   const step = { ArrowUp: -1, ArrowDown: 1 }[event.key]; // left and right are the browser's
   if (!step) return;
   event.preventDefault();
-  const layer = Math.max(1, Math.min(answer.attention.length, choice.layer + step));
+  const layer = Math.max(1, Math.min(result.attention.length, choice.layer + step));
   choose({ layer });
   chosenInput().focus();
 });
@@ -64,7 +64,7 @@ const loadHead = latest(async (signal, layer, head) => {
 
 onChoice(() => {
   const { layer, head, token, other, detail } = choice;
-  const weights = answer.attention[layer - 1][head - 1];
+  const weights = result.attention[layer - 1][head - 1];
   chosenInput().checked = true;
   if (shown !== `${layer}.${head}`) {
     shown = `${layer}.${head}`;
@@ -73,8 +73,8 @@ onChoice(() => {
     loadHead(layer, head);
   }
   map.mark(token, other);
-  const [from, to] = [quoted(answer.tokens[token]), quoted(answer.tokens[other])];
-  const weight = weights[token][other] / answer.weight_one;
+  const [from, to] = [quoted(result.tokens[token]), quoted(result.tokens[other])];
+  const weight = weights[token][other] / result.weight_one;
   byId("cell").textContent = `${from} gathers ${fixed(100 * weight, 1)} % from ${to}`;
   showRow(weights[token], from);
   const known = detail?.text === text && detail.layer === layer && detail.head === head;
@@ -82,12 +82,12 @@ onChoice(() => {
 });
 
 function largest(row) {
-  return row.map((weight, j) => [weight / answer.weight_one, j]).sort((a, b) => b[0] - a[0]);
+  return row.map((weight, j) => [weight / result.weight_one, j]).sort((a, b) => b[0] - a[0]);
 }
 
 function showRow(row, from) {
   const most = largest(row).slice(0, MOST);
-  const rows = most.map(([weight, j]) => [answer.tokens[j], bar(weight, fixed(weight))]);
+  const rows = most.map(([weight, j]) => [result.tokens[j], bar(weight, fixed(weight))]);
   fillTable(byId("gathers"), `${from} gathers most from`, ["Token", "Weight"], rows);
 }
 
@@ -98,8 +98,8 @@ function steps(detail, from, to) {
   const score = scores[token][other];
   const less = score - most[token];
   const power = Math.exp(less);
-  const row = largest(answer.attention[choice.layer - 1][choice.head - 1][token]);
-  const parts = row.slice(0, 3).map(([value, j]) => `${fixed(value, 2)} v(${answer.tokens[j]})`);
+  const row = largest(result.attention[choice.layer - 1][choice.head - 1][token]);
+  const parts = row.slice(0, 3).map(([value, j]) => `${fixed(value, 2)} v(${result.tokens[j]})`);
   const query = vector(q[token].slice(0, 4));
   const key = vector(k[other].slice(0, 4));
   return [

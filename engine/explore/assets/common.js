@@ -40,14 +40,14 @@ export const vector = (numbers, digits = 2) =>
 
 export const quoted = (token) => `“${token}”`;
 
-/** The answer to a question; an Error with the server's message if there is none. */
-export async function ask(question, members = {}, signal = undefined) {
-  const response = await post(question, members, signal);
+/** The result of this name; an Error with the server's message if there is none. */
+export async function ask(name, members = {}, signal = undefined) {
+  const response = await post(name, members, signal);
   return response.json();
 }
 
-export async function post(question, members, signal) {
-  const response = await fetch(`/api/${question}`, {
+export async function post(name, members, signal) {
+  const response = await fetch(`/api/${name}`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(members),
@@ -64,7 +64,7 @@ export async function post(question, members, signal) {
   throw new Error(`${response.status}: ${String(message).slice(0, 500)}`);
 }
 
-/** A function that asks only once it has not been called for a while; an older answer is dropped. */
+/** A function that asks only once it has not been called for a while; an older result is dropped. */
 export function latest(work, wait) {
   let timer;
   let controller;

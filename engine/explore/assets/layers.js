@@ -6,15 +6,15 @@ import {
 import { showSteps } from "./code.js";
 import { paths } from "./draw.js";
 
-let answer;
+let result;
 let text;
 let drawn; // the token of the picture and the table
 
 export function show(found, itsText) {
-  [answer, text, drawn] = [found, itsText, undefined];
-  const layers = answer.attention.map((_, n) => element("option", { value: `${n + 1}` }, `${n + 1}`));
+  [result, text, drawn] = [found, itsText, undefined];
+  const layers = result.attention.map((_, n) => element("option", { value: `${n + 1}` }, `${n + 1}`));
   byId("layer").replaceChildren(...layers);
-  const [first, second] = answer.path_shares;
+  const [first, second] = result.path_shares;
   byId("path-about").textContent =
     "The picture has the two directions in which the states differ most, " +
     `${fixed(100 * (first + second), 0)} % of all differences.`;
@@ -28,10 +28,10 @@ const loadWords = latest(async (signal, token) => {
 }, 150);
 
 function showDepths(token, words) {
-  const rows = answer.norms.map((norms, depth) => [
+  const rows = result.norms.map((norms, depth) => [
     depth ? `after layer ${depth}` : "embeddings", fixed(norms[token], 2), words[depth] ?? "…",
   ]);
-  const name = quoted(answer.tokens[token]);
+  const name = quoted(result.tokens[token]);
   fillTable(byId("depths"), `The state of ${name}`, ["Depth", "Length", "Nearest words"], rows);
 }
 
@@ -40,9 +40,9 @@ onChoice(() => {
   byId("layer").value = `${layer}`;
   if (drawn !== token) {
     drawn = token;
-    const lines = answer.tokens.map((_, i) => answer.path.map((points) => points[i]));
-    const label = `The way of ${quoted(answer.tokens[token])} through the layers, among all tokens`;
-    paths(byId("path"), lines, answer.tokens, token, label);
+    const lines = result.tokens.map((_, i) => result.path.map((points) => points[i]));
+    const label = `The way of ${quoted(result.tokens[token])} through the layers, among all tokens`;
+    paths(byId("path"), lines, result.tokens, token, label);
     showDepths(token, []);
     loadWords(token);
   }
@@ -51,7 +51,7 @@ onChoice(() => {
 
 function steps({ halves }) {
   const { token, layer } = choice;
-  const name = quoted(answer.tokens[token]);
+  const name = quoted(result.tokens[token]);
   const part = (key) => {
     const { first, length } = halves[key];
     return `${vector(first[token])}, of length ${fixed(length[token], 2)}`;

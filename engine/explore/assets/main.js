@@ -1,4 +1,4 @@
-// The page as a whole: asks about the text, and lets each panel show its part of the answer.
+// The page as a whole: asks about the text, and lets each panel show its part of the result.
 
 import { ask, byId, choice, choose, element, fixed, latest, post, problem } from "./common.js";
 import { showSource } from "./code.js";
@@ -17,16 +17,16 @@ async function explain(signal) {
   const text = currentText();
   byId("status").textContent = "Computing …";
   const began = performance.now();
-  const answer = await ask("explain", { text }, signal);
+  const result = await ask("explain", { text }, signal);
   const took = performance.now() - began;
-  tokens.show(answer);
-  attention.show(answer, text);
-  layers.show(answer, text);
-  pooling.show(answer, about);
-  const last = answer.tokens.length - 1;
+  tokens.show(result);
+  attention.show(result, text);
+  layers.show(result, text);
+  pooling.show(result, about);
+  const last = result.tokens.length - 1;
   choose({ token: Math.min(choice.token, last), other: Math.min(choice.other, last) });
   pair.again();
-  byId("status").textContent = `${answer.count} tokens, ${fixed(took, 0)} ms`;
+  byId("status").textContent = `${result.count} tokens, ${fixed(took, 0)} ms`;
 }
 
 async function save() {

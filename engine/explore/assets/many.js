@@ -4,21 +4,21 @@ import { ask, byId, element, fixed, onSubmit, vector } from "./common.js";
 import { showSteps } from "./code.js";
 import { scatter } from "./draw.js";
 
-let answer;
+let result;
 let texts;
 
 export function setUp(about) {
   const buttons = [...byId("many-pooling").querySelectorAll("input")];
   for (const button of buttons) {
     button.checked = button.value === about.pooling;
-    button.addEventListener("change", () => answer && show());
+    button.addEventListener("change", () => result && show());
   }
   const form = byId("many-ask");
   onSubmit(form, byId("many-status"), async () => {
     const lines = byId("texts").value.split("\n").map((line) => line.trim()).filter(Boolean);
     return [lines, await ask("matrix", { texts: lines })];
   }, ([lines, found]) => {
-    [texts, answer] = [lines, found];
+    [texts, result] = [lines, found];
     show();
     return `${texts.length} texts`;
   });
@@ -28,7 +28,7 @@ export function setUp(about) {
 const pooling = () => byId("many-pooling").querySelector("input:checked").value;
 
 function show() {
-  const { cosines, points, shares } = answer[pooling()];
+  const { cosines, points, shares } = result[pooling()];
   const heads = texts.map((text, i) => element("th", { scope: "col", title: text }, `${i + 1}`));
   const rows = texts.map((text, i) => {
     const cells = cosines[i].map((value, j) => {
@@ -55,7 +55,7 @@ function show() {
 }
 
 function explain(i, j) {
-  const { cosines, first } = answer[pooling()];
+  const { cosines, first } = result[pooling()];
   const products = [0, 1].map((d) => `(${fixed(first[i][d])} × ${fixed(first[j][d])})`);
   showSteps(byId("many"), [
     ["pool", "pooled_SD[s] =", `each text is pooled by ${pooling()}`],

@@ -4,15 +4,15 @@ import { bar, byId, choice, element, fillTable, fixed, onChoice } from "./common
 import { showSteps } from "./code.js";
 import { strip } from "./draw.js";
 
-let answer;
+let result;
 
 export function show(found, about) {
-  answer = found;
-  const { tokens, shares, prompt, pooled } = answer;
+  result = found;
+  const { tokens, shares, prompt, pooled } = result;
   const others = about.after_pooling.filter((kind) => kind !== "Normalize");
   byId("pooling-about").textContent = [
     `${about.model} pools by ${about.pooling}.`,
-    `For this text the two vectors have a cosine of ${fixed(answer.cls_mean_cosine)}.`,
+    `For this text the two vectors have a cosine of ${fixed(result.cls_mean_cosine)}.`,
     ...others.map((kind) => `Its module ${kind} follows, which is not shown here.`),
   ].join(" ");
   const most = Math.max(...shares.map(Math.abs));
@@ -38,7 +38,7 @@ onChoice(() => {
 });
 
 function steps() {
-  const { column, prompt, pooled } = answer;
+  const { column, prompt, pooled } = result;
   const numbers = column.slice(prompt);
   const few = numbers.slice(0, 4).map((one) => fixed(one, 2)).join(" + ").replaceAll("+ −", "− ");
   const more = numbers.length > 4 ? " + …" : "";

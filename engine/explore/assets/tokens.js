@@ -3,14 +3,14 @@
 import { byId, choice, choose, element, fixed, onChoice, quoted, vector } from "./common.js";
 import { showSteps } from "./code.js";
 
-let answer;
+let result;
 
 export function show(found) {
-  answer = found;
-  const items = answer.tokens.map((token, i) => {
+  result = found;
+  const items = result.tokens.map((token, i) => {
     const input = element("input", { type: "radio", name: "token", value: `${i}` });
     input.addEventListener("change", () => choose({ token: i }));
-    const id = element("span", { className: "hint" }, `${answer.ids[i]}`);
+    const id = element("span", { className: "hint" }, `${result.ids[i]}`);
     return element("label", {}, input, element("span", { className: "token" }, token, id));
   });
   byId("token-list").replaceChildren(...items);
@@ -18,7 +18,7 @@ export function show(found) {
 }
 
 function about() {
-  const { tokens, count, cut, prompt } = answer;
+  const { tokens, count, cut, prompt } = result;
   const words = [`${count} tokens, with their numbers in the vocabulary.`];
   if (cut) words.push(`The model's limit left out ${cut} more.`);
   if (count > tokens.length) {
@@ -31,13 +31,13 @@ function about() {
 onChoice(() => {
   const { token } = choice;
   byId("token-list").querySelectorAll("input")[token].checked = true;
-  const { word, type, position, sum, mean, deviation } = answer.embedding;
-  const name = quoted(answer.tokens[token]);
+  const { word, type, position, sum, mean, deviation } = result.embedding;
+  const name = quoted(result.tokens[token]);
   const [total, center, wide] = [sum[token][0], mean[token], deviation[token]];
   const part = (total - center) / wide;
   showSteps(byId("tokens"), [
     ["embed", "word_VD",
-      `${name} is row ${answer.ids[token]} of the word table: ${vector(word[token], 3)}`],
+      `${name} is row ${result.ids[token]} of the word table: ${vector(word[token], 3)}`],
     ["embed", "token_type_D", `plus the same for every token: ${vector(type, 3)}`],
     ["embed", "position_PD",
       `plus row ${token} of the position table: ${vector(position[token], 3)}`],
@@ -48,6 +48,6 @@ onChoice(() => {
       "divided by the standard deviation: ",
       `${fixed(total - center, 4)} / ${fixed(wide, 4)} = ${fixed(part)}`],
     ["embed", "return layer_norm",
-      `scaled and shifted, this goes into layer 1: ${vector(answer.first[0][token])}`],
+      `scaled and shifted, this goes into layer 1: ${vector(result.first[0][token])}`],
   ]);
 });

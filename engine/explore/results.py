@@ -38,12 +38,12 @@ WEIGHT_ONE = 10_000  # attention weights are sent as integers: this is 1
 JSON = dict[str, Any]
 
 
-class Answers:
-    """The questions of the page, about one model. One question at a time."""
+class Results:
+    """What the page asks for, about one model. One result at a time."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder, self._prompt = embedder, embedder.prompt_for(None)
-        # The page asks several questions about one text; of BGE-base at its limit it is 170 MB.
+        # The page asks for several results about one text; of BGE-base at its limit it is 170 MB.
         self._explain = lru_cache(maxsize=1)(partial(explain, embedder))
 
     def about(self) -> JSON:
@@ -163,17 +163,17 @@ class Answers:
         if not 1 <= len(texts) <= TEXTS:
             raise InputError(f"{len(texts)} texts; this page compares 1 to {TEXTS}.")
         checked = [_checked(text) for text in texts]
-        answer: JSON = {}
+        result: JSON = {}
         for pooling in POOLINGS:
             vectors = self._embedder.encode(checked, pooling=pooling, normalize=True)
             points, shares = plane(vectors)
-            answer[pooling] = {
+            result[pooling] = {
                 "cosines": _short(vectors @ vectors.T),
                 "first": _short(vectors[:, :FIRST]),
                 "points": _short(points),
                 "shares": _short(shares),
             }
-        return answer
+        return result
 
     def precision(self, text: str, name: str) -> JSON:
         """The vector of a precision beside that of `model.py`; the first use prepares it."""

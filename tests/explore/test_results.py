@@ -8,7 +8,7 @@ import pytest
 
 import engine
 from engine.explain import Explanation, compare, explain, nearest_words, precision_errors
-from engine.explore.answers import CHARACTERS, SHOWN, Answers
+from engine.explore.results import CHARACTERS, SHOWN, Results
 from tests.conftest import Load
 from tests.support.synthetic import MODULES, write_checkpoint, write_json
 
@@ -17,13 +17,13 @@ OTHER = "a blue fox"
 
 
 @pytest.fixture(scope="module")
-def answers(load: Load) -> Answers:
-    return Answers(load("tiny", "reference"))
+def results(load: Load) -> Results:
+    return Results(load("tiny", "reference"))
 
 
-def test_the_text_on_its_way(answers: Answers, load: Load) -> None:
+def test_the_text_on_its_way(results: Results, load: Load) -> None:
     embedder = load("tiny", "reference")
-    got, found = answers.explain(TEXT), explain(embedder, TEXT)
+    got, found = results.explain(TEXT), explain(embedder, TEXT)
     assert got["tokens"] == found.tokens and got["ids"] == found.ids_L.tolist()
     assert (got["count"], got["cut"], got["prompt"]) == (len(found.tokens), 0, 0)
     weights = np.array(got["attention"]) / got["weight_one"]
@@ -38,16 +38,16 @@ def test_the_text_on_its_way(answers: Answers, load: Load) -> None:
     assert got["cls_mean_cosine"] == pytest.approx(float(mean @ cls), abs=1e-6)
 
 
-def test_the_embedding_adds_up(answers: Answers) -> None:
-    parts = answers.explain(TEXT)["embedding"]
+def test_the_embedding_adds_up(results: Results) -> None:
+    parts = results.explain(TEXT)["embedding"]
     added = np.add(np.add(parts["word"], parts["type"]), parts["position"])
     np.testing.assert_allclose(parts["sum"], added, atol=2e-4)
     assert len(parts["mean"]) == len(parts["deviation"]) == len(parts["sum"])
 
 
 @pytest.mark.parametrize(("layer", "head"), [(1, 1), (2, 5)])
-def test_a_weight_is_computed_as_the_page_says(answers: Answers, layer: int, head: int) -> None:
-    got, detail = answers.explain(TEXT), answers.head(TEXT, layer, head)
+def test_a_weight_is_computed_as_the_page_says(results: Results, layer: int, head: int) -> None:
+    got, detail = results.explain(TEXT), results.head(TEXT, layer, head)
     scores, largest, sums = (np.array(detail[each]) for each in ("scores", "largest", "sums"))
     products = np.array(detail["q"]) @ np.array(detail["k"]).T / np.sqrt(detail["width"])
     np.testing.assert_allclose(scores, products, atol=1e-3)
@@ -60,17 +60,17 @@ def test_a_weight_is_computed_as_the_page_says(answers: Answers, layer: int, hea
     np.testing.assert_allclose(halves["out"]["length"], got["norms"][layer])
 
 
-def test_the_words_of_each_depth(answers: Answers, load: Load) -> None:
+def test_the_words_of_each_depth(results: Results, load: Load) -> None:
     embedder = load("tiny", "reference")
-    words, found = answers.words(TEXT, 2)["words"], explain(embedder, TEXT)
+    words, found = results.words(TEXT, 2)["words"], explain(embedder, TEXT)
     for depth, nearest in enumerate(words):
         expected = nearest_words(embedder, found, depth, 4)[2]
         assert [text for text, _ in nearest] == [word.text for word in expected]
     assert len(words) == 3
 
 
-def test_two_texts(answers: Answers, load: Load) -> None:
-    got, found = answers.compare(TEXT, OTHER), compare(load("tiny", "reference"), TEXT, OTHER)
+def test_two_texts(results: Results, load: Load) -> None:
+    got, found = results.compare(TEXT, OTHER), compare(load("tiny", "reference"), TEXT, OTHER)
     assert got["cosine"] == found.cosine
     np.testing.assert_allclose(got["contributions"], found.contributions_AB, atol=0.51e-5)
     i, j, most = found.top_pairs(1)[0]
@@ -80,9 +80,9 @@ def test_two_texts(answers: Answers, load: Load) -> None:
     assert float(x_D @ y_D) / divisor == pytest.approx(most, abs=1e-6)
 
 
-def test_many_texts(answers: Answers, load: Load) -> None:
+def test_many_texts(results: Results, load: Load) -> None:
     texts = [TEXT, OTHER, "the end"]
-    got = answers.matrix(texts)
+    got = results.matrix(texts)
     for pooling in ("mean", "cls"):
         vectors = load("tiny", "reference").encode(texts, pooling=pooling)
         np.testing.assert_allclose(got[pooling]["cosines"], vectors @ vectors.T, atol=0.51e-4)
@@ -100,14 +100,14 @@ def test_cosines_of_a_checkpoint_that_does_not_normalise(tmp_path: Path) -> None
     write_json(folder / "modules.json", MODULES[:2])
     with engine.load(folder, precision="reference", threads=1) as embedder:
         assert np.linalg.norm(embedder.encode(TEXT)) > 1.01
-        got = Answers(embedder).matrix([TEXT, OTHER])["mean"]["cosines"]
+        got = Results(embedder).matrix([TEXT, OTHER])["mean"]["cosines"]
     assert [got[0][0], got[1][1]] == [1, 1] and got[0][1] < 1
 
 
 @pytest.mark.parametrize("name", ["float32", "int16", "int8"])
-def test_a_precision(answers: Answers, load: Load, name: str) -> None:
+def test_a_precision(results: Results, load: Load, name: str) -> None:
     (expected,) = precision_errors(load("tiny", "reference"), TEXT, [name])
-    got = answers.precision(TEXT, name)
+    got = results.precision(TEXT, name)
     assert (1 - got["angle"], got["largest"]) == pytest.approx(expected[1:], abs=1e-12)
     vectors = (load("tiny", precision).encode(TEXT)[:4] for precision in (name, "reference"))
     for key, vector in zip(("first", "reference"), vectors, strict=True):
@@ -117,18 +117,18 @@ def test_a_precision(answers: Answers, load: Load, name: str) -> None:
 @pytest.mark.filterwarnings("ignore::engine.TruncationWarning")
 def test_of_a_long_text_the_first_tokens_are_shown(load: Load) -> None:
     embedder = load("minilm", "reference")
-    answers, text = Answers(embedder), "red fox " * 200
-    got, found = answers.explain(text), explain(embedder, text)
+    results, text = Results(embedder), "red fox " * 200
+    got, found = results.explain(text), explain(embedder, text)
     assert (len(got["tokens"]), got["count"], got["cut"]) == (SHOWN, 256, 146)
     assert np.shape(got["attention"]) == (6, 12, SHOWN, SHOWN)
     assert np.mean(got["column"]) == pytest.approx(got["pooled"]["mean"][0], abs=1e-4)
-    assert np.shape(answers.head(text, 6, 12)["scores"]) == (SHOWN, SHOWN)
+    assert np.shape(results.head(text, 6, 12)["scores"]) == (SHOWN, SHOWN)
     np.testing.assert_allclose(got["shares"], found.shares_EL()[-1, :SHOWN], atol=0.51e-4)
-    assert len(answers.compare(text, text)["b"]["tokens"]) == SHOWN
+    assert len(results.compare(text, text)["b"]["tokens"]) == SHOWN
 
 
-def test_the_saved_file_is_complete(answers: Answers, load: Load, tmp_path: Path) -> None:
-    (tmp_path / "saved.npz").write_bytes(answers.saved(TEXT))
+def test_the_saved_file_is_complete(results: Results, load: Load, tmp_path: Path) -> None:
+    (tmp_path / "saved.npz").write_bytes(results.saved(TEXT))
     saved, found = (
         Explanation.load(tmp_path / "saved.npz"),
         explain(load("tiny", "reference"), TEXT),
@@ -137,17 +137,17 @@ def test_the_saved_file_is_complete(answers: Answers, load: Load, tmp_path: Path
     assert np.array_equal(saved.attention_NHLL, found.attention_NHLL)
 
 
-def test_what_is_too_much_or_does_not_exist(answers: Answers) -> None:
+def test_what_is_too_much_or_does_not_exist(results: Results) -> None:
     wrong = {
-        "the text has 20,001 characters; this page takes at most 20,000": lambda: answers.explain(
+        "the text has 20,001 characters; this page takes at most 20,000": lambda: results.explain(
             "a" * (CHARACTERS + 1)
         ),
-        "21 texts; this page compares 1 to 20": lambda: answers.matrix(["a"] * 21),
-        "0 texts; this page compares": lambda: answers.matrix([]),
-        "layer is 3; this model has the layers 1 to 2": lambda: answers.head("a", 3, 1),
-        "head is 0; this model has the heads 1 to 5": lambda: answers.head("a", 1, 0),
-        "token is 3; this text has the tokens 0 to 2": lambda: answers.words("a", 3),
-        "name is 'int4'; it must be one of float32, int16, int8": lambda: answers.precision(
+        "21 texts; this page compares 1 to 20": lambda: results.matrix(["a"] * 21),
+        "0 texts; this page compares": lambda: results.matrix([]),
+        "layer is 3; this model has the layers 1 to 2": lambda: results.head("a", 3, 1),
+        "head is 0; this model has the heads 1 to 5": lambda: results.head("a", 1, 0),
+        "token is 3; this text has the tokens 0 to 2": lambda: results.words("a", 3),
+        "name is 'int4'; it must be one of float32, int16, int8": lambda: results.precision(
             "a", "int4"
         ),
     }
@@ -159,14 +159,14 @@ def test_what_is_too_much_or_does_not_exist(answers: Answers) -> None:
 def test_a_text_takes_less_than_a_second(load: Load) -> None:
     """All that the page asks about a text, on MiniLM. CPU time, because others may be busy here: it
     is 0.3 s in two threads."""
-    answers = Answers(load("minilm", "reference"))
+    results = Results(load("minilm", "reference"))
 
     def seconds(text: str) -> float:
         began = time.process_time()
-        answers.explain(text)
-        answers.head(text, 6, 1)
-        answers.words(text, 1)
-        answers.compare(text, OTHER)
+        results.explain(text)
+        results.head(text, 6, 1)
+        results.words(text, 1)
+        results.compare(text, OTHER)
         return time.process_time() - began
 
     assert min(seconds(f"We sat on the river bank, {n} of us.") for n in range(3)) < 1
