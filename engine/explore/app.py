@@ -2,7 +2,7 @@
 
 Only pages of this server may ask. The Host header must name this machine, so that no other site
 reaches us by a name of its own that leads here (DNS rebinding). A request for a result is JSON by
-its content-type, which other sites cannot send without a preflight, and preflights get no permission.
+its content-type, which other sites cannot send without a preflight; preflights get no permission.
 """
 
 import asyncio

@@ -70,7 +70,7 @@ def test_layers_heads_and_hover(browser: Browser, load: Load) -> None:
         weight = found.attention_NHLL[1, 2, 1, 2]
         told = f"“{found.tokens[1]}” gathers {100 * weight:.1f} % from “{found.tokens[2]}”"
         expect(page.locator("#cell")).to_have_text(told)
-        steps = page.locator("#attention .steps li")
+        steps = page.locator('#attention .steps[aria-busy="false"] li')
         expect(steps.nth(6)).to_contain_text("the weight of this cell")
         shown = numbers(steps.nth(6).inner_text().partition("=")[2])[0]
         assert shown == pytest.approx(float(weight), abs=3e-4)
@@ -97,7 +97,7 @@ def test_the_way_through_the_layers(browser: Browser, load: Load) -> None:
         np.testing.assert_allclose(lengths, found.norms_EL()[:, 1], atol=0.0051)
         assert page.locator("#path polyline").count() == len(found.tokens) + 1
         page.locator("#layer").select_option("1")
-        last = page.locator("#layers .steps li").last
+        last = page.locator("#layers .steps[aria-busy='false'] li").last
         expect(last).to_contain_text("the state after layer 1")
         shown = numbers(last.inner_text().partition("(")[2])
         np.testing.assert_allclose(shown[:4], found.hidden_ELD[1, 1, :4], atol=0.0051)
@@ -174,7 +174,7 @@ def test_formulas_and_lines_of_the_model_lead_to_each_other(browser: Browser) ->
                 assert line.locator("a").get_attribute("href") == f"#{step.get_attribute('id')}"
         page.get_by_text("What the letters in model.py mean").click()
         expect(page.locator("#legend")).to_contain_text("attention heads")
-        step = page.locator("#attention .steps li").filter(has_text="exp(")
+        step = page.locator("#attention .steps[aria-busy='false'] li").filter(has_text="exp(")
         line = page.locator("#attention .line", has_text="np.exp(")
         step.hover()
         expect(line).to_have_class(re.compile("lit"))

@@ -78,7 +78,7 @@ onChoice(() => {
   byId("cell").textContent = `${from} gathers ${fixed(100 * weight, 1)} % from ${to}`;
   showRow(weights[token], from);
   const known = detail?.text === text && detail.layer === layer && detail.head === head;
-  if (known) showSteps(byId("attention"), steps(detail, from, to));
+  showSteps(byId("attention"), known ? steps(detail, from, to) : undefined);
 });
 
 function largest(row) {

@@ -33,8 +33,14 @@ function light(section, found) {
   }
 }
 
-/** Shows steps: the function and a piece of the line that computes it, and the numbers as text. */
+/**
+ * Shows steps: the function and a piece of the line that computes it, and the numbers as text.
+ * Without steps, those that are shown are out of date, and look so until new ones come.
+ */
 export function showSteps(section, steps) {
+  const list = section.querySelector(".steps");
+  list.ariaBusy = `${!steps}`;
+  if (!steps) return;
   for (const row of section.querySelectorAll(".line a")) row.replaceWith(row.textContent);
   const items = steps.map(([name, piece, ...texts], i) => {
     const row = [...section.querySelectorAll(`.line[data-in="${name}"]`)]
@@ -52,5 +58,5 @@ export function showSteps(section, steps) {
     item.dataset.link = link;
     return item;
   });
-  section.querySelector(".steps").replaceChildren(...items);
+  list.replaceChildren(...items);
 }

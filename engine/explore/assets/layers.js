@@ -46,7 +46,8 @@ onChoice(() => {
     showDepths(token, []);
     loadWords(token);
   }
-  if (detail?.text === text && detail.layer === layer) showSteps(byId("layers"), steps(detail));
+  const known = detail?.text === text && detail.layer === layer;
+  showSteps(byId("layers"), known ? steps(detail) : undefined);
 });
 
 function steps({ halves }) {
