@@ -2,7 +2,9 @@
 
 import datetime
 import decimal
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,19 @@ from tests.serve.queue import postgres
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[postgres.Server]:
-    with postgres.cluster(with_pgvector()) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgres.cluster(with_pgvector(Path(folder))) as server,
+    ):
         yield server
 
 
-def with_pgvector() -> Path:
-    """The programs of this machine's server if pgvector is there, else those of a package."""
+def with_pgvector(folder: Path) -> Path:
+    """The programs of this machine's server if pgvector is there, else those of a package.
+
+    A server does not run as root. Another user may be unable to read the environment that the
+    package is installed in, so its programs and their libraries are copied to the folder.
+    """
     programs = postgres.installed()
     command = [programs / "pg_config", "--sharedir"]
     share = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -34,7 +43,11 @@ def with_pgvector() -> Path:
         return programs
     import pgserver
 
-    return Path(pgserver.__file__).parent / "pginstall" / "bin"
+    package = Path(pgserver.__file__).parent
+    folder.chmod(0o755)
+    shutil.copytree(package / "pginstall", folder / "pgserver" / "pginstall")
+    shutil.copytree(package.with_suffix(".libs"), folder / "pgserver.libs")
+    return folder / "pgserver" / "pginstall" / "bin"
 
 
 @pytest.fixture
