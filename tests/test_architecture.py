@@ -197,8 +197,8 @@ def test_the_model_and_the_kernels_do_not_import_each_other(module: str) -> None
 def test_applications_import_only_the_public_api(module: str) -> None:
     allowed = {
         # catalog.registry: models by the names that Cloudflare and the hub give them
-        "serve": PUBLIC_API | {"catalog.registry", "system.folders"},
-        "jobs": PUBLIC_API | {"system.files", "system.progress"},
+        "serve": PUBLIC_API | {"catalog.registry", "system.command_line", "system.folders"},
+        "jobs": PUBLIC_API | {"system.command_line", "system.files", "system.progress"},
         "util": PUBLIC_API,
         "explain": PUBLIC_API | EXPLAINED,
         "lesson": PUBLIC_API | EXPLAINED | {"explain", "fast.weights.quantize"},
@@ -209,7 +209,7 @@ def test_applications_import_only_the_public_api(module: str) -> None:
         "export": PUBLIC_API | EXPORTED,
         "cli": PUBLIC_API
         | {"catalog.registry", "catalog.pull", "serve", "jobs", "search", "explain", "export"}
-        | {"system.progress", "explore"}
+        | {"explore", "system.command_line", "system.progress"}
         | LEARNED,
     }
     if part(module) in allowed:

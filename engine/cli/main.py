@@ -12,6 +12,7 @@ import warnings
 from argparse import ArgumentParser as Parser
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import engine
 from engine.cli import embed, errors, explain, export, learn, models, search
@@ -24,6 +25,7 @@ from engine.cli.options import (
 )
 from engine.cli.signals import Terminated, terminable
 from engine.errors import InputError
+from engine.system.command_line import did_you_mean, refuse_unknown
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 FORMATS = ("jsonl", "json", "csv", "npy", "parquet", "preview")
@@ -71,6 +73,9 @@ def _run(words: list[str]) -> int:
     if not words:
         parser.print_help(sys.stderr)
         return 2
+    commands = [*COMMANDS, *EXTRA_COMMANDS]
+    if words[0][:1] != "-" and words[0] not in commands:
+        parser.error(f"there is no command {words[0]!r}{did_you_mean(words[0], commands)}")
     if sys.stdout is None:
         raise InputError("Standard output is closed, so nothing can be written to it.")
     options = _parse(parser, words)
@@ -85,7 +90,7 @@ def _parse(parser: Parser, words: list[str]) -> Namespace:
     options, rest = parser.parse_known_args(words)
     unknown = rest if "texts" not in options else [word for word in rest if word[:1] == "-"]
     if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        options.refuse_unknown(unknown)
     if rest:
         options.texts += rest
     return options
@@ -132,7 +137,11 @@ def _parser() -> Parser:
         command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         describe(command)
         command.add_argument("--debug", action="store_true", help="show tracebacks")
-        command.set_defaults(run=run, usage_error=command.error)
+        command.set_defaults(
+            run=run,
+            usage_error=command.error,
+            refuse_unknown=partial(refuse_unknown, command),
+        )
     for name, about in EXTRA_COMMANDS.items():
         commands.add_parser(name, help=about, add_help=False)
     return parser

@@ -16,6 +16,7 @@ from engine.jobs.options import (
     parse_fields,
 )
 from engine.literals import PRECISIONS
+from engine.system import command_line
 
 # what makes `fields` and `dialect`, or is no part of a job
 USED = ("text", "id", "keep", "null", "delimiter", "quoting", "encoding", "debug", "verify")
@@ -24,7 +25,7 @@ USED = ("text", "id", "keep", "null", "delimiter", "quoting", "encoding", "debug
 def parse(argv: Sequence[str]) -> Options:
     """Turn the command line into Options; wrong usage raises SystemExit(2), as argparse does."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args = command_line.parse(parser, argv)
     try:
         chunked = args.chunk_tokens is not None
         fields = parse_fields(args.text, args.id, args.keep, args.null, chunked=chunked)

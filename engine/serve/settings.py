@@ -12,6 +12,7 @@ from engine.literals import PRECISIONS, Precision
 from engine.serve import values
 from engine.serve.http.tokens_file import TokensFile, read_tokens_file
 from engine.serve.model_choices import ModelChoice, read_choices, with_values
+from engine.system.command_line import parse
 
 TOKENS = "BGE_API_TOKENS"
 NO_QUEUE = "none"
@@ -178,7 +179,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ)
         if option.metadata:
             _add_flag(parser, option)
             defaults[option.name] = _default(parser, option, environ)
-    given = vars(parser.parse_args(argv))
+    given = vars(parse(parser, argv))
     if "model" in given:
         given["model"] = tuple(one for models in given["model"] for one in models)
     tokens = tuple(environ.get(TOKENS, "").replace(",", " ").split())

@@ -82,12 +82,15 @@ def test_no_command_shows_them_all_and_is_wrong_usage(bge: Run) -> None:
         (["embed", "a", "--threads", "0"], "'0' is not a positive integer"),
         (["embed", "a", "--truncate-dim", "-3"], "'-3' is not a positive integer"),
         (["embed", "a", "--query", "--prompt", "p"], "not allowed with argument"),
-        (["embed", "a", "--prec", "int8"], "unrecognized arguments: --prec"),
+        (["embed", "a", "--thread", "2"], "--thread; did you mean --threads?"),
         (["embed", "a", "--precision", "int4"], "invalid choice: 'int4'"),
         (["similarity", "a"], "give two or more texts to compare"),
         (["verify", "all-MiniLM-L6-v2", "--precision", "int8"], "invalid choice: 'int8'"),
         (["pull"], "the following arguments are required: NAME"),
-        (["embd", "a"], "invalid choice: 'embd'"),
+        (["embd", "a"], "there is no command 'embd'; did you mean embed?"),
+        (["xyz"], "there is no command 'xyz'"),
+        (["serve", "--prot", "1"], "did you mean --port?"),
+        (["job", "x", "-o", "y", "--kep", "a"], "did you mean --keep?"),
     ],
 )
 def test_wrong_usage_is_status_2(bge: Run, words: list[str], complaint: str) -> None:
