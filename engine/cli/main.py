@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import engine
-from engine.cli import embed, errors, explain, export, learn, models, search
+from engine.cli import cache, embed, errors, explain, export, learn, models, search
 from engine.cli.options import (
     model_argument,
     model_option,
@@ -228,4 +228,5 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], i
         _prepare,
         models.prepare,
     ),
+    "cache": ("Show what is kept on disk, and remove it.", cache.describe, cache.cache),
 }

@@ -81,6 +81,17 @@ def weights_home() -> Path:
     return expand(named) if named else user_cache() / "weights"
 
 
+def prepared_home() -> Path | None:
+    """The folder for prepared weights and kernels: $BGE_CACHE, or a folder in the user's cache.
+
+    None for a user without a home directory.
+    """
+    if named := os.environ.get("BGE_CACHE"):
+        return expand(named)
+    base = user_cache_if_any()
+    return base / "prepared" if base else None
+
+
 def _engine_folder(places: dict[str, Place]) -> Path | None:
     variable, below = places.get(sys.platform) or places[""]
     if named := os.environ.get(variable):

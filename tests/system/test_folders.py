@@ -141,13 +141,12 @@ def test_a_process_of_an_unknown_user(
 ) -> None:
     """The right vector, with one warning, or none where there is a folder for what is made."""
     from engine.fast.codegen.target import host_target
-    from engine.fast.weights import prepared
     from tests.fast.weights.test_prepared import kernels_file
 
     with engine.load(checkpoints.tiny(), threads=1) as one:
         expected = one.encode("hello").tobytes().hex()
     with pytest.MonkeyPatch.context() as patch:
-        code = prepared.cache_folder()
+        code = folders.prepared_home()
         assert code
         code = code / kernels_file("float32", host_target().name, patch)
     for name in GONE:

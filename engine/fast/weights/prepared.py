@@ -8,7 +8,6 @@ them, the versions of this package, numpy, numba and LLVM. So a stale file is ne
 
 import contextlib
 import hashlib
-import os
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -50,14 +49,6 @@ WEIGHT_SOURCES = (
 )  # fmt: skip
 
 
-def cache_folder() -> Path | None:
-    """$BGE_CACHE, or a folder in the user's cache; None for a user without a home directory."""
-    if named := os.environ.get("BGE_CACHE"):
-        return folders.expand(named)
-    base = folders.user_cache_if_any()
-    return base / "prepared" if base else None
-
-
 def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
     """The packed arrays of a checkpoint, memory-mapped; made now if they are not there."""
     # The content of the weights, not their path: a folder that moves keeps its prepared files.
@@ -65,7 +56,7 @@ def weights(folder: Path, config: Config, shape: Shape) -> Arrays:
     key = _key(WEIGHT_SOURCES, shape.precision, shape.target.name, *model)
     stem = f"{folder.resolve().name}-{shape.precision}-{shape.target.name}"
     return kept(
-        cache_folder(),
+        folders.prepared_home(),
         f"{stem}-{key}.weights",
         array_files,
         lambda: packed(load_weights(folder, config), shape),
@@ -100,7 +91,7 @@ def _kernels(shape: Shape, kind: Kind[bytes, Content], whose: str) -> Content:
     key = _key(KERNEL_SOURCES, precision, target.name, *_versions())
     facts = f"{target.name}, {precision}", "" if target.is_foreign else advice()
     return kept(
-        cache_folder(),
+        folders.prepared_home(),
         f"{target.name}-{precision}-{key}.kernels",
         kind,
         lambda: compilation.compiled(target, precision),

@@ -23,6 +23,7 @@ from engine.fast.codegen import compilation
 from engine.fast.codegen.target import TARGETS, host_target
 from engine.fast.weights import array_files, code_files, prepared
 from engine.fast.weights.packing import Shape
+from engine.system import folders
 from tests.fast import fast_process
 from tests.support import checkpoints
 
@@ -45,7 +46,7 @@ def code() -> Path:
     engine.load(checkpoints.tiny(), threads=1).close()
     with pytest.MonkeyPatch.context() as patch:
         name = kernels_file("float32", host_target().name, patch)
-    folder = prepared.cache_folder()
+    folder = folders.prepared_home()
     assert folder
     return folder / name
 
@@ -525,15 +526,15 @@ def test_every_source_that_matters_is_in_the_key(
 
 def test_bge_cache_and_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BGE_CACHE", str(tmp_path))
-    assert prepared.cache_folder() == tmp_path
+    assert folders.prepared_home() == tmp_path
     monkeypatch.delenv("BGE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert prepared.cache_folder() == tmp_path / "bge-engine" / "prepared"
+    assert folders.prepared_home() == tmp_path / "bge-engine" / "prepared"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert prepared.cache_folder() == tmp_path / ".cache" / "bge-engine" / "prepared"
+    assert folders.prepared_home() == tmp_path / ".cache" / "bge-engine" / "prepared"
     monkeypatch.setenv("BGE_CACHE", "~/prepared")
-    assert prepared.cache_folder() == tmp_path / "prepared"
+    assert folders.prepared_home() == tmp_path / "prepared"
 
 
 def test_an_unknown_target_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
