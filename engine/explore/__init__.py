@@ -4,7 +4,13 @@ Read `server` (the address, the start and the end), `app` (which request gets wh
 numbers, from `engine.explain`), `source` (the lines of `model.py`), then `assets/main.js`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 
 def main(argv: Sequence[str]) -> int:
@@ -15,3 +21,10 @@ def main(argv: Sequence[str]) -> int:
     from engine.explore.command import main as run
 
     return run(argv)
+
+
+def parser() -> ArgumentParser:
+    """The arguments of `bge explore`, for the completion of shells. Needs no extra."""
+    from engine.explore import command
+
+    return command.parser()

@@ -5,13 +5,14 @@ import os
 from collections.abc import Sequence
 
 import engine
+from engine.system import command_line
 
 PORT = 8788
 
 
 def main(argv: Sequence[str]) -> int:
     """Serves the page until Ctrl-C, and returns 0."""
-    options = _parser().parse_args(argv)
+    options = command_line.parse(parser(), argv)
     from engine.explore.server import serve  # needs the extra
 
     def load() -> engine.Embedder:
@@ -25,13 +26,14 @@ def main(argv: Sequence[str]) -> int:
     return serve(load, port=options.port, open_page=options.open)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The parser of `bge explore`."""
+    made = argparse.ArgumentParser(
         prog="bge explore",
         description="A page on this machine that shows what the model does with your texts.",
         allow_abbrev=False,
     )
-    option = parser.add_argument
+    option = made.add_argument
     option(
         "--model",
         metavar="NAME",
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--threads", type=_positive, metavar="N", help="default: all usable cores")
     option("--offline", action="store_true", help="never open a connection to fetch a model")
     option("--debug", action="store_true", help="show tracebacks")
-    return parser
+    return made
 
 
 def _port(word: str) -> int:

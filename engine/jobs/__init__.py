@@ -9,10 +9,16 @@ rest of `writing` (what is on disk, and what a second run finds there); `job`, `
 `ray` (many machines).
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,6 +32,13 @@ def main(argv: Sequence[str]) -> int:
     from engine.jobs.command import main as run
 
     return run(argv)
+
+
+def parser() -> ArgumentParser:
+    """The arguments of `bge job`, for the completion of shells. Needs no extra."""
+    from engine.jobs import arguments
+
+    return arguments.parser()
 
 
 def format_of(name: str) -> str | None:

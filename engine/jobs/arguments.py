@@ -24,18 +24,18 @@ USED = ("text", "id", "keep", "null", "delimiter", "quoting", "encoding", "debug
 
 def parse(argv: Sequence[str]) -> Options:
     """Turn the command line into Options; wrong usage raises SystemExit(2), as argparse does."""
-    parser = _parser()
-    args = command_line.parse(parser, argv)
+    command = parser()
+    args = command_line.parse(command, argv)
     try:
         chunked = args.chunk_tokens is not None
         fields = parse_fields(args.text, args.id, args.keep, args.null, chunked=chunked)
         dialect = parse_dialect(args.delimiter, args.quoting, args.encoding)
     except InputError as error:
-        parser.error(str(error))
+        command.error(str(error))
     if args.keep_removed and not args.update:
-        parser.error("--keep-removed needs --update")
+        command.error("--keep-removed needs --update")
     if args.chunk_overlap and args.chunk_tokens is None:
-        parser.error("--chunk-overlap needs --chunk-tokens")
+        command.error("--chunk-overlap needs --chunk-tokens")
     values = vars(args)
     for used in USED:
         del values[used]
@@ -45,11 +45,11 @@ def parse(argv: Sequence[str]) -> Options:
 
 def folder_to_verify(argv: Sequence[str]) -> str | None:
     """Return OUTPUT of `--verify OUTPUT`, which stands alone; None if it is not asked for."""
-    parser = argparse.ArgumentParser(prog="bge job", allow_abbrev=False, add_help=False)
-    parser.add_argument("--verify")
-    asked, others = parser.parse_known_args(argv)
+    alone = argparse.ArgumentParser(prog="bge job", allow_abbrev=False, add_help=False)
+    alone.add_argument("--verify")
+    asked, others = alone.parse_known_args(argv)
     if asked.verify is not None and others:
-        _parser().error(f"--verify takes a folder and no other argument; got {others}")
+        parser().error(f"--verify takes a folder and no other argument; got {others}")
     return None if asked.verify is None else str(asked.verify)
 
 
@@ -78,8 +78,9 @@ def _share(text: str) -> float:
     return value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The parser of `bge job`."""
+    made = argparse.ArgumentParser(
         prog="bge job",
         allow_abbrev=False,
         description="Embed a corpus: files in, shards of vectors out. After an interruption, rerun "
@@ -87,19 +88,19 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 done but some rows were rejected "
         "(listed with reasons in OUTPUT.job/rejects.jsonl), 130 stopped by Ctrl-C or SIGTERM.",
     )
-    inputs = parser.add_argument_group("input")
+    inputs = made.add_argument_group("input")
     _add_files(inputs)
     _add_rows(inputs)
-    _add_model(parser.add_argument_group("model"))
-    _add_chunks(parser.add_argument_group("long texts"))
-    _add_output(parser.add_argument_group("output"))
-    parser.add_argument(
+    _add_model(made.add_argument_group("model"))
+    _add_chunks(made.add_argument_group("long texts"))
+    _add_output(made.add_argument_group("output"))
+    made.add_argument(
         "--verify",
         metavar="OUTPUT",
         help="compare the files of an output with the hashes in its journal, and do nothing else",
     )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser
+    made.add_argument("--debug", action="store_true", help="show tracebacks")
+    return made
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:

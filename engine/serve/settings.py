@@ -163,9 +163,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def parse_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from flags, then variables, then defaults. Raises SystemExit(2) like argparse for
-    invalid values, and InputError."""
+OPTIONS = tuple(option for option in fields(Settings) if option.metadata)
+
+
+def flags() -> argparse.ArgumentParser:
+    """The parser of the flags. Its result has only those that were given."""
     parser = argparse.ArgumentParser(
         prog="bge serve",
         description="Serve embeddings with the APIs of Cloudflare, OpenAI and "
@@ -174,11 +176,16 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ)
         f"BGE_MAX_BATCH_TOKENS. {TOKENS} holds the tokens that clients must present, separated by "
         "spaces or commas.",
     )
-    defaults = {}
-    for option in fields(Settings):
-        if option.metadata:
-            _add_flag(parser, option)
-            defaults[option.name] = _default(parser, option, environ)
+    for option in OPTIONS:
+        _add_flag(parser, option)
+    return parser
+
+
+def parse_settings(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from flags, then variables, then defaults. Raises SystemExit(2) like argparse for
+    invalid values, and InputError."""
+    parser = flags()
+    defaults = {option.name: _default(parser, option, environ) for option in OPTIONS}
     given = vars(parse(parser, argv))
     if "model" in given:
         given["model"] = tuple(one for models in given["model"] for one in models)
@@ -199,10 +206,21 @@ def _merged(given: Sequence[Any]) -> dict[str, Any]:
     return {model: each for one in given if isinstance(one, dict) for model, each in one.items()}
 
 
+def variable_of(option: Field[Any]) -> str:
+    """The environment variable of an option."""
+    return f"BGE_{option.name.upper()}"
+
+
+def about(option: Field[Any]) -> str:
+    """What an option sets, and its default in brackets."""
+    told = option.metadata["parse"] in (values.flag, read_choices) or not option.default
+    return f"{option.metadata['help']}{'' if told else f' [{option.default}]'}"
+
+
 def _default(
     parser: argparse.ArgumentParser, option: Field[Any], environ: Mapping[str, str]
 ) -> Any:
-    variable = f"BGE_{option.name.upper()}"
+    variable = variable_of(option)
     if not environ.get(variable):
         return option.default
     try:
@@ -212,26 +230,12 @@ def _default(
 
 
 def _add_flag(parser: argparse.ArgumentParser, option: Field[Any]) -> None:
-    parse, about = option.metadata["parse"], option.metadata["help"]
-    if option.default and parse not in (values.flag, read_choices):
-        about = f"{about} [{option.default}]"
-    how: dict[str, Any] = {"help": about, "default": argparse.SUPPRESS}
+    parse = option.metadata["parse"]
+    how: dict[str, Any] = {"help": about(option), "default": argparse.SUPPRESS}
     if parse is values.flag:
         how["action"] = argparse.BooleanOptionalAction
     else:
         how["action"] = "append" if parse in REPEATED else "store"
-        how["type"] = _with_reason(parse)
+        how["type"] = values.with_reason(parse)
         how["metavar"] = METAVARS.get(parse, option.name.upper())
     parser.add_argument(f"--{option.name.replace('_', '-')}", **how)
-
-
-def _with_reason(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`parse`, with the reason of a ValueError in argparse's message, which omits it."""
-
-    def parse_argument(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
-
-    return parse_argument

@@ -1,7 +1,8 @@
 """The values of options, read from text: each function returns the value or raises ValueError."""
 
+import argparse
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from engine.serve.http.proxies import Proxies
 
@@ -80,3 +81,15 @@ def flag(text: str) -> bool:
     if text.lower() not in known:
         raise ValueError("must be 1 or 0")
     return known[text.lower()]
+
+
+def with_reason(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`parse`, with the reason of a ValueError in argparse's message, which omits it."""
+
+    def parse_argument(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+    return parse_argument

@@ -1,5 +1,7 @@
 """Texts that are values of options, and texts that are not."""
 
+from argparse import ArgumentTypeError
+
 import pytest
 
 from engine.serve import values
@@ -50,3 +52,9 @@ def test_values_for_all_models_and_for_one() -> None:
         parse("=3")
     with pytest.raises(ValueError, match="must be at least 1"):
         parse("a=0")
+
+
+def test_the_reason_for_a_refusal_reaches_the_message() -> None:
+    assert values.with_reason(values.positive)("3") == 3
+    with pytest.raises(ArgumentTypeError, match="'0': must be at least 1"):
+        values.with_reason(values.positive)("0")
