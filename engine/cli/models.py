@@ -68,7 +68,8 @@ def models(options: Namespace) -> int:
     if options.format == "json":
         outputs.write_out([json.dumps(rows, indent=1) + "\n"])
         return 0
-    cells = [[_cell(value) for value in row.values()] for row in rows]
+    table = [{**row, "here": "yes" if row["here"] else None} for row in rows]  # paths are long
+    cells = [[_cell(value) for value in row.values()] for row in table]
     outputs.write_out([outputs.table(list(rows[0]), cells, right=(1, 3, 4))])
     return 0
 
@@ -130,7 +131,7 @@ def verify(options: Namespace) -> int:
     checks = [_vector_check(embedder, one) for one in entry.published]
     checks += [_cosine_check(embedder, one) for one in entry.cosines]
     rows = [[what, f"{off:.1e}", f"{bar:.1e}", _verdict(off, bar)] for what, off, bar in checks]
-    header = ["what", "max|difference|", "allowed", ""]
+    header = ["what", "difference", "allowed", ""]
     holding = sum(off <= bar for _, off, bar in checks)
     files = f"files: {registry.verification(embedder.folder, entry)}\n"
     summary = f"{holding} of {len(checks)} published values hold.\n"
@@ -148,7 +149,7 @@ def _vector_check(embedder: Embedder, published: PublishedVector) -> tuple[str, 
     )
     start, count = published.start_index, len(published.values)
     off = abs(vector[start : start + count] - published.values).max()
-    what = f"{count} numbers, {published.pooling}: {outputs.one_line(published.text, 40)}"
+    what = f"{count} numbers, {published.pooling}: {outputs.one_line(published.text, 34)}"
     return what, float(off), published.tolerance
 
 
@@ -156,7 +157,7 @@ def _cosine_check(embedder: Embedder, published: PublishedCosine) -> tuple[str, 
     a = embedder.encode(published.a, pooling=published.pooling, prompt=published.prompt_a)
     b = embedder.encode(published.b, pooling=published.pooling, prompt="")
     off = abs(float(embedder.similarity(a, b)[0, 0]) - published.cosine)
-    texts = " | ".join(outputs.one_line(text, 28) for text in (published.a, published.b))
+    texts = " | ".join(outputs.one_line(text, 18) for text in (published.a, published.b))
     return f"cosine, {published.pooling}: {texts}", off, published.tolerance
 
 

@@ -124,7 +124,8 @@ def check_parquet() -> None:
 
 def matrix_table(texts: Sequence[str], rows: Sequence[Sequence[float]]) -> Iterator[str]:
     """For people: a table whose rows are the numbered texts and whose columns are their numbers."""
-    labels = [f"{i} {one_line(text, 40)}" for i, text in enumerate(texts, 1)]
+    room = terminal_width() - len(f"{len(texts)} ") - len("  -0.0000") * len(texts)
+    labels = [f"{i} {one_line(text, min(40, room))}" for i, text in enumerate(texts, 1)]
     cells = [[label, *(f"{x:.4f}" for x in row)] for label, row in zip(labels, rows, strict=True)]
     numbers = [str(i + 1) for i in range(len(texts))]
     yield table(["", *numbers], cells, right=range(1, len(texts) + 1))

@@ -53,6 +53,7 @@ def test_models(bge: Run) -> None:
     }
     table = bge("models").out.splitlines()
     assert len(table) == 1 + len(rows) and table[0].split()[:3] == ["name", "dim", "pooling"]
+    assert max(map(len, table)) <= 80
 
 
 def test_models_says_which_are_here(
@@ -107,6 +108,7 @@ def test_verify_holds_for_the_real_weights(bge: Run, minilm: Path) -> None:
     count = len(entry.published) + len(entry.cosines)
     assert count > 2 and run.status == 0
     assert run.out.count(" ok\n") == count
+    assert max(map(len, run.out.splitlines())) <= 80
     assert run.out.endswith(
         f"files: pinned: 10 files by size and SHA-256\n{count} of {count} published values hold.\n"
     )

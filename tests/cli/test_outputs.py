@@ -12,6 +12,7 @@ from engine.cli.outputs import (
     csv_rows,
     json_array,
     jsonl,
+    matrix_table,
     one_line,
     opened,
     table,
@@ -117,6 +118,13 @@ def test_a_text_on_one_line() -> None:
     assert one_line("a\tb\x1b[1m  c", 40) == "a b·[1m c"
     assert one_line("word " * 20, 14) == "word word wor…"
     assert one_line("x" * 12, 5) == "x" * 12  # never under twelve
+
+
+def test_a_matrix_of_long_texts_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for count in (2, 4, 7):
+        (made,) = matrix_table(["a long text " * 9] * count, [[-0.5] * count] * count)
+        assert max(map(len, made.splitlines())) <= 80
 
 
 def test_a_table_is_as_wide_as_its_cells() -> None:
