@@ -108,7 +108,7 @@ TOP_LEVEL = {
     "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
     "engine", "weights", "tests", "bench",
 }  # fmt: skip
-BUILT = {"build", "dist"}
+BUILT = {"build", "dist", "PKG-INFO", "setup.cfg"}  # the last two in a source distribution
 
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
