@@ -26,7 +26,8 @@ class Found(TypedDict):
 class Encodes(Protocol):
     """An `Embedder`, or anything else with its `encode`."""
 
-    def encode(self, texts: Any, /, **options: Any) -> Any: ...
+    def encode(self, texts: Any, /, **options: Any) -> Any:
+        """The vectors of n texts, (n, D)."""
 
 
 def cos_sim(a: ArrayLike, b: ArrayLike) -> Floats:

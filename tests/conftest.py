@@ -97,6 +97,7 @@ def queue_file(tmp_path: Path) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "reference: computes with transformers, in this process")
+    config.addinivalue_line("markers", "slow: seconds, or extras that are large, or other programs")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
