@@ -16,18 +16,8 @@ from functools import partial
 from types import MappingProxyType
 
 import engine
-from engine.cli import (
-    cache,
-    embed,
-    errors,
-    explain,
-    export,
-    learn,
-    models,
-    outputs,
-    search,
-    topics,
-)
+from engine.cli import errors, outputs, topics
+from engine.cli.commands import cache, embed, explain, export, learn, models, search
 from engine.cli.options import (
     model_option,
     precision_option,

@@ -82,6 +82,7 @@ def shell(command: str, **environ: str) -> "subprocess.CompletedProcess[bytes]":
     )
 
 
+@pytest.mark.slow
 def test_a_closed_standard_error_keeps_warnings_out_of_the_data() -> None:
     shown = shell("{}")
     assert b"warning: 1 of 1 texts" in shown.stderr

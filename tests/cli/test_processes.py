@@ -102,6 +102,7 @@ def test_a_terminal_shows_progress_only_for_long_work(tmp_path: Path) -> None:
     assert on_a_terminal(*BGE, "embed", *HERE, "one", "-o", str(tmp_path / "out.npy")) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["bge-base-en-v1.5", "all-MiniLM-L6-v2"])
 def test_no_network_and_no_weights_ends_soon_with_the_ways_out(tmp_path: Path, model: str) -> None:
     nowhere = "http://127.0.0.1:9"

@@ -74,6 +74,7 @@ def test_another_thread_may_run_a_command() -> None:
     assert errors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", BOTH)
 @pytest.mark.parametrize("name", ["out.jsonl", "out.npy"])
 def test_embed_leaves_nothing_of_a_new_file_and_all_of_an_old_one(

@@ -147,6 +147,7 @@ def test_info_and_prepare(bge: Run) -> None:
     assert run.status == 0 and "is ready in reference" in run.out
 
 
+@pytest.mark.slow
 def test_prepare_for_another_machine(
     bge: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,13 +164,13 @@ def test_prepare_for_another_machine(
 
 
 @pytest.mark.parametrize("command", main.EXTRA_COMMANDS)
-def test_serve_and_job_get_their_words(
+def test_commands_with_an_extra_get_their_words(
     bge: Run, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    from engine import jobs, serve
+    from engine import explore, jobs, serve
 
     seen: list[list[str]] = []
-    room = serve if command == "serve" else jobs
+    room = {"serve": serve, "explore": explore, "job": jobs}[command]
     monkeypatch.setattr(room, "main", lambda words: seen.append(words) or 7, raising=False)
     assert bge(command, "in", "-o", "x", "--help").status == 7
     assert seen == [["in", "-o", "x", "--help"]]

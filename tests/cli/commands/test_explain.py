@@ -114,6 +114,7 @@ def test_prompts(bge: Run) -> None:
     assert (two["a"]["text"], two["b"]["text"]) == ("query: " + A, "passage: " + B)
 
 
+@pytest.mark.slow
 def test_precisions(bge: Run) -> None:
     run = bge("explain", A, *HERE, "--precisions")
     table = run.out.splitlines()[-4:]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.cli.heat_map import MOST, WIDE, heat_map
+from engine.cli.commands.heat_map import MOST, WIDE, heat_map
 
 
 def lines(tokens: list[str], values: object) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.cli import inputs, outputs
-from engine.cli.heat_map import heat_map
+from engine.cli.commands.heat_map import heat_map
 from engine.cli.options import model_option, positive, run_options
 from engine.literals import POOLINGS
 

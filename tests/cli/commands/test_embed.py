@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import engine
-from engine.cli import embed, outputs
+from engine.cli import outputs
+from engine.cli.commands import embed
 from tests.cli.command import HERE, TEXTS, TINY, Run
 from tests.conftest import Load
 
