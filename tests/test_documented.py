@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.reference import PUBLIC
+from tests.support.reference import ADAPTERS, PUBLIC
 
-each_module = pytest.mark.parametrize("name", PUBLIC)
+each_module = pytest.mark.parametrize(
+    "name", [*PUBLIC, *(pytest.param(name, marks=pytest.mark.slow) for name in ADAPTERS)]
+)
 Named = tuple[str, Any]
 
 
@@ -30,11 +32,13 @@ def public_names(module: ModuleType) -> Iterator[Named]:
 
 
 def _members(kind: type) -> Iterator[Named]:
+    """Those that are new in this class: a base class tells what overriding methods do."""
     for name, member in vars(kind).items():
         member = getattr(member, "__func__", member)  # class methods and static ones
-        if not name.startswith("_") and (
-            inspect.isfunction(member) or isinstance(member, property)
-        ):
+        inherited = any(hasattr(base, name) for base in kind.__mro__[1:])
+        if name.startswith("_") or inherited:
+            continue
+        if inspect.isfunction(member) or isinstance(member, property):
             yield f"{kind.__name__}.{name}", member
 
 
@@ -56,7 +60,7 @@ def test_every_public_name_has_a_docstring(name: str) -> None:
 def test_the_reference_shows_them(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.reference", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    for name in PUBLIC:
+    for name in [*PUBLIC, *ADAPTERS]:
         page = tmp_path.joinpath(*name.split(".")).with_suffix(".html").read_text("utf-8")
         for shown, _ in public_names(importlib.import_module(name)):
             assert f'id="{shown}"' in page, shown

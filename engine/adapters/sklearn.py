@@ -37,11 +37,13 @@ class EngineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return tags
 
     def fit(self, X: Iterable[str], y: object = None) -> Self:
+        """Loads the model. Texts and labels are not looked at."""
         self.embedder_ = embedder_of(self.model)
         self._n_features_out = self.truncate_dim or self.embedder_.dim
         return self
 
     def transform(self, X: Iterable[str]) -> NDArray[np.float32]:
+        """Vectors (n, D), float32."""
         if not hasattr(self, "embedder_"):
             self.fit(X)
         options: dict[str, Any] = self.get_params(deep=False)

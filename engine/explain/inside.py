@@ -20,6 +20,7 @@ class EmbeddingParts:
 
     @property
     def sum_LD(self) -> Array:
+        """The three added up, in the order of `model.py`."""
         total_LD: Array = self.word_LD + self.token_type_D
         total_LD += self.position_LD
         return total_LD

@@ -113,9 +113,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "Text lines, jsonl, csv, tsv or Parquet, by file name; .md is one document; .json is "
         "jsonl, or one array of objects; gzip, zstd, bz2 and xz are detected",
     )
-    kinds = (
-        "default: from the file name (text for -); text: a row for each line; document: one file"
-    )
+    kinds = "default: from the name (text for -); text: a row for each line; document: one file"
     add("--input-format", choices=INPUT_FORMATS, help=kinds)
     add("--delimiter", metavar="C", help="of csv and tsv (default: comma, tab)")
     quotes = "of csv and tsv; none: quotes are ordinary characters (default: standard)"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator as Validator
 
-from engine.jobs.options import DTYPES, INPUT_FORMATS, NULLS, OUTPUT_FORMATS
+from engine.jobs.options import DTYPES, INPUT_FORMATS, NULLS, OUTPUT_FORMATS, QUOTINGS
 from engine.jobs.reading.inputs import WHOLE_BYTES, Source
 from engine.jobs.writing.manifest import VERSION
 from engine.literals import POOLINGS, PRECISIONS
@@ -57,6 +57,8 @@ def test_rejects(finished: Path) -> None:
     assert len(lines) == 2
     for line in lines:
         Validator(schema("rejects.json")).validate(json.loads(line))
+    known = {name for line in lines for name in json.loads(line)}
+    assert known == schema("rejects.json")["properties"].keys()
     assert not Validator(schema("rejects.json")).is_valid({"file": "a", "row": -1, "reason": "b"})
 
 
@@ -65,7 +67,7 @@ def test_the_words_are_those_of_the_options() -> None:
     words = {name: tuple(rule["enum"]) for name, rule in told.items() if "enum" in rule}
     assert words == {
         "precision": PRECISIONS, "pooling": POOLINGS, "null": NULLS, "format": OUTPUT_FORMATS,
-        "dtype": DTYPES,
+        "dtype": DTYPES, "quoting": (*QUOTINGS, None),
     }  # fmt: skip
     assert told["version"]["const"] == VERSION
     input_ = schema("manifest.json")["$defs"]["input"]["properties"]
