@@ -114,6 +114,7 @@ def test_a_precision(results: Results, load: Load, name: str) -> None:
         np.testing.assert_allclose(got[key], vector, atol=0.51e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::engine.TruncationWarning")
 def test_of_a_long_text_the_first_tokens_are_shown(load: Load) -> None:
     embedder = load("minilm", "reference")
@@ -156,6 +157,7 @@ def test_what_is_too_much_or_does_not_exist(results: Results) -> None:
             ask()
 
 
+@pytest.mark.slow
 def test_a_text_takes_less_than_a_second(load: Load) -> None:
     """All that the page asks about a text, on MiniLM. CPU time, because others may be busy here: it
     is 0.3 s in two threads."""

@@ -14,6 +14,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_output(tmp_path_factory.mktemp("export") / "out", unit(3))
 
 
+@pytest.mark.slow
 def test_a_table(bge: Run, out: Path, tmp_path: Path) -> None:
     words = ["export", str(out), "--to", f"sqlite:///{tmp_path / 'a.db'}", "--table", "books"]
     run = bge(*words)
