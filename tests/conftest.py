@@ -27,7 +27,32 @@ os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
+HERE = Path(__file__).parent
 Load = Callable[[str, str], engine.Embedder]
+
+# Slow as a whole. With -m "not slow" they are not even imported, so what they need may be missing:
+# the extras of `test` beyond those of `test-fast`, a browser, Node.
+SLOW = (
+    "adapters",
+    "compat",
+    "emulation",
+    "explore/test_browser.py",
+    "explore/test_picture.py",
+    "export",
+    "integration",
+    "jobs/test_kills.py",
+    "jobs/test_ray.py",
+    "serve/clients",
+    "serve/pages/test_browser.py",
+    "serve/queue/test_kills.py",
+    "serve/test_collapse.py",
+    "serve/test_patience.py",
+    "test_bench.py",
+    "test_bench_ladder.py",
+    "test_bench_peers.py",
+    "test_types.py",
+)
+SLOW_NEEDS = {"minilm", "bge_shape", "postgres_server"}  # real weights, large ones; a server
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +107,7 @@ def postgres_server() -> Iterator[postgres.Server]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database for the batch queue, of either kind."""
     if request.param == "sqlite":
@@ -100,8 +125,29 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: seconds, or extras that are large, or other programs")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if _is_slow(collection_path) and "not slow" in config.option.markexpr else None
+
+
+def _is_slow(path: Path) -> bool:
+    return any(path.is_relative_to(HERE / each) for each in SLOW)
+
+
+def _needs(item: pytest.Item) -> set[str]:
+    """Names of the fixtures that a test uses, and those values of its parameters that are words."""
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return {*getattr(item, "fixturenames", ()), *(one for one in values if isinstance(one, str))}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without transformers, live comparisons are skipped and counted; in CI that is a failure."""
+    """Marks what is slow by its place or its needs.
+
+    Without transformers, live comparisons are skipped and counted; in CI that is a failure.
+    """
+    for item in items:
+        if _is_slow(item.path) or item.get_closest_marker("reference") or _needs(item) & SLOW_NEEDS:
+            item.add_marker(pytest.mark.slow)
     if os.environ.get("CI") or importlib.util.find_spec("sentence_transformers"):
         return
     left_out = [item for item in items if item.get_closest_marker("reference")]

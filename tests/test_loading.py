@@ -285,6 +285,7 @@ def test_the_compiled_encoder_is_copied_too(monkeypatch: pytest.MonkeyPatch) -> 
     assert other._encoder.arguments == (TINY, embedder.config, "int8", 2)
 
 
+@pytest.mark.slow
 def test_preparing_makes_what_loading_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

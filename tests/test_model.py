@@ -152,6 +152,7 @@ def test_embeddings_are_the_oracles(weights: Weights, truth: oracle.Oracle) -> N
         bars.Largest(2e-6).hold(found_TD[start:end], np.array(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", bars.FLOATS)
 def test_the_whole_model_is_the_oracles(precision: str, load: Load, truth: oracle.Oracle) -> None:
     """Hidden states, pooled by mean and cls, and made unit vectors: twenty texts of all lengths."""
@@ -165,6 +166,7 @@ def test_the_whole_model_is_the_oracles(precision: str, load: Load, truth: oracl
         bars.FLOAT_UNIT["tiny"].hold(embedder.encode_tokens(tokens, pooling=pooling), expected)
 
 
+@pytest.mark.slow
 def test_the_oracle_is_the_reference_library(truth: oracle.Oracle) -> None:
     """So that three independent programs agree: theirs, ours, and the loops of the oracle."""
     for index in range(3, 200, 20):

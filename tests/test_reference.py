@@ -112,6 +112,7 @@ print("as before")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threads", "texts"), [(1, 70), (2, 3), (2, 70), (2, 300)])
 def test_forks_while_it_computes(threads: int, texts: int) -> None:
     """OpenBLAS would hang in the parent: its fork handler waits for a thread that computes."""
@@ -132,6 +133,7 @@ one.encode_tokens(many)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["reference", "float32"])
 def test_the_interpreter_ends_while_a_batch_is_under_way(precision: str) -> None:
     """Ctrl-C that nobody catches: a traceback and exit code 1, no crash and no hang."""

@@ -18,6 +18,7 @@ from tests.catalog.mouse import FILES, contents, dead_port, packaged, parts
 from tests.integration import planted
 
 user, hub = mouse.user, mouse.hub
+pytestmark = pytest.mark.slow  # pip takes a second
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def test_texts_may_change_places(load: Load) -> None:
     np.testing.assert_allclose(one.contributions_AB, other.contributions_AB.T, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_same_word_gives_most(load: Load) -> None:
     found = compare(load("minilm", "reference"), A, B)
     best = found.top_pairs(1)[0]

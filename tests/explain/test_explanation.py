@@ -11,6 +11,8 @@ from engine.explain import Explanation, explain
 from tests.conftest import Load
 from tests.support.texts import SENTENCES
 
+pytestmark = pytest.mark.slow  # real weights
+
 
 @pytest.fixture(scope="module")
 def found(load: Load) -> Explanation:

@@ -9,6 +9,7 @@ from tests.conftest import Load
 TEXT = "The red fox, and the blue one."
 
 
+@pytest.mark.slow
 def test_they_are_those_of_the_vectors_of_encode(load: Load) -> None:
     want = load("tiny", "reference").encode(TEXT, prompt="query: ").astype(float)
     errors = precision_errors(load("tiny", "reference"), TEXT, prompt="query: ")

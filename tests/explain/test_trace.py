@@ -59,6 +59,7 @@ def test_it_is_what_encode_computes_whatever_the_precision(precision: str, load:
     np.testing.assert_allclose(found.attention_NHLL.sum(axis=-1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_tokens_and_where_they_are(load: Load) -> None:
     found = explain(load("minilm", "reference"), "Unbelievably  GOOD")
     assert found.tokens == ("[CLS]", "un", "##bel", "##ie", "##va", "##bly", "good", "[SEP]")

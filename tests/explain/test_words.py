@@ -28,6 +28,7 @@ def test_by_a_loop_over_the_vocabulary(load: Load) -> None:
         )
 
 
+@pytest.mark.slow
 def test_before_the_first_layer_a_word_is_nearest_to_itself(load: Load) -> None:
     embedder = load("minilm", "reference")
     found = explain(embedder, "Unbelievably the bank raised its interest rates")

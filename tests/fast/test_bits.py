@@ -69,6 +69,7 @@ class Alone:
         assert got.tobytes() == np.stack([self.vector(text) for text in texts]).tobytes()
 
 
+@pytest.mark.slow
 @each_precision
 def test_random_batches_on_any_number_of_threads(precision: str, team: Team) -> None:
     alone = Alone(team("tiny", precision, 1), 242)
@@ -82,6 +83,7 @@ def test_random_batches_on_any_number_of_threads(precision: str, team: Team) -> 
     hold()
 
 
+@pytest.mark.slow
 @each_precision
 def test_random_batches_of_a_real_model(precision: str, team: Team) -> None:
     alone = Alone(team("minilm", precision, 1), 30522)
@@ -104,6 +106,7 @@ def test_any_place_and_order(precision: str, team: Team) -> None:
         alone.hold(team("tiny", precision, 3), order)
 
 
+@pytest.mark.slow
 @each_precision
 def test_eight_callers_at_once(precision: str, team: Team) -> None:
     alone = Alone(team("tiny", precision, 1), 242)

@@ -13,6 +13,7 @@ EXAMPLES = 60
 RUN = "import runpy; runpy.run_module('tests.fast.guard', run_name='__main__')"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("target", [target.name for target in able_targets()])
 def test_kernels_keep_to_their_buffers(target: str, precision: str, tmp_path: Path) -> None:

@@ -230,6 +230,7 @@ def test_a_task_reads_no_more_weights_than_a_stretch() -> None:
 
 if PRECISION == "float32":
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("precision", ["int16", "int8"])
     def test_the_other_precisions(precision: str) -> None:
         fast_process.run(

@@ -172,6 +172,7 @@ def test_an_empty_input_makes_an_empty_table(tmp_path: Path) -> None:
     assert table(tmp_path / "out").schema.names == ["file", "row", "embedding"]
 
 
+@pytest.mark.slow
 def test_standard_input_is_compared_when_it_is_read_again(tmp_path: Path) -> None:
     out = tmp_path / "out"
 

@@ -44,6 +44,7 @@ def resume(target: Target, *words: object) -> "subprocess.CompletedProcess[str]"
     return subprocess.run(command(*words), env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "int16"])
 @pytest.mark.parametrize("target", FUSING, ids=lambda target: target.name)
 def test_on_another_kind_of_cpu_it_makes_the_same_bytes(
@@ -60,6 +61,7 @@ def test_on_another_kind_of_cpu_it_makes_the_same_bytes(
 OTHERS = [target for target in ABLE if (target.levels, target.fuses) != (BEST.levels, BEST.fuses)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", OTHERS, ids=lambda target: target.name)
 def test_where_int8_has_other_levels_it_is_refused(
     target: Target, corpus: Path, tmp_path: Path
@@ -74,6 +76,7 @@ def test_where_int8_has_other_levels_it_is_refused(
     assert f"is 'int8 of 0 to {target.levels}, " in done.stderr
 
 
+@pytest.mark.slow
 def test_changed_settings_are_refused(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = corpus.parent / "out"
     assert job(corpus, "-o", out, *SHARD) == 0

@@ -46,6 +46,7 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> FakeEmbedder:
     return fake
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["parquet", "npy"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_the_bytes_are_those_of_a_fresh_run(

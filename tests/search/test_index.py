@@ -154,6 +154,7 @@ def test_an_index_is_shared_between_threads(tmp_path: Path) -> None:
     assert [found[number] for number in range(8)] == expected
 
 
+@pytest.mark.slow
 def test_more_shards_than_a_process_may_open_files(tmp_path: Path) -> None:
     folder = write_output(tmp_path / "out", VECTORS, shard_rows=2)
     code = """

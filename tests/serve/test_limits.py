@@ -153,6 +153,7 @@ def test_a_10_mb_text_does_not_delay_a_short_one():
         slow.join()
 
 
+@pytest.mark.slow
 def test_thousands_of_small_requests_do_not_grow_memory(server):
     def many(count: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)

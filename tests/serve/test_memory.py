@@ -56,6 +56,7 @@ class Client:
         return sent[0]["status"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds_a_batch", [0, 2 * WATCH_AFTER_S])
 @pytest.mark.parametrize("path, body, status", REQUESTS)
 def test_a_request_leaves_no_cycles(path, body, status, seconds_a_batch):

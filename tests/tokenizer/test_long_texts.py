@@ -71,6 +71,7 @@ def rows_of(tokenizer: Tokenizer, piece: Piece) -> list[tuple[int, str, int, int
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     long_texts, added_tokens | odd_tokens, normalizer_options, st.integers(2, 40),
@@ -201,6 +202,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_a_giant_text_takes_little_memory(tmp_path: Path) -> None:
     """Less than 40 MiB for 400 kB of each kind; the library takes 150 to 250 for the whole."""
     call = [sys.executable, "-c", MEASURE, write(tmp_path), json.dumps(GIANTS), "400000"]

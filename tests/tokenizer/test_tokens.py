@@ -155,6 +155,7 @@ def test_without_counting_what_is_cut_only_the_first_pieces_are_tokenised(
     assert left.ids.tolist() == counted_left.ids.tolist() and left.cut == counted_left.cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 700, 2000])
 def test_threads_and_groups_change_nothing(tmp_path: Path, threads: int, count: int) -> None:

@@ -84,6 +84,7 @@ def test_sizes_that_cannot_be_are_refused(
         embedder.encode_chunks(TEXT, **{"prompt": "", **options})
 
 
+@pytest.mark.slow
 def test_a_text_of_megabytes_takes_little_memory(embedder: engine.Embedder, tmp_path: Path) -> None:
     import tracemalloc
 

@@ -43,6 +43,7 @@ def test_the_last_byte_of_bits_is_filled_with_zeros() -> None:
     assert quantize([1.0] * 9, "binary").values.tolist() == [127, 0]
 
 
+@pytest.mark.reference
 def test_they_are_those_of_sentence_transformers() -> None:
     from sentence_transformers.util.quantization import quantize_embeddings
 

@@ -324,6 +324,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_long_encode() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED],

@@ -220,6 +220,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
     return content[:start] + other + content[end:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["weights", "kernels", "weights.checked", "kernels.checked"])
 def test_random_damage_is_repaired_before_use(
     kind: str,

@@ -128,6 +128,7 @@ def whole_words(x: Array) -> Array:
     return np.concatenate([x, np.zeros(-len(x) % 4, x.dtype)])
 
 
+@pytest.mark.slow
 @many
 @given(rows(2.0**50))
 def test_no_pair_leaves_16_bits(w: Array) -> None:
@@ -259,6 +260,7 @@ def test_the_roundings_of_a_token_s_length_leave_room() -> None:
 # the rotation
 
 
+@pytest.mark.slow
 @many
 @given(st.sampled_from([1, 4, 8, 32, 128, 512]), st.integers(1, 4), st.integers(0, 99))
 def test_rotation_leaves_products_alone(block: int, blocks: int, seed: int) -> None:

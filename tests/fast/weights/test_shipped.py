@@ -42,12 +42,14 @@ def no_compiler(
     yield monkeypatch
 
 
+@pytest.mark.slow
 def test_what_is_shipped_is_what_the_source_gives(made: Path) -> None:
     (path,) = made.iterdir()
     assert path.name == prepared.shipped_name(SHAPE)
     assert path.read_bytes()[: -code_files.END] == compilation.compiled(SHAPE.target, "float32")
 
 
+@pytest.mark.slow
 def test_what_is_shipped_is_used_and_nothing_is_compiled(
     no_compiler: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -59,6 +61,7 @@ def test_what_is_shipped_is_used_and_nothing_is_compiled(
     assert (engine.load(TINY, threads=1).encode("hello") == vector).all()
 
 
+@pytest.mark.slow
 def test_what_is_not_shipped_or_damaged_is_compiled(
     no_compiler: pytest.MonkeyPatch, made: Path, tmp_path: Path
 ) -> None:
@@ -93,6 +96,7 @@ print(engine.load(sys.argv[2], threads=1).encode("hello").tobytes().hex())
 """
 
 
+@pytest.mark.slow
 def test_a_machine_without_numba_computes(made: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-c", WITHOUT_NUMBA, made, TINY]
     environment = os.environ | {"BGE_CACHE": str(tmp_path)}

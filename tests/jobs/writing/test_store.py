@@ -121,6 +121,7 @@ def test_a_second_job_on_one_output_is_refused_until_the_first_is_dead(
     assert results(out) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_sigterm_and_sighup_stop_with_a_word_and_the_job_goes_on(
     corpus: Path, tmp_path: Path, undisturbed: dict[str, bytes], how: signal.Signals
@@ -143,6 +144,7 @@ def test_ctrl_c_sigterm_and_sighup_stop_with_a_word_and_the_job_goes_on(
     assert before == [path.stat().st_mtime_ns for path in whole]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [None, "gzip", "zstd"])
 def test_ctrl_c_while_standard_input_is_waited_for(tmp_path: Path, packing: str | None) -> None:
     out = tmp_path / "out"
@@ -215,6 +217,7 @@ def limited(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 2_000, 8_000])
 def test_a_file_over_the_limit_is_a_clear_error_and_the_job_goes_on(
     corpus: Path, tmp_path: Path, undisturbed: dict[str, bytes], size: int
@@ -263,6 +266,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", str(disk)], capture_output=True)
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_no_shard_is_broken_and_more_room_is_all_it_takes(
     corpus: Path, small_disk: Callable[[int], Path], undisturbed: dict[str, bytes]
 ) -> None:

@@ -61,6 +61,7 @@ def test_the_document_describes_exactly_the_routes():
     assert described == routes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_schemathesis_finds_no_failures(seed, tmp_path):
     queue = f"sqlite:///{tmp_path}/queue.sqlite"

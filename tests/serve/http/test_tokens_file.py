@@ -150,6 +150,7 @@ def test_sighup_drops_no_request(file: Path) -> None:
         assert statuses == [200] * 160 and server.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_sighup_during_the_start_is_not_lost(file: Path) -> None:
     command = [sys.executable, *FAKE, "--port", "0", "--tokens-file", str(file)]
     environ = {**os.environ, "FAKE_SECONDS_TO_LOAD": "1"}

@@ -68,6 +68,7 @@ def test_a_collector_gets_the_spans_and_no_text(
         assert found[name].end_time_unix_nano <= own.end_time_unix_nano
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_away_delays_no_one() -> None:
     with fake_server("--otlp-endpoint", URL) as server:
         assert server.ask("/embed", {"inputs": "a"}).status == 200

@@ -116,6 +116,7 @@ def test_a_server(server: Server, path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_is_replaced_and_a_living_one_is_not(
     server: Server, path: Path
 ) -> None:

@@ -200,6 +200,7 @@ def test_many_submit_at_once(queue_url: str) -> None:
     with_queue(queue_url, check)
 
 
+@pytest.mark.slow
 def test_a_request_that_never_ends_well_is_given_up(
     queue_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def result(server: Server, request_id: str) -> Any:
     raise AssertionError("the batch was not computed")
 
 
+@pytest.mark.slow
 def test_a_server_refuses_batches_until_there_is_space(server: Server, tmp_path: Path) -> None:
     def submit(body: Any) -> Reply:
         return server.ask(SUBMIT, body)

@@ -23,6 +23,7 @@ from tests.serve.queue.local import done, everything, responses, with_queue
 from tests.serve.queue.process import ACCOUNT, batch, embed
 
 
+@pytest.mark.slow
 def test_an_expired_answer_is_gone_from_the_database(queue_url: str) -> None:
     async def check(queue: BatchQueue) -> None:
         items = [{"text": "expiring words", "external_reference": "expiring reference"}]

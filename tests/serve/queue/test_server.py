@@ -78,6 +78,7 @@ def assert_right(library: engine.Embedder, number: int, answer: dict[str, Any]) 
     assert answer["usage"] == usage
 
 
+@pytest.mark.slow
 def test_a_killed_server_answers_all_it_accepted(
     tiny: Path, library: engine.Embedder, queue_url: str
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_replica_answers_for_one_that_is_dead(
             assert_right(library, number, result(survivor, request_id))
 
 
+@pytest.mark.slow
 def test_sigterm_loses_no_accepted_request(
     tiny: Path, library: engine.Embedder, queue_file: str
 ) -> None:
