@@ -33,7 +33,7 @@ VARIABLES = (
     ("HF_ENDPOINT", "the hub to download from"),
     ("HF_TOKEN", "the token for models of the hub that are not public"),
     ("HF_HUB_OFFLINE", "1 forbids downloads, as does TRANSFORMERS_OFFLINE"),
-    ("HF_HUB_ETAG_TIMEOUT", "how long to wait for the hub's answer, in seconds"),
+    ("HF_HUB_ETAG_TIMEOUT", "how long to wait for a response of the hub, in seconds"),
     ("HF_HUB_DISABLE_PROGRESS_BARS", "the progress of downloads: 0 shows it, 1 does not"),
 )
 TRACES = (
