@@ -78,13 +78,21 @@ TOPICS = {"environment": environment, "exit": statuses, "completion": completion
 def version(options: Namespace) -> int:
     """Prints the versions of this package and of what it computes with, for reports of bugs."""
     import platform
-    from importlib.metadata import version as installed
 
     rows = [("bge-engine", engine.__version__), ("Python", platform.python_version())]
-    rows += [(name, installed(name)) for name in ("numpy", "numba", "tokenizers", "safetensors")]
+    rows += [(name, _installed(name)) for name in ("numpy", "numba", "tokenizers", "safetensors")]
     rows += [("machine", f"{platform.machine()} {platform.system()} {platform.release()}")]
     outputs.write_out([_table(rows)])
     return 0
+
+
+def _installed(package: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # numba, where kernels are shipped with the wheel
+        return "not installed"
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_version_names_what_computes(bge: Run) -> None:
     assert {"numpy", "numba", "tokenizers", "safetensors", "machine"} < rows.keys()
 
 
+def test_version_where_numba_is_missing(bge: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == "numba":
+            raise metadata.PackageNotFoundError(package)
+        return "1.2"
+
+    monkeypatch.setattr(metadata, "version", version)
+    out = bge("version").out
+    assert "numba        not installed\n" in out and "numpy        1.2\n" in out
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -64,16 +76,17 @@ def test_version_names_what_computes(bge: Run) -> None:
         ("bge embed --precision int", {"int16", "int8"}),
         ("bge serve --max-body", {"--max-body-bytes"}),
         ("bge job --format ", {"parquet", "npy"}),
+        ("bge explore --op", {"--open"}),
         ("bge embed --file pyproj", {"pyproject.toml"}),
     ],
 )
 def test_a_shell_completes(line: str, expected: set[str], tmp_path: Path) -> None:
-    answer = tmp_path / "answer"
+    found = tmp_path / "found"
     asked = {
         "_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "COMP_LINE": line,
-        "COMP_POINT": str(len(line)), "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_POINT": str(len(line)), "_ARGCOMPLETE_STDOUT_FILENAME": str(found),
     }  # fmt: skip
     command = [sys.executable, "-m", "engine"]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **asked}, capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert {word.strip() for word in answer.read_text().splitlines()} >= expected
+    assert {word.strip() for word in found.read_text().splitlines()} >= expected
