@@ -333,6 +333,7 @@ def test_importing_the_engine_loads_nothing_heavy() -> None:
     assert not heavy & loaded
 
 
+@pytest.mark.slow
 def test_importing_the_engine_costs_little_over_numpy() -> None:
     """The limit is 0.10 s. 0.003 s was measured, so that a very busy machine passes too."""
     code = (

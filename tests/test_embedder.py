@@ -79,6 +79,7 @@ def test_windows(count: int, windows: list[int]) -> None:
     hold(vectors, *(mean(*(ID[word] for word in text)) for text in texts))
 
 
+@pytest.mark.slow
 def test_many_threads_get_larger_windows() -> None:
     embedder = toy_embedder()
     embedder.threads = 16

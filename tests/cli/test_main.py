@@ -37,6 +37,7 @@ def without_extras(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "extra"), [("serve", "serve"), ("explore", "explore"), ("job", "jobs")]
 )

@@ -94,6 +94,7 @@ def test_a_terminal_shows_a_preview(load: Load) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_progress_only_for_long_work(tmp_path: Path) -> None:
     (tmp_path / "texts").write_text("one\ntwo\n")
     words = ["embed", *HERE, "--file", str(tmp_path / "texts"), "-o", str(tmp_path / "out.npy")]

@@ -109,6 +109,7 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", BOTH)
 def test_pull_ends_and_keeps_its_part(hub: Hub, tmp_path: Path, number: int) -> None:
     entry = registry.entry("all-MiniLM-L6-v2")

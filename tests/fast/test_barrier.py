@@ -185,6 +185,7 @@ def test_each_phase_has_counters_of_its_own() -> None:
     assert np.array_equal(job.tickets, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("helpers", [2, 4])
 def test_several_do_each_task_once_and_one_phase_after_the_other(count: int, helpers: int) -> None:

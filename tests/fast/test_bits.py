@@ -152,6 +152,7 @@ for precision in ("float32", "int16", "int8"):
 """
 
 
+@pytest.mark.slow
 def test_from_run_to_run() -> None:
     first = fast_process.run(DIGEST, 2).split()
     assert first == fast_process.run(DIGEST, 3).split() and len(set(first)) == 3

@@ -27,6 +27,7 @@ def test_kernels_keep_to_their_buffers(target: str, precision: str, tmp_path: Pa
         raise AssertionError(f"{shape} failed, or ended the process: {error}") from error
 
 
+@pytest.mark.slow
 def test_a_buffer_that_is_too_short_is_noticed() -> None:
     """So each buffer is as small as it can be, and the test above would see one that is not."""
     noticed = fast_process.run(RUN, "shortened", OPENBLAS_NUM_THREADS="1").split()

@@ -116,6 +116,7 @@ def test_the_longest_text_does_not_overflow() -> None:
     assert (WEIGHTS * (1 + 1e-5) + WIDEST / 2) * (VALUE_LEVELS + 0.5) < 2**31
 
 
+@pytest.mark.slow
 def test_the_first_queries_alone_have_the_same_bits() -> None:
     q, k, v = (noise(50, 32, seed=n) for n in range(3))
     whole = attention(q, k, v)

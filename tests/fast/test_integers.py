@@ -31,6 +31,7 @@ def hadamard(order: int) -> NDArray[np.int64]:
     return matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize("block", [LANES << n for n in range(6)])
 def test_each_block_is_rotated_by_itself(block: int, blocks: int) -> None:

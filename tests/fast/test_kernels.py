@@ -162,6 +162,7 @@ def exact_attention(q: Array, k: Array, v: Array) -> NDArray[np.float64]:
     return np.asarray(exact_softmax(q @ k.T, 1 / math.sqrt(q.shape[1])) @ v)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("K", [1, 3, 8, 20, 32, 33, 64])
 def test_attention_of_every_length(K: int) -> None:
     for length in (*range(1, 20), 31, 32, 33, 61, 64, 65, 130):

@@ -149,6 +149,7 @@ class Case:
         assert (error <= BARS[PRECISION](self.width) * lengths + 2e-6).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "out_width"), WIDTHS)
 @pytest.mark.parametrize("tokens", TOKENS)
 def test_a_product_and_what_follows(tokens: int, width: int, out_width: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.jobs.support import job, table, vectors
 
@@ -35,6 +36,7 @@ def write_separated(path: Path, delimiter: str) -> None:
         writer.writerows(row.values() for row in ROWS)
 
 
+@pytest.mark.slow
 def test_every_format_gives_the_same_table(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
     lines = "".join(json.dumps(row) + "\n" for row in ROWS).encode()

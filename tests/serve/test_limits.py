@@ -107,6 +107,7 @@ def test_a_content_length_over_the_limit_is_refused(server):
         assert peer.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.slow
 def test_all_bodies_together_are_limited():
     with fake_server("--max-waiting-bytes", "3000000") as server:
         peers = [server.connect() for _ in range(10)]
@@ -142,6 +143,7 @@ def test_random_bytes(server):
     assert works(server)
 
 
+@pytest.mark.slow
 def test_a_10_mb_text_does_not_delay_a_short_one():
     with fake_server(FAKE_SECONDS_A_BATCH="0.001") as server:
         text = "word " * 1_900_000

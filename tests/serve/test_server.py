@@ -44,6 +44,7 @@ def test_uvicorn_gets_the_limits_of_the_settings() -> None:
     assert config.http.read_timeout == 2.0
 
 
+@pytest.mark.slow
 def test_pages_of_allowed_origins_may_use_the_server() -> None:
     origin = {"origin": "https://a.example"}
     preflight = {

@@ -57,6 +57,7 @@ def interrupt(*_: object) -> None:
     raise Interrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interrupts", [0, 3])
 def test_a_fork_waits_for_products(interrupts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever strikes it meanwhile; Python reports that, for it cannot leave a fork."""

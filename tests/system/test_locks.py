@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from engine.system.locks import exclusive
 from tests.fast import fast_process
 
@@ -25,6 +27,7 @@ def holder(path: Path, seconds: float) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_another_process_waits_until_it_is_free(tmp_path: Path) -> None:
     first = holder(tmp_path / "lock", 0.5)
     assert first.stdout and first.stdout.readline() == "held\n"

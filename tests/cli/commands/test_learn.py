@@ -72,6 +72,7 @@ def test_wrong_usage(bge: Run, words: list[str], complaint: str) -> None:
     assert run.status == 2 and run.out == "" and complaint in run.err
 
 
+@pytest.mark.slow
 def test_without_any_checkpoint() -> None:
     """The first chapter needs none; others are shown with --no-model, and refused without it."""
 

@@ -210,6 +210,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
+@pytest.mark.slow
 def test_a_repository_of_the_hub_is_pulled_described_and_computed(
     bge: Run, acme: Hub, tmp_path: Path, embedder: engine.Embedder
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_repository_of_the_hub_is_pulled_described_and_computed(
     assert f"{folder}/config.json has 2 bytes" in run.err
 
 
+@pytest.mark.slow
 def test_load_fetches_a_repository_of_the_hub(acme: Hub, embedder: engine.Embedder) -> None:
     with engine.load("acme/tiny", precision="reference") as loaded:
         assert (loaded.name, loaded.hub_id, loaded.revision) == ("acme/tiny", "acme/tiny", COMMIT)

@@ -48,6 +48,7 @@ def test_conditions_and_count(bge: Run, out: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_table_on_a_terminal(out: Path) -> None:
     words = [sys.executable, "-m", "engine", "search", str(out), "a cat", *MODEL]
     header, *lines = on_a_terminal(*words, columns=60).splitlines()

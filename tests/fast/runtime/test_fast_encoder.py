@@ -55,6 +55,7 @@ def test_memory_is_reused(two: engine.Embedder, monkeypatch: pytest.MonkeyPatch)
     assert 1 <= len(made) <= 4  # two under way, two whose last thread is on its way out
 
 
+@pytest.mark.slow
 def test_callers_that_want_memory_at_once(two: engine.Embedder) -> None:
     """One piece is free and many ask: each gets another, and nobody an error."""
     one, model = encoder(two), encoder(two)._model

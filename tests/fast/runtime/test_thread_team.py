@@ -196,6 +196,7 @@ def test_results_are_taken_once_and_memory_is_released_when_the_last_has_left() 
     assert (ended, released, inside) == ([1], [1], [0])
 
 
+@pytest.mark.slow
 def test_idle_helpers_use_no_cpu(embedder: engine.Embedder) -> None:
     embedder.encode(SENTENCES)
     time.sleep(0.1)
@@ -376,6 +377,7 @@ def test_close_while_others_compute(expected: Vectors) -> None:
                 assert error or np.array_equal(future.result(), expected)
 
 
+@pytest.mark.slow
 def test_a_dropped_embedder_takes_its_threads_along() -> None:
     gc.collect()
     before = helpers()

@@ -50,6 +50,7 @@ def test_every_length_matters(path: Path) -> None:
             array_files.check(file)
 
 
+@pytest.mark.slow
 def test_a_table_that_makes_no_sense_is_damage_and_nothing_worse(path: Path) -> None:
     """Also where its checksum was not compared: other arrays or Damaged, no other exception."""
     whole, chance = path.read_bytes(), random.Random(1)

@@ -353,6 +353,7 @@ def start(script: str, **changes: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_processes_at_once_make_one_file(cache: Path, expected: NDArray[np.float32]) -> None:
     processes = [start(ENCODE) for _ in range(3)]
     ended = [process.communicate(timeout=300) for process in processes]
@@ -377,6 +378,7 @@ array_files.write = slow
 )
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_leaves_nothing_wrong(
     cache: Path, expected: NDArray[np.float32]
 ) -> None:

@@ -60,6 +60,7 @@ def test_the_longest_rows_fit_together() -> None:
     assert quantize.LENGTH**2 < LIMIT <= (quantize.LENGTH + 1) ** 2
 
 
+@pytest.mark.slow
 @many
 @given(rows(2.0**50))
 def test_int16_activations_are_never_too_long(x: Array) -> None:
@@ -68,6 +69,7 @@ def test_int16_activations_are_never_too_long(x: Array) -> None:
     assert math.isfinite(scale)
 
 
+@pytest.mark.slow
 @many
 @given(rows(2.0**50))
 def test_int16_weights_are_never_too_long(w: Array) -> None:
@@ -151,6 +153,7 @@ def test_without_the_check_pairs_would_saturate() -> None:
     assert (pairs_in_16_bits(full, whole[0]) < exact_pairs(full, whole[0])).all()
 
 
+@pytest.mark.slow
 @many
 @given(rows(2.0**50))
 def test_int8_sums_fit_32_bits(w: Array) -> None:
@@ -158,6 +161,7 @@ def test_int8_sums_fit_32_bits(w: Array) -> None:
     assert np.abs(whole.astype(np.int64)).sum() * 255 < LIMIT and np.isfinite(scales).all()
 
 
+@pytest.mark.slow
 @many
 @given(rows(2.0**50))
 def test_int8_activations_stay_in_range(x: Array) -> None:

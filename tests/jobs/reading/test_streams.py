@@ -72,6 +72,7 @@ def test_a_name_that_promises_packing_is_held_to_it(
         read(put(tmp_path / f"a.txt.{name}", content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
 def test_a_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> None:
     assert read(put(tmp_path / "a.txt", "\n".join(TEXTS).encode(encoding)))[0] == TEXTS

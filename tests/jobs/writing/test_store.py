@@ -108,6 +108,7 @@ def test_a_folder_of_something_else_is_not_written_to(corpus: Path, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["precious.doc"]
 
 
+@pytest.mark.slow
 def test_a_second_job_on_one_output_is_refused_until_the_first_is_dead(
     corpus: Path, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:

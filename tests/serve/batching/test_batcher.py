@@ -97,6 +97,7 @@ def test_batches_stay_within_the_token_budget():
     run(test())
 
 
+@pytest.mark.slow
 def test_a_single_text_overtakes_a_large_request():
     async def test():
         embedder = FakeEmbedder(seconds_a_token=0.0001)

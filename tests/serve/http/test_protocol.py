@@ -33,6 +33,7 @@ def asked(source: str, port: int, path: bytes) -> bytes:
         return ended(peer)
 
 
+@pytest.mark.slow
 def test_one_address_cannot_take_all_connections_and_probes_are_always_answered() -> None:
     with fake_server("--max-connections", "8") as server, contextlib.ExitStack() as idle:
 

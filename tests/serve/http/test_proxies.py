@@ -87,6 +87,7 @@ def logged(server: Server, source: str, id_: bytes) -> str:
     raise AssertionError("the request is not in the log")
 
 
+@pytest.mark.slow
 def test_the_log_and_the_limit_of_connections() -> None:
     options = ("--max-connections", "8", "--trusted-proxies", "127.0.0.2 10.0.0.0/8")
     with fake_server(*options) as server, contextlib.ExitStack() as idle:

@@ -103,6 +103,7 @@ def hang_up(server: Server, event: str) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_sighup_reads_the_file_again(file: Path) -> None:
     options = ("--tokens-file", str(file))
     with fake_server(*options, BGE_API_TOKENS="fixed-secret") as server:
@@ -130,6 +131,7 @@ def test_sighup_reads_the_file_again(file: Path) -> None:
         assert b"secret" not in b"".join(server.raw_log)
 
 
+@pytest.mark.slow
 def test_sighup_drops_no_request(file: Path) -> None:
     options = ("--tokens-file", str(file), "--max-batch-tokens", "40")
     with fake_server(*options, FAKE_SECONDS_A_BATCH="0.02") as server:

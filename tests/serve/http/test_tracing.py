@@ -43,6 +43,7 @@ def collector() -> Iterator[tuple[str, "queue.Queue[bytes]"]]:
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_flag", [True, False])
 def test_a_collector_gets_the_spans_and_no_text(
     by_flag: bool, collector: tuple[str, "queue.Queue[bytes]"]

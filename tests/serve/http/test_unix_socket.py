@@ -106,6 +106,7 @@ def server(path: Path) -> Iterator[Server]:
         yield own
 
 
+@pytest.mark.slow
 def test_a_server(server: Server, path: Path) -> None:
     assert server.url == f"unix:{path.absolute()}"
     assert ask(path, "POST", "/embed", b'{"inputs": "a"}', **{"x-request-id": "mine"}) == 200
@@ -130,6 +131,7 @@ def test_one_that_was_killed_is_replaced_and_a_living_one_is_not(
         assert ask(path, "GET", "/health") == 200
 
 
+@pytest.mark.slow
 def test_a_trusted_proxy_names_the_client_and_may_have_all_connections(path: Path) -> None:
     options = ("--uds", str(path.absolute()), "--trusted-proxies", "unix", "--max-connections", "8")
     with fake_server(*options) as server:

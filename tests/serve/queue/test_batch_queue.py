@@ -51,6 +51,7 @@ def test_no_items_and_no_reference(queue_file: str) -> None:
     with_queue(queue_file, check)
 
 
+@pytest.mark.slow
 def test_states(queue_file: str) -> None:
     gate = asyncio.Event()
 

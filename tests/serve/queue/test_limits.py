@@ -76,6 +76,7 @@ def test_a_full_queue_says_so(queue_url: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_ten_megabytes_are_not_the_loops_work(queue_url: str) -> None:
     async def run_item(model: str, item: dict[str, Any]) -> dict[str, Any]:
         result = {"length": len(item["text"]), "data": np.ones((3000, 768), np.float32)}

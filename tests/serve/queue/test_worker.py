@@ -159,6 +159,7 @@ def test_a_request_is_given_up_after_too_many_attempts(caplog: pytest.LogCapture
     assert "gave up after 100 attempts" in caplog.text
 
 
+@pytest.mark.slow
 def test_leases_are_renewed_while_items_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LEASE_S", 0.5)
     monkeypatch.setattr(module, "POLL_S", 0.1)
@@ -172,6 +173,7 @@ def test_leases_are_renewed_while_items_are_computed(monkeypatch: pytest.MonkeyP
     assert len(store.renewed) >= 3
 
 
+@pytest.mark.slow
 def test_the_worker_outlives_an_outage_and_deletes_now_and_then(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
