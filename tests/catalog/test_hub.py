@@ -205,7 +205,6 @@ def test_no_hub_is_one_message_with_the_ways_out(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.slow
 def test_silence_ends_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,7 +131,6 @@ def fetched_so_far(folder: Path) -> int:
     return size
 
 
-@pytest.mark.slow
 def test_of_two_processes_one_fetches_and_the_other_waits(hub: Hub, tmp_path: Path) -> None:
     hub.stalls["tokenizer.json"] = 5
     first = start_pull(entry_of(), tmp_path / "mouse")
@@ -149,7 +148,6 @@ def test_of_two_processes_one_fetches_and_the_other_waits(hub: Hub, tmp_path: Pa
     assert hub.fetched(WEIGHTS) == [None, None]  # once at the hub, once beyond the redirect
 
 
-@pytest.mark.slow
 def test_control_c_leaves_a_part_that_the_next_pull_completes(hub: Hub, tmp_path: Path) -> None:
     files = {**FILES, WEIGHTS: Random(1).randbytes(25_000_000)}
     hub.repositories["tiny/mouse"][COMMIT] = files

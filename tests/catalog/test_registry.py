@@ -226,7 +226,6 @@ def test_a_recorded_folder_is_repaired_to_what_was_recorded(strange: Hub, known:
     assert registry.locate(STRANGER) == folder
 
 
-@pytest.mark.slow
 def test_a_revision_of_a_stranger_has_a_folder_of_its_own(strange: Hub, known: Entry) -> None:
     strange.repositories[STRANGER][LATER] = {**FILES, WEIGHTS: b"newer"}
     folder, found = registry.resolve(STRANGER, revision=COMMIT)

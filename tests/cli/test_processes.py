@@ -94,7 +94,6 @@ def test_a_terminal_shows_a_preview(load: Load) -> None:
     ]
 
 
-@pytest.mark.slow
 def test_a_terminal_shows_progress_only_for_long_work(tmp_path: Path) -> None:
     (tmp_path / "texts").write_text("one\ntwo\n")
     words = ["embed", *HERE, "--file", str(tmp_path / "texts"), "-o", str(tmp_path / "out.npy")]
@@ -103,7 +102,6 @@ def test_a_terminal_shows_progress_only_for_long_work(tmp_path: Path) -> None:
     assert on_a_terminal(*BGE, "embed", *HERE, "one", "-o", str(tmp_path / "out.npy")) == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["bge-base-en-v1.5", "all-MiniLM-L6-v2"])
 def test_no_network_and_no_weights_ends_soon_with_the_ways_out(tmp_path: Path, model: str) -> None:
     nowhere = "http://127.0.0.1:9"

@@ -60,7 +60,6 @@ def bound(q: Array, k: Array, v: Array) -> float:
     return float(np.abs(v).max() * (2 * min(weights, 1) + 0.5 / VALUE_LEVELS + 1e-5))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("K", [1, 3, 8, 20, 32, 33, 64])
 def test_of_every_length(K: int) -> None:
     for length in (*range(1, 20), 31, 32, 33, 61, 64, 65, 130):
@@ -70,7 +69,6 @@ def test_of_every_length(K: int) -> None:
         assert error <= TYPICAL * np.abs(v).max()
 
 
-@pytest.mark.slow
 def test_the_same_with_queries_and_keys_in_8_bits() -> None:
     """All others of this file and of the scores', as the precision int8 compiles attention."""
     words = sys.executable, "-m", "pytest", "-q", "-k", "not in_8_bits", __file__, SCORES
@@ -84,7 +82,6 @@ def test_the_same_with_queries_and_keys_in_8_bits() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
 def test_of_a_sharp_query() -> None:
     """One key far ahead of the others: its value, and nothing else."""
     q, k, v = (noise(40, 32, seed=n) for n in range(3))
@@ -94,7 +91,6 @@ def test_of_a_sharp_query() -> None:
     assert (np.abs(got - v[7]) <= 0.51 * step).all()
 
 
-@pytest.mark.slow
 def test_small_weights_beside_a_large_one_are_not_lost() -> None:
     """511 weights of 1/1000 of the largest: a third of the whole, which 8 bits would lose."""
     q, k = np.zeros((512, 32), np.float32), np.zeros((512, 32), np.float32)
@@ -106,7 +102,6 @@ def test_small_weights_beside_a_large_one_are_not_lost() -> None:
     assert np.abs(attention(q, k, v, queries=1)[0] - small).max() <= 0.5 / 32.767 * small
 
 
-@pytest.mark.slow
 def test_the_longest_text_does_not_overflow() -> None:
     """All weights alike, all values as large as can be, and of one sign."""
     q, v = np.zeros((WIDEST, 4), np.float32), np.ones((WIDEST, 4), np.float32)
@@ -116,7 +111,6 @@ def test_the_longest_text_does_not_overflow() -> None:
     assert (WEIGHTS * (1 + 1e-5) + WIDEST / 2) * (VALUE_LEVELS + 0.5) < 2**31
 
 
-@pytest.mark.slow
 def test_the_first_queries_alone_have_the_same_bits() -> None:
     q, k, v = (noise(50, 32, seed=n) for n in range(3))
     whole = attention(q, k, v)

@@ -128,7 +128,6 @@ def failed_start(*arguments, **environ):
     return done.stderr
 
 
-@pytest.mark.slow
 def test_the_reason_for_a_failed_start_is_shown():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -191,7 +190,6 @@ class Client(threading.Thread):
             connection.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopping_under_load_finishes_all_accepted_requests(number):
     server = fake_server("--max-batch-tokens", "40", FAKE_SECONDS_A_BATCH="0.02")

@@ -85,7 +85,6 @@ def test_the_largest_numbers(sign: int) -> None:
     assert (product(a, b) == sign * 255 * 127 * 4096).all()
 
 
-@pytest.mark.slow
 def test_each_loop_multiplies_all_its_tiles() -> None:
     found = assembly.loops(tile_ir.assembly("amx", "sapphirerapids"), "tile_int8")
     counts = [
@@ -98,7 +97,6 @@ def test_each_loop_multiplies_all_its_tiles() -> None:
     ]
 
 
-@pytest.mark.slow
 def test_tiles_are_configured_before_a_product_and_released_behind_it() -> None:
     names = re.findall(
         r"^\t(ldtilecfg|tilerelease|callq\ttile_int8)",
@@ -108,6 +106,5 @@ def test_tiles_are_configured_before_a_product_and_released_behind_it() -> None:
     assert names == ["ldtilecfg", "callq\ttile_int8", "tilerelease"]
 
 
-@pytest.mark.slow
 def test_other_products_and_other_cpus_have_no_tiles() -> None:
     assert "tilerelease" not in tile_ir.assembly("avx512vnni", "sapphirerapids")

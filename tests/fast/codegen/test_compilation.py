@@ -57,7 +57,6 @@ def test_packages_are_sought_where_they_are_installed(
     assert installed in compilation.search_path()
 
 
-@pytest.mark.slow
 def test_whatever_the_surroundings_the_code_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,6 @@ def test_a_turn_of_the_loop_divides_every_padded_width(kind: Any) -> None:
 # float32
 
 
-@pytest.mark.slow
 @each_float
 def test_float32_adds_a_product(kind: Any) -> None:
     draw = np.random.default_rng(1)

@@ -99,7 +99,6 @@ PRODUCTS: dict[str, dict[str, Product]] = {
 PRODUCTS["amx"] = PRODUCTS["avx512vnni"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("target", "cpu", "kind"), TILES)
 def test_products_are_the_instruction_made_for_them(target: str, cpu: str, kind: str) -> None:
     products = PRODUCTS[target]
@@ -118,7 +117,6 @@ def test_products_are_the_instruction_made_for_them(target: str, cpu: str, kind:
 SPILLING = [("sse2", "x86-64", "int8")]  # `target.SSE2` says why
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("target", "cpu", "kind"), [one for one in TILES if one not in SPILLING])
 def test_no_loop_spills(target: str, cpu: str, kind: str) -> None:
     found = assembly.loops(tile_ir.assembly(target, cpu), f"tile_{kind}")
@@ -172,7 +170,6 @@ def vectors(target: str, folder: Path) -> Vectors:
         return dict(arrays)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("checkpoint", "precision"),
     [(c, p) for c, p in bars.cases(bars.UNIT) if c != "bge_shape" and p in PRECISIONS],
@@ -186,7 +183,6 @@ def test_every_kind_of_cpu_is_right(
     bar.hold(got, golden(checkpoint).vectors["mean"][SAMPLE])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("target", [name for name in HOST if name != host_target().name])
 def test_every_kind_of_cpu_passes_the_tests_of_the_compiled_functions(target: str) -> None:
     names = (
@@ -220,7 +216,6 @@ LEVELS_255 = [name for name in FUSING if not TARGETS[name].sums_pairs]
 ALIKE = {"float32": FUSING, "int16": FUSING, "int8": LEVELS_255}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("checkpoint", ["tiny", "minilm"])
 def test_every_kind_of_cpu_gives_the_same_bits(

@@ -220,7 +220,6 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
     return content[:start] + other + content[end:]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["weights", "kernels", "weights.checked", "kernels.checked"])
 def test_random_damage_is_repaired_before_use(
     kind: str,
@@ -353,7 +352,6 @@ def start(script: str, **changes: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.slow
 def test_processes_at_once_make_one_file(cache: Path, expected: NDArray[np.float32]) -> None:
     processes = [start(ENCODE) for _ in range(3)]
     ended = [process.communicate(timeout=300) for process in processes]
@@ -378,7 +376,6 @@ array_files.write = slow
 )
 
 
-@pytest.mark.slow
 def test_a_kill_in_the_middle_leaves_nothing_wrong(
     cache: Path, expected: NDArray[np.float32]
 ) -> None:

@@ -17,7 +17,6 @@ def is_up(server: Server) -> bool:
     return "bge_batch_queue_up 1.0" in lines
 
 
-@pytest.mark.slow
 def test_vectors_come_without_the_database_and_batches_with_it(tmp_path: Path) -> None:
     (tmp_path / "folder").touch()  # so the folder cannot be made
     with fake_server("--queue", f"sqlite:///{tmp_path}/folder/queue.sqlite") as server:
