@@ -37,16 +37,39 @@ def hash_ids(columns: pa.Table, id: str | None) -> Hashes:
     return _array(_hash(repr(value).encode(errors="backslashreplace")) for value in values)
 
 
-def find(
-    among: Hashes, wanted: Hashes, order: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
-    """Return for each wanted hash its index in `among`, or -1. order: argsort of `among`."""
-    if not len(among):
-        return np.full(len(wanted), -1)
-    order = np.argsort(among, kind="stable") if order is None else order
-    place = np.searchsorted(among, wanted, sorter=order)
-    found = order[np.minimum(place, len(among) - 1)]
-    return np.where(among[found] == wanted, found, -1)
+class Lookup:
+    """Finds hashes among many. It holds 16 bytes for each, and the hashes themselves."""
+
+    def __init__(self, among: Hashes) -> None:
+        keys = _keys(among)
+        self._among, self._order = among, np.argsort(keys, kind="stable")
+        self._sorted = keys[self._order]
+
+    def find(self, wanted: Hashes) -> NDArray[np.int64]:
+        """Return for each wanted hash the first index that it has among the many, or -1."""
+        keys, found = _keys(wanted), np.full(len(wanted), -1)
+        places = np.searchsorted(self._sorted, keys)
+        left = np.arange(len(wanted))
+        while len(left):  # again only where two hashes begin with the same 8 bytes
+            left = left[places[left] < len(self._sorted)]
+            left = left[self._sorted[places[left]] == keys[left]]
+            rows = self._order[places[left]]
+            same = self._among[rows] == wanted[left]
+            found[left[same]] = rows[same]
+            left = left[~same]
+            places[left] += 1
+        return found
+
+
+def _keys(hashes: Hashes) -> NDArray[np.uint64]:
+    """The first 8 bytes of each: numbers are compared ten times as fast as strings of bytes."""
+    words = np.ascontiguousarray(hashes).view(np.uint64)
+    return words[:: hashes.itemsize // 8].copy()
+
+
+def find(among: Hashes, wanted: Hashes) -> NDArray[np.int64]:
+    """Return for each wanted hash the first index that it has in `among`, or -1."""
+    return Lookup(among).find(wanted)
 
 
 def _hash(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.jobs.writing.row_hashes import ROW, find, hash_ids, hash_texts, rows_of
+from engine.jobs.writing.row_hashes import ROW, Hashes, find, hash_ids, hash_texts, rows_of
 
 
 @given(st.lists(st.text()), st.lists(st.text()))
@@ -21,6 +21,17 @@ def test_hashes_that_end_in_zeros_are_told_apart() -> None:
     """NumPy drops zero bytes at the end of a string, which are no difference in length here."""
     hashes = np.array([b"a" * 15 + b"\0", b"a" * 14 + b"\0\0"], "S16")
     assert find(hashes, hashes).tolist() == [0, 1]
+
+
+@given(st.lists(st.sampled_from("abc")), st.lists(st.sampled_from("abcd")))
+def test_hashes_that_begin_alike_are_told_apart(among: list[str], wanted: list[str]) -> None:
+    first = {name: place for place, name in reversed(list(enumerate(among)))}
+
+    def hashes(names: list[str]) -> Hashes:
+        return np.array([f"the same {name:>7}".encode() for name in names], "S16")
+
+    expected = [first.get(name, -1) for name in wanted]
+    assert find(hashes(among), hashes(wanted)).tolist() == expected
 
 
 def test_ids_are_hashed_by_type_and_value() -> None:
