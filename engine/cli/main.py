@@ -89,7 +89,7 @@ def _run(words: list[str]) -> int:
 
 
 def _complete() -> None:
-    """Answers a shell that asks what may come next, and exits. Needs the extra `completion`."""
+    """Tells a shell what may come next, and exits. Needs the extra `completion`."""
     import argcomplete
 
     from engine import explore, jobs, serve

@@ -22,7 +22,7 @@ from engine.errors import EngineError, InputError
 from engine.export.tables import Tables, is_binary, values, vectors_of
 from engine.jobs.options import EMBEDDING
 
-WAIT_SECONDS = 10  # for the server to answer
+WAIT_SECONDS = 10  # for a response of the server
 
 
 def write_postgres(tables: Tables, url: str, table: str, replace: bool) -> None:

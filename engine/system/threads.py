@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-Answers = SimpleQueue[BaseException | None]  # one item per finished thread: None, or its error
+Outcomes = SimpleQueue[BaseException | None]  # one item per finished thread: None, or its error
 
 
 def undisturbed(work: Callable[[], None], *, copies: int = 1, name: str = "bge-work") -> None:
@@ -26,15 +26,15 @@ def undisturbed(work: Callable[[], None], *, copies: int = 1, name: str = "bge-w
     Raises the first error of a thread. If the wait is interrupted, the threads continue, and the
     interpreter waits for them before it exits.
     """
-    answers: Answers = SimpleQueue()
+    outcomes: Outcomes = SimpleQueue()
 
     def run() -> None:
         try:
             work()
         except BaseException as error:
-            answers.put(error)
+            outcomes.put(error)
         else:
-            answers.put(None)
+            outcomes.put(None)
 
     def start() -> None:
         """Runs in a thread, because `Thread.start` takes locks and must not be interrupted."""
@@ -42,16 +42,16 @@ def undisturbed(work: Callable[[], None], *, copies: int = 1, name: str = "bge-w
             try:
                 threading.Thread(target=run, name=name).start()
             except BaseException as error:  # the thread limit is reached, or memory is exhausted
-                answers.put(error)
+                outcomes.put(error)
 
     start_new_thread(start, ())
-    collect(answers, copies)
+    collect(outcomes, copies)
 
 
-def collect(answers: Answers, count: int) -> None:
+def collect(outcomes: Outcomes, count: int) -> None:
     """Waits until `count` threads have finished. Raises the first error among their results."""
     for _ in range(count):
-        error = answers.get()
+        error = outcomes.get()
         try:
             if error:
                 raise error

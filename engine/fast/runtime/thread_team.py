@@ -32,7 +32,7 @@ from threading import Lock, Thread, get_ident
 from typing import Any
 
 from engine.errors import EngineError
-from engine.system.threads import Answers, PerProcess, collect, undisturbed
+from engine.system.threads import Outcomes, PerProcess, collect, undisturbed
 
 Scratch = Any  # memory that one thread at a time may use
 
@@ -94,7 +94,7 @@ class _Call:
     def __init__(self, jobs: Sequence[Job], helpers: int) -> None:
         self.waiting = deque(jobs)
         self.running: set[Job] = set()
-        self.finished: Answers = SimpleQueue()
+        self.finished: Outcomes = SimpleQueue()
         self.places = [None] * helpers  # one for each helper that may still be invited
 
     def emptiest(self) -> Job | None:

@@ -65,7 +65,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        # Probes are answered when there are too many connections for all else.
+        # Probes get responses when there are too many connections for all else.
         self.limit_concurrency = None if self.url.partition(b"?")[0] in PROBES else self._limit
         super().on_headers_complete()
 
