@@ -1,13 +1,11 @@
 """BERTopic finds the topics that its steps find in our vectors, one by one."""
 
-import numpy as np
 from bertopic import BERTopic
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from engine.adapters.bertopic import EngineBackend
 from tests.conftest import Load
-from tests.support.paths import WEIGHTS
 
 FOXES = [f"the red fox is {word}" for word in ("small", "big", "quick", "old")] * 5
 BOXES = [f"a {word} box of blue glass" for word in ("green", "round", "heavy", "new")] * 5
@@ -29,9 +27,3 @@ def test_topics(load: Load) -> None:
         texts = [text for text, its in zip(TEXTS, topics, strict=True) if its == topic]
         words = [word for word, _ in model.get_topic(topic) if word]
         assert words and all(word in " ".join(texts).split() for word in words)
-
-
-def test_options_are_those_of_load(load: Load) -> None:
-    embedder = load("tiny", "int8")
-    backend = EngineBackend(WEIGHTS / "tiny", precision="int8")
-    assert np.array_equal(backend.embed(FOXES), embedder.encode(FOXES))

@@ -6,7 +6,6 @@ from keybert import KeyBERT
 
 from engine.adapters.keybert import EngineBackend
 from tests.conftest import Load
-from tests.support.paths import WEIGHTS
 
 TEXTS = ["the red fox is small", "a blue green one is in the red box"]
 
@@ -25,16 +24,6 @@ def test_keywords(load: Load) -> None:
             for name, word in zip(names, words, strict=True)
             if name in text.split()
         }
-        assert (
-            dict(keywords)
-            == {
-                name: pytest.approx(cosines[name], abs=1e-4)  # it rounds to four places
-                for name in sorted(cosines, key=cosines.__getitem__)[-2:]
-            }
-        )
-
-
-def test_options_are_those_of_load(load: Load) -> None:
-    embedder = load("tiny", "int8")
-    backend = EngineBackend(WEIGHTS / "tiny", precision="int8")
-    assert np.array_equal(backend.embed(TEXTS), embedder.encode(TEXTS))
+        best = sorted(cosines, key=cosines.__getitem__)[-2:]
+        # it rounds to four places
+        assert dict(keywords) == pytest.approx({name: cosines[name] for name in best}, abs=1e-4)
