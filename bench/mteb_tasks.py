@@ -9,7 +9,6 @@ The tasks that could not run are named at the end.
 """
 
 import argparse
-import csv
 import os
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from sentence_transformers import SentenceTransformer
 
 from bench import report
 from bench.checkpoints import find_checkpoint
+from bench.texts import load_sts
 from engine.adapters.mteb import EngineEncoder
 
 PRECISIONS = ("float32", "int16", "int8")
@@ -36,9 +36,7 @@ PEER = "sentence-transformers"
 
 def sts_from(file: Path) -> Any:
     """MTEB's task STSBenchmark with the rows of the file."""
-    with file.open(encoding="utf-8", newline="") as rows:
-        left, right, scores = zip(*csv.reader(rows), strict=True)
-    columns = {"sentence1": left, "sentence2": right, "score": [float(one) for one in scores]}
+    columns = dict(zip(("sentence1", "sentence2", "score"), load_sts(file), strict=True))
     task = mteb.get_task("STSBenchmark", eval_splits=["validation"])
     task.dataset = DatasetDict(validation=Dataset.from_dict(columns))
     task.data_loaded = True

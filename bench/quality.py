@@ -15,7 +15,6 @@ scores. The STS Benchmark is such a file; its licence does not let us distribute
 """
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,7 +31,7 @@ from bench.checkpoints import Checkpoint, find_checkpoint
 from bench.machine import describe
 from bench.rounds import say
 from bench.run import usable
-from bench.texts import load_retrieval
+from bench.texts import load_retrieval, load_sts
 from bench.workers import EngineFailed, Sets, Worker
 from tests.support.texts import mixed_texts
 
@@ -62,11 +61,8 @@ def load_sets(sts: Path | None) -> tuple[dict[str, Sequence[str]], list[float]]:
     sets: dict[str, Sequence[str]] = {"texts": mixed_texts(), **load_retrieval()}
     if sts is None:
         return sets, []
-    with sts.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
-    return sets | {"left": [r[0] for r in rows], "right": [r[1] for r in rows]}, [
-        float(row[2]) for row in rows
-    ]
+    left, right, scores = load_sts(sts)
+    return {**sets, "left": left, "right": right}, scores
 
 
 def encode_all(engine: str, checkpoint: Checkpoint, threads: int, sets: Sets) -> Encoded:

@@ -1,6 +1,7 @@
 """Builds the benchmark cases, lists of texts, from cases.toml."""
 
 import ast
+import csv
 import hashlib
 import re
 import sysconfig
@@ -56,6 +57,13 @@ def load_retrieval(path: Path = CASES) -> dict[str, tuple[str, ...]]:
     parts = description["retrieval"]
     paragraphs = corpus(tuple(description["corpus"]["modules"]))
     return {name: texts_of(part, parts, paragraphs) for name, part in parts.items()}
+
+
+def load_sts(file: Path) -> tuple[list[str], list[str], list[float]]:
+    """Pairs of sentences and their human scores: a csv file of sentence, sentence, score."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        left, right, scores = zip(*csv.reader(lines), strict=True)
+    return [*left], [*right], [float(score) for score in scores]
 
 
 def load_calibration(path: Path = CASES) -> tuple[str, ...]:
